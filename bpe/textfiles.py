@@ -1,0 +1,115 @@
+"""Text files as bytes split at line feeds: U+2028, U+0085 and form feeds are characters here, not line ends."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gzip
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from bpe.errors import UserError
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def decode_line(raw: bytes, where: object, number: int) -> str:
+    """One line of UTF-8 without its line end (LF or CRLF); an invalid byte is a UserError naming file and line."""
+    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+    if number == 1:
+        raw = raw.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"invalid UTF-8: byte 0x{raw[error.start]:02x} at byte {error.start + 1} of the line",
+            where=f"{where}:{number}",
+            hint="convert the file to UTF-8 (iconv -f ENCODING -t UTF-8) or remove the line",
+        ) from None
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Open plain or gzip-compressed data for reading; the file's first bytes decide, not its name."""
+    try:
+        plain = open(path, "rb")
+        compressed = plain.peek(2)[:2] == GZIP_MAGIC if path.is_file() else path.suffix == ".gz"
+        return gzip.open(plain, "rb") if compressed else plain  # type: ignore[return-value]
+    except FileNotFoundError:
+        raise UserError("no such file", where=path, hint="check the path") from None
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=path) from None
+
+
+def read_lines(path: Path | str) -> Iterator[str]:
+    """Lines of a UTF-8 text file, plain or .gz, one at a time."""
+    path = Path(path)
+    number = 0
+    with open_binary(path) as stream:
+        try:
+            for number, raw in enumerate(stream, 1):
+                yield decode_line(raw, path, number)
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise UserError(f"truncated or damaged gzip data after line {number} ({error})", where=path) from None
+
+
+def no_space(error: OSError, path: Path | str) -> UserError:
+    """The UserError for a failed write: a full disk by name, else the system's own word."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return UserError(
+        "no space left on the device" if full else f"cannot be written ({error.strerror or error})",
+        where=path,
+        hint="free some space and run the command again; what was finished before is kept" if full else "",
+    )
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
+    """Write bytes beside `path`, flush them to disk, then rename: readers see the old file or the whole new one."""
+    path = Path(path)
+    name = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(name, 0o666 & ~current_umask())
+        os.replace(name, path)
+    except BaseException as error:
+        if name:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+        if isinstance(error, OSError):
+            raise no_space(error, path) from None
+        raise
+
+
+def current_umask() -> int:
+    """The process's umask (reading it means setting it)."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write a whole UTF-8 text file atomically."""
+    with atomic_write(path) as stream:
+        stream.write(text.encode("utf-8"))
+
+
+def write_lines(path: Path | str, lines: Iterable[str]) -> None:
+    """Write UTF-8 lines, each ended by a line feed, atomically."""
+    with atomic_write(path) as stream:
+        for line in lines:
+            stream.write(line.encode("utf-8") + b"\n")
+
+
+def sha256_of(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,89 @@
+"""What the commands share: flags that set configuration keys, one-line errors, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import nmt
+from bpe.errors import UserError
+from nmt.config import Config
+from nmt.configfile import Values, build_config, parse_assignments, read_yaml
+
+FLAGS: dict[str, dict[str, object]] = {
+    "paths.corpus": {"flag": "--corpus", "metavar": "DIR", "help": "folder of the parallel text"},
+    "paths.prepared": {"flag": "--prepared", "metavar": "DIR", "help": "folder of prepared data"},
+    "paths.model": {"flag": "--model", "metavar": "DIR", "help": "model folder"},
+    "prep.source": {"flag": "--src", "metavar": "LANG", "help": "source language"},
+    "prep.target": {"flag": "--tgt", "metavar": "LANG", "help": "target language"},
+    "prep.joint_bpe": {"flag": "--joint-bpe", "type": int, "metavar": "N", "help": "merges of the joint BPE"},
+    "prep.sentencepiece": {"flag": "--sentencepiece", "type": int, "metavar": "N", "help": "sentencepiece pieces"},
+    "prep.tokenizer": {"flag": "--tokenizer", "help": "moses or none"},
+    "model.tying": {"flag": "--tying", "help": "untied, decoder or three-way (the default)"},
+    "model.architecture": {"flag": "--architecture", "help": "rnn"},
+    "training.max_updates": {"flag": "--max-updates", "type": int, "metavar": "N", "help": "updates in all"},
+    "training.seed": {"flag": "--seed", "type": int, "metavar": "N", "help": "random seed"},
+    "training.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "target pieces a batch"},
+    "search.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "source pieces a batch"},
+    "search.beam": {"flag": "--beam", "type": int, "metavar": "N", "help": "beam size"},
+    "search.length_penalty": {"flag": "--length-penalty", "type": float, "metavar": "X", "help": "length exponent"},
+    "search.max_length_ratio": {"flag": "--max-length-ratio", "type": float, "metavar": "X", "help": "output limit"},
+    "runtime.device": {"flag": "--device", "help": "auto, cpu, cuda or mps"},
+    "runtime.threads": {"flag": "--threads", "type": int, "metavar": "N", "help": "CPU threads"},
+}
+"Configuration keys that have a flag of their own; every other key is reached by --set."
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are UserErrors, so that they too are one line and exit code 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UserError(message, hint=f"see {self.prog} --help")
+
+
+def make_parser(prog: str, description: str, keys: Sequence[str]) -> Parser:
+    """A parser with --config, --set, --quiet, --version and the flags of the given configuration keys."""
+    parser = Parser(prog=prog, description=description, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"{prog} {nmt.__version__}")
+    for key in keys:
+        options = dict(FLAGS[key])
+        parser.add_argument(str(options.pop("flag")), dest=key, default=None, **options)  # type: ignore[arg-type]
+    parser.add_argument("--config", action="append", default=[], metavar="FILE", help="YAML recipe; may be repeated")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="any configuration key")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    return parser
+
+
+def overrides(arguments: argparse.Namespace) -> Values:
+    """What the user asked for: recipes, then --set, then flags; the last wins."""
+    values: Values = {}
+    for path in arguments.config:
+        values |= read_yaml(path)
+    values |= parse_assignments(arguments.set)
+    values |= {key: value for key, value in vars(arguments).items() if key in FLAGS and value is not None}
+    return values
+
+
+def config_from(arguments: argparse.Namespace, base: Values | None = None) -> Config:
+    """The configuration: defaults, `base` (as a model folder's own), then the user's words."""
+    return build_config(base or {}, overrides(arguments))
+
+
+def run(prog: str, main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
+    """Call a command's main and turn what it raises into an exit code: 2 user error, 130 Ctrl-C, 141 broken pipe."""
+    try:
+        main(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return 0
+    except UserError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT

@@ -1,0 +1,219 @@
+"""Every option with its default, once. The YAML sections, `--set` keys and flags all name these fields.
+
+A section is a frozen dataclass; the string under a field is its documentation. Values are checked when a section is
+made, so that a wrong one is reported before any work starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from bpe.errors import UserError
+from nmt.layers.tying import Tying
+
+
+def require(condition: bool, key: str, value: object, limit: str) -> None:
+    """Raise a UserError naming the key, its value and what it must be."""
+    if not condition:
+        raise UserError(f"{value!r} is out of range: it must be {limit}", where=key)
+
+
+def choice(key: str, value: str, allowed: Collection[str]) -> None:
+    """Raise a UserError unless `value` is one of the allowed words."""
+    if value not in allowed:
+        raise UserError(f"unknown value {value!r}", where=key, hint=f"choose one of {', '.join(allowed)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathsConfig:
+    """The three folders of the flow: corpus/ -> prepared/ -> model/."""
+
+    corpus: str = "corpus"
+    "Folder with train.LANG, valid.LANG and, if there is one, test.LANG, each plain or .gz."
+    prepared: str = "prepared"
+    "Folder nmt-prep writes and nmt-train reads."
+    model: str = "model"
+    "Folder nmt-train writes; the only one nmt-translate reads."
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepConfig:
+    """Preparation: which text, how it is tokenised and cut into subwords, what is dropped."""
+
+    source: str | None = None
+    "Source language code (the suffix of the corpus files); None: found from the folder."
+    target: str | None = None
+    "Target language code; None: found from the folder."
+    joint_bpe: int = 32_000
+    "Merges of the one joint BPE. Table 8 uses 89,500. Fewer are learned when the text runs out of frequent pairs."
+    sentencepiece: int | None = None
+    "Number of sentencepiece pieces, learned on raw text of both sides; replaces joint_bpe when given."
+    tokenizer: str = "moses"
+    "moses: normalise punctuation and tokenise as Moses does. none: split at spaces (already tokenised text)."
+    min_frequency: int = 2
+    "A pair of symbols must occur this often to be merged (subword-nmt's --min-frequency)."
+    source_threshold: int = 0
+    "Pieces rarer than this on the source side are cut smaller (subword-nmt's --vocabulary-threshold); 0: keep all."
+    target_threshold: int = 0
+    "The same on the target side."
+    max_length: int = 250
+    "Training pairs with more pieces than this on a side are dropped."
+    max_ratio: float = 9.0
+    "Training pairs in which one side has more than this times the pieces of the other are dropped (shorter than 10: kept)."
+    deduplicate: bool = False
+    "Drop training pairs seen before (by 64-bit hash, 8 bytes of memory a pair)."
+
+    def __post_init__(self) -> None:
+        require(self.joint_bpe >= 0, "prep.joint_bpe", self.joint_bpe, "0 or more")
+        require(self.sentencepiece is None or self.sentencepiece >= 10, "prep.sentencepiece", self.sentencepiece, "10 or more")
+        choice("prep.tokenizer", self.tokenizer, ("moses", "none"))
+        require(self.min_frequency >= 1, "prep.min_frequency", self.min_frequency, "1 or more")
+        require(self.source_threshold >= 0, "prep.source_threshold", self.source_threshold, "0 or more")
+        require(self.target_threshold >= 0, "prep.target_threshold", self.target_threshold, "0 or more")
+        require(self.max_length >= 1, "prep.max_length", self.max_length, "1 or more")
+        require(self.max_ratio >= 1, "prep.max_ratio", self.max_ratio, "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network: architecture, tying mode and sizes. Defaults suit small data; configs/table8 has the paper's."""
+
+    architecture: str = "rnn"
+    "rnn: the attention model of Press & Wolf's Table 8 (DL4MT's gru_cond)."
+    tying: str = "three-way"
+    "untied, decoder (target input = output) or three-way (source input = target input = output)."
+    embedding_size: int = 256
+    "Width E of all three vocabulary matrices. The readout projects to it, so it never restricts the hidden size."
+    hidden_size: int = 512
+    "Width H of each GRU. Annotations of the bidirectional encoder are 2H wide."
+    dropout: float = 0.3
+    "Dropout on embeddings, annotations and readout. Table 8: 0."
+    initialization: str = "dl4mt"
+    "dl4mt: orthogonal recurrent matrices, the rest N(0, 0.01^2), zero biases. scaled: Glorot normal instead of 0.01."
+
+    def __post_init__(self) -> None:
+        choice("model.architecture", self.architecture, ("rnn",))
+        choice("model.tying", self.tying, tuple(mode.value for mode in Tying))
+        require(self.embedding_size >= 1, "model.embedding_size", self.embedding_size, "1 or more")
+        require(self.hidden_size >= 1, "model.hidden_size", self.hidden_size, "1 or more")
+        require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and below 1")
+        choice("model.initialization", self.initialization, ("dl4mt", "scaled"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a model is trained. Counts named *_every, *_updates and max_updates are in optimizer updates."""
+
+    seed: int = 1
+    "Seed of initialisation, data order and dropout."
+    optimizer: str = "adam"
+    "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8."
+    learning_rate: float = 0.001
+    "Peak step size (Table 8's Adadelta: 1)."
+    adam_beta2: float = 0.98
+    "Adam's second decay rate (the first is 0.9, eps 1e-9)."
+    schedule: str = "inverse-sqrt"
+    "constant, inverse-sqrt (after the warm-up) or cosine (to zero at max_updates)."
+    warmup_updates: int = 400
+    "Updates over which the learning rate rises linearly from zero; 0: none."
+    clip_norm: float = 1.0
+    "Gradients are scaled down to this global norm; 0: never."
+    label_smoothing: float = 0.1
+    "Probability spread evenly over the target vocabulary. Table 8: 0."
+    normalization: str = "tokens"
+    "tokens: the gradient is of the mean cost per target piece. sentences: of the mean cost per sentence (Table 8)."
+    batch_tokens: int = 2048
+    "Target pieces, </s> included, in one batch at most; the padded source is held to the same. 0: batch_sentences alone."
+    batch_sentences: int = 0
+    "Pairs in one batch at most; 0: batch_tokens alone. Table 8: 80."
+    max_length: int = 100
+    "Pairs with more pieces than this on a side are left out of training. Table 8: 50."
+    max_updates: int = 20_000
+    "Training ends after this many updates in all, earlier sessions counted."
+    max_minutes: float = 0.0
+    "Training ends after this many minutes in all, earlier sessions counted; 0: no limit."
+    validate_every: int = 500
+    "Updates between validations."
+    validation_metric: str = "bleu"
+    "What chooses the best checkpoint and stops early: bleu (beam output, raw references) or cost (cross entropy)."
+    validation_beam: int = 2
+    "Beam size of the validation translations."
+    patience: int = 8
+    "Validations without improvement after which training stops; 0: never."
+    save_every: int = 500
+    "Updates between saves of last/, from which an interrupted run continues."
+    log_every: int = 50
+    "Updates between progress lines and metrics.jsonl records."
+    ema: float = 0.0
+    "Decay of an exponential moving average of the weights, which is what is validated and kept as best; 0: none."
+    tensorboard: bool = True
+    "Write TensorBoard event files to model/tensorboard when the package is installed."
+
+    def __post_init__(self) -> None:
+        choice("training.optimizer", self.optimizer, ("adam", "adadelta"))
+        choice("training.schedule", self.schedule, ("constant", "inverse-sqrt", "cosine"))
+        choice("training.normalization", self.normalization, ("tokens", "sentences"))
+        choice("training.validation_metric", self.validation_metric, ("bleu", "cost"))
+        require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
+        require(0 < self.adam_beta2 < 1, "training.adam_beta2", self.adam_beta2, "between 0 and 1")
+        require(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, "at least 0 and below 1")
+        require(0 <= self.ema < 1, "training.ema", self.ema, "at least 0 and below 1")
+        require(self.max_minutes >= 0, "training.max_minutes", self.max_minutes, "0 or more")
+        require(self.clip_norm >= 0, "training.clip_norm", self.clip_norm, "0 or more")
+        require(
+            self.batch_tokens > 0 or self.batch_sentences > 0,
+            "training.batch_tokens",
+            self.batch_tokens,
+            "above 0 where training.batch_sentences is 0",
+        )
+        for name in ("seed", "warmup_updates", "batch_tokens", "batch_sentences", "patience"):
+            require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "0 or more")
+        for name in ("max_length", "max_updates", "validate_every", "validation_beam", "save_every", "log_every"):
+            require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """Translation: beam search and its limits."""
+
+    beam: int = 5
+    "Hypotheses kept for each sentence; 1 is greedy search."
+    length_penalty: float = 1.0
+    "Hypotheses are ranked by log-probability / length**length_penalty; 0: plain log-probability."
+    max_length_ratio: float = 3.0
+    "A translation has at most this times the source's pieces, plus 10."
+    batch_tokens: int = 4096
+    "Source pieces, padding included, translated together."
+
+    def __post_init__(self) -> None:
+        require(self.beam >= 1, "search.beam", self.beam, "1 or more")
+        require(self.length_penalty >= 0, "search.length_penalty", self.length_penalty, "0 or more")
+        require(self.max_length_ratio > 0, "search.max_length_ratio", self.max_length_ratio, "above 0")
+        require(self.batch_tokens >= 1, "search.batch_tokens", self.batch_tokens, "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeConfig:
+    """Where to compute."""
+
+    device: str = "auto"
+    "auto (cuda, else mps, else cpu), cpu, cuda or mps."
+    threads: int = 0
+    "CPU threads; 0: as many as there are cores for this process."
+
+    def __post_init__(self) -> None:
+        choice("runtime.device", self.device, ("auto", "cpu", "cuda", "mps"))
+        require(self.threads >= 0, "runtime.threads", self.threads, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All sections. `nmt.configfile` makes one from defaults, a YAML file, `--set` and flags, in that order."""
+
+    paths: PathsConfig = field(default_factory=PathsConfig)
+    prep: PrepConfig = field(default_factory=PrepConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)

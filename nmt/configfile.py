@@ -1,0 +1,125 @@
+"""YAML recipes and `--set KEY=VALUE` -> a checked Config, and back. Unknown keys are errors with a suggestion."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bpe.errors import UserError
+from bpe.textfiles import decode_line
+from nmt.config import Config
+
+Values = dict[str, Any]
+"Dotted key -> value, as in {'training.learning_rate': 0.001}."
+
+
+def known_keys() -> dict[str, Any]:
+    """Every dotted key with the type of its value."""
+    keys: dict[str, Any] = {}
+    for section in dataclasses.fields(Config):
+        hints = typing.get_type_hints(_section_class(section.name))
+        keys |= {f"{section.name}.{name}": hint for name, hint in hints.items()}
+    return keys
+
+
+def read_yaml(path: Path | str) -> Values:
+    """Dotted keys and values of a recipe; errors name the file and the line or key."""
+    path = Path(path)
+    try:
+        text = "\n".join(decode_line(line, path, n) for n, line in enumerate(path.read_bytes().split(b"\n"), 1))
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=path, hint="check --config") from None
+    try:
+        tree = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UserError(f"not valid YAML ({getattr(error, 'problem', error)})", where=where) from None
+    return flatten(tree or {}, str(path))
+
+
+def flatten(tree: object, where: str) -> Values:
+    """{'training': {'seed': 1}} -> {'training.seed': 1}, each key checked."""
+    if not isinstance(tree, Mapping):
+        raise UserError(f"a recipe is a mapping of sections, not {type(tree).__name__}", where=where)
+    values: Values = {}
+    for section, body in tree.items():
+        if not isinstance(body, Mapping):
+            check_key(str(section), where)
+            raise UserError(f"section {section!r} must hold keys, not {body!r}", where=where)
+        for name, value in body.items():
+            key = f"{section}.{name}"
+            values[key] = checked(key, value, where)
+    return values
+
+
+def parse_assignments(assignments: Sequence[str]) -> Values:
+    """`--set` arguments KEY=VALUE, the value read as YAML."""
+    values: Values = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"{assignment!r} is not KEY=VALUE", where="--set", hint="for example training.seed=2")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"{text!r} is not a YAML value", where=f"--set {key}") from None
+        values[key] = checked(key, value, "--set")
+    return values
+
+
+def build_config(*layers: Values) -> Config:
+    """Defaults overridden by each layer in turn (the last wins); every section checks its own limits."""
+    merged: Values = {}
+    for layer in layers:
+        merged |= layer
+    sections: dict[str, dict[str, Any]] = {}
+    for key, value in merged.items():
+        section, _, name = key.partition(".")
+        sections.setdefault(section, {})[name] = checked(key, value, "configuration")
+    return Config(**{name: _section_class(name)(**body) for name, body in sections.items()})
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved configuration as YAML; reading it back gives an equal Config."""
+    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+
+
+def check_key(key: str, where: str) -> Any:
+    """The type of a key's value, or a UserError with the nearest known key."""
+    keys = known_keys()
+    if key in keys:
+        return keys[key]
+    short = {name.rpartition(".")[2]: name for name in keys}
+    near = difflib.get_close_matches(key, keys, 1, 0.6) or [
+        short[name] for name in difflib.get_close_matches(key.rpartition(".")[2], short, 1, 0.6)
+    ]
+    hint = f"did you mean {near[0]!r}?" if near else f"sections are {', '.join(sorted({k.split('.')[0] for k in keys}))}"
+    raise UserError(f"unknown key {key!r}", where=where, hint=hint)
+
+
+def checked(key: str, value: Any, where: str) -> Any:
+    """The value in its field's type (1 is good for 1.0; '1e-3', which YAML reads as text, for 0.001), or a UserError."""
+    hint = check_key(key, where)
+    accepted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(value) in accepted or (value is None and types.NoneType in accepted):
+        return value
+    if float in accepted and not isinstance(value, bool) and isinstance(value, int | str):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    names = " or ".join("nothing" if kind is types.NoneType else kind.__name__ for kind in accepted)
+    raise UserError(f"{key} is {value!r}, a {type(value).__name__}; it must be {names}", where=where)
+
+
+def _section_class(name: str) -> Any:
+    hints = typing.get_type_hints(Config)
+    return hints[name]
