@@ -49,6 +49,8 @@ class PrepConfig:
     "Merges of the one joint BPE. Table 8 uses 89,500. Fewer are learned when the text runs out of frequent pairs."
     sentencepiece: int | None = None
     "Number of sentencepiece pieces, learned on raw text of both sides; replaces joint_bpe when given."
+    sentencepiece_model: str = "unigram"
+    "What sentencepiece learns: unigram or bpe."
     tokenizer: str = "moses"
     "moses: normalise punctuation and tokenise as Moses does. none: split at spaces (already tokenised text)."
     min_frequency: int = 2
@@ -63,10 +65,13 @@ class PrepConfig:
     "Training pairs in which one side has more than this times the pieces of the other are dropped (shorter than 10: kept)."
     deduplicate: bool = False
     "Drop training pairs seen before (by 64-bit hash, 8 bytes of memory a pair)."
+    check_sides: bool = True
+    "Refuse text whose sides look equal or swapped. Turn it off for copying tasks."
 
     def __post_init__(self) -> None:
         require(self.joint_bpe >= 0, "prep.joint_bpe", self.joint_bpe, "0 or more")
         require(self.sentencepiece is None or self.sentencepiece >= 10, "prep.sentencepiece", self.sentencepiece, "10 or more")
+        choice("prep.sentencepiece_model", self.sentencepiece_model, ("unigram", "bpe"))
         choice("prep.tokenizer", self.tokenizer, ("moses", "none"))
         require(self.min_frequency >= 1, "prep.min_frequency", self.min_frequency, "1 or more")
         require(self.source_threshold >= 0, "prep.source_threshold", self.source_threshold, "0 or more")

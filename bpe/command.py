@@ -1,0 +1,40 @@
+"""What the two commands of this package share: one-line errors and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from bpe.errors import UserError
+from bpe.textfiles import no_space
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are UserErrors, so that they too are one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message, hint=f"see {self.prog} --help")
+
+
+def run(prog: str, main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
+    """Call a command's main; returns its exit code: 0, 2 user error, 130 Ctrl-C, 141 broken pipe."""
+    try:
+        main(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return 0
+    except UserError as error:
+        print(f"{prog}: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        print(f"{prog}: error: {no_space(error, error.filename or 'standard output')}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT

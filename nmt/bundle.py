@@ -1,0 +1,134 @@
+"""The model folder: everything translation needs, and nothing outside it.
+
+    config.yaml, vocabulary.json, text.json and the merges (or sentencepiece model), best.safetensors, manifest.json;
+    last/, metrics.jsonl and tensorboard/ belong to training.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import nmt
+from bpe.errors import UserError
+from bpe.textfiles import write_text
+from nmt.config import Config
+from nmt.configfile import build_config, read_yaml, to_yaml
+from nmt.data.corpus import PreparedCorpus
+from nmt.layers.tying import Tying
+from nmt.models.build import VocabularySizes, build_empty
+from nmt.models.interface import TranslationModel
+from nmt.text import TextPipeline
+from nmt.vocabulary import SourceView, TargetView, Vocabulary
+from nmt.weights import load_weights
+
+CONFIG, VOCABULARY, MANIFEST, BEST = "config.yaml", "vocabulary.json", "manifest.json", "best.safetensors"
+FORMAT, FORMAT_VERSION = "nmt-model", 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model folder."""
+
+    folder: Path
+    config: Config
+    vocabulary: Vocabulary
+    text: TextPipeline
+    model: TranslationModel
+    metadata: dict[str, str]
+    "Of the weights file: tying, update, validation scores."
+
+    @property
+    def source_view(self) -> SourceView:
+        """How the model sees source ids."""
+        return self.vocabulary.source_view(self.model.embeddings.tying.shares_source)
+
+    @property
+    def target_view(self) -> TargetView:
+        """How the model sees target ids."""
+        return self.vocabulary.target_view(self.model.embeddings.tying.shares_source)
+
+
+def create_folder(folder: Path, config: Config, corpus: PreparedCorpus) -> None:
+    """Write what does not change while training: configuration, vocabulary, text pipeline, manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus.vocabulary.save(folder / VOCABULARY)
+    corpus.text.save(folder)
+    write_text(folder / CONFIG, to_yaml(config))
+    manifest = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "tying": config.model.tying,
+        "languages": {"source": config.prep.source, "target": config.prep.target},
+        "vocabulary": corpus.vocabulary.fingerprint,
+        "data": corpus.manifest,
+        "versions": versions(),
+    }
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide about numbers."""
+    return {
+        "nmt": nmt.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The model folder's manifest; a folder without one is no model folder."""
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise UserError("no such folder", where=folder, hint="train a model with nmt-train, or name one with --model")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("not a model folder (no manifest.json in it)", where=folder, hint="check --model") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"damaged ({error})", where=path, hint="restore it from a copy") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise UserError(
+            f"not a model folder: {MANIFEST} does not say so", where=folder, hint="nmt-train writes model folders"
+        )
+    if manifest.get("version") != FORMAT_VERSION:
+        raise UserError(
+            f"model format {manifest.get('version')}, this program reads {FORMAT_VERSION}",
+            where=path,
+            hint="use the version that wrote it",
+        )
+    return manifest
+
+
+def read_config(folder: Path) -> Config:
+    """The resolved configuration the model was trained with."""
+    return build_config(read_yaml(folder / CONFIG))
+
+
+def load_bundle(folder: Path | str, device: torch.device, weights: str = BEST) -> Bundle:
+    """Load a model folder for translation: the model is in evaluation mode, on `device`, its tie checked."""
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    config = read_config(folder)
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    if vocabulary.fingerprint != manifest.get("vocabulary"):
+        raise UserError("this vocabulary does not belong to the model", where=folder / VOCABULARY, hint="restore it")
+    if not (folder / weights).exists():
+        raise UserError(
+            "no weights yet: training has not reached its first validation",
+            where=folder / weights,
+            hint="run nmt-train again; it continues",
+        )
+    model = build_empty(config.model, VocabularySizes.of(vocabulary), torch.device("cpu"))
+    metadata = load_weights(folder / weights, model)
+    model = model.to(device).eval().requires_grad_(False)
+    model.embeddings.assert_tied()
+    assert model.embeddings.tying is Tying(config.model.tying)
+    return Bundle(folder, config, vocabulary, TextPipeline.load(folder), model, metadata)

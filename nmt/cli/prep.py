@@ -1,0 +1,109 @@
+"""nmt-prep: corpus/ -> prepared/."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+from bpe.errors import UserError
+from nmt.cli.common import config_from, make_parser, run
+from nmt.config import Config
+from nmt.data.files import CorpusFiles, find_corpus, named_files
+from nmt.data.preparation import Preparation, prepare
+from nmt.data.report import summary
+
+KEYS = (
+    "paths.corpus",
+    "paths.prepared",
+    "prep.source",
+    "prep.target",
+    "prep.joint_bpe",
+    "prep.sentencepiece",
+    "prep.tokenizer",
+    "runtime.threads",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run nmt-prep; returns the exit code."""
+    return run("nmt-prep", _main, argv)
+
+
+def _main(argv: list[str]) -> None:
+    arguments = _parse(argv)
+    config = config_from(arguments)
+    files = _files(arguments, config)
+    preparation = Preparation(
+        files=files,
+        prep=replace(config.prep, source=files.source, target=files.target),
+        folder=Path(config.paths.prepared).resolve(),
+        force=arguments.force,
+        num_workers=config.runtime.threads or _num_cores(),
+        quiet=arguments.quiet,
+    )
+    if not arguments.quiet:
+        print(f"{files.source} -> {files.target} ({files.chosen})", file=sys.stderr)
+    with _clean_exit_on_terminate():
+        prepared = prepare(preparation)
+    if arguments.json:
+        print(json.dumps(prepared.manifest, ensure_ascii=False, indent=1))
+    elif not arguments.quiet:
+        print(summary(prepared.manifest, Path(config.paths.prepared), config.model.embedding_size))
+    if prepared.already and not arguments.quiet:
+        print(f"{config.paths.prepared}: already prepared from the same text with the same options", file=sys.stderr)
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+    parser = make_parser("nmt-prep", "Prepare parallel text: learn the joint BPE and one vocabulary, write ids.", KEYS)
+    pair = {"nargs": 2, "action": "append", "default": [], "metavar": ("SOURCE", "TARGET")}
+    parser.add_argument("--train", **pair, help="two files of training text; may be repeated")  # type: ignore[arg-type]
+    parser.add_argument("--valid", **pair, help="two files of validation text")  # type: ignore[arg-type]
+    parser.add_argument("--test", **pair, help="two files of test text")  # type: ignore[arg-type]
+    parser.add_argument("--force", action="store_true", help="replace what is prepared there already")
+    parser.add_argument("--json", action="store_true", help="print the manifest, not the summary")
+    return parser.parse_args(argv)
+
+
+def _files(arguments: argparse.Namespace, config: Config) -> CorpusFiles:
+    """The corpus: the files that are named, else those of the folder."""
+    named = {split: getattr(arguments, split) for split in ("train", "valid", "test")}
+    if named["train"]:
+        if getattr(arguments, "paths.corpus") is not None:
+            raise UserError("--train names the text and so does --corpus", hint="use one of them")
+        return named_files(named, config.prep.source, config.prep.target)
+    return find_corpus(config.paths.corpus, config.prep.source, config.prep.target, named)
+
+
+def _num_cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _clean_exit_on_terminate() -> Iterator[None]:
+    """SIGTERM leaves as Ctrl-C does, so that what was begun is removed."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

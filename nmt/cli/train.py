@@ -1,0 +1,48 @@
+"""nmt-train: prepared/ -> model/."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from nmt.cli.common import make_parser, overrides, run
+from nmt.training.interruption import Interrupted
+from nmt.training.session import Request, train
+
+PROG = "nmt-train"
+KEYS = (
+    "paths.prepared",
+    "paths.model",
+    "model.tying",
+    "model.architecture",
+    "training.max_updates",
+    "training.batch_tokens",
+    "training.seed",
+    "runtime.device",
+    "runtime.threads",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    try:
+        return run(PROG, command, argv)
+    except Interrupted as signal:
+        print(f"{PROG}: stopped by {signal}; everything is saved, run the same command to continue", file=sys.stderr)
+        return 128 + signal.number
+
+
+def command(argv: list[str]) -> None:
+    """Parse and call."""
+    parser = make_parser(
+        PROG,
+        "Train a translation model with untied, decoder-tied or three-way tied word embeddings. Run again, it continues.",
+        KEYS,
+    )
+    parser.add_argument("--force", action="store_true", help="remove the model that is there and start over")
+    arguments = parser.parse_args(argv)
+    train(Request(values=overrides(arguments), force=arguments.force, quiet=arguments.quiet))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

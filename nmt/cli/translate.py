@@ -1,0 +1,91 @@
+"""nmt-translate: lines in, as many lines out, with the model folder and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from bpe.errors import UserError
+from bpe.progress import Progress
+from bpe.textfiles import atomic_write
+from nmt.bundle import load_bundle
+from nmt.cli.common import make_parser, overrides, run
+from nmt.configfile import build_config, flatten, parse_assignments
+from nmt.device import pick_device, set_threads
+from nmt.streams import answer, blocks_of_descriptor, blocks_of_path, is_regular, write_all
+from nmt.translator import Translator
+
+PROG = "nmt-translate"
+SEARCH_KEYS = (
+    "paths.model",
+    "search.beam",
+    "search.length_penalty",
+    "search.max_length_ratio",
+    "search.batch_tokens",
+    "runtime.device",
+    "runtime.threads",
+)
+DESCRIPTION = """Translate raw text, one sentence a line, with a model folder of nmt-train: N lines in, N lines out.
+Lines from a pipe or a terminal are answered as they come. Search settings default to the model's own."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run(PROG, command, argv)
+
+
+def command(argv: list[str]) -> None:
+    """Parse and call."""
+    parser = make_parser(PROG, DESCRIPTION, SEARCH_KEYS)
+    parser.add_argument("--input", metavar="FILE", help="text to translate, plain or .gz (default: standard input)")
+    parser.add_argument("--output", metavar="FILE", help="written when all is translated (default: standard output)")
+    arguments = parser.parse_args(argv)
+    if arguments.output in (None, "-"):
+        _translate(arguments, lambda data: write_all(_descriptor(sys.stdout, "standard output"), data))
+    else:
+        with atomic_write(arguments.output) as stream:
+            _translate(arguments, lambda data: stream.write(data))
+
+
+def load_translator(arguments: argparse.Namespace) -> Translator:
+    """The model folder, device, threads and search settings that the command line asks for."""
+    for key in parse_assignments(arguments.set):
+        if key.split(".")[0] in ("model", "training"):
+            raise UserError(f"{key} is fixed once a model is trained", where="--set", hint="search.* can be set here")
+    values = overrides(arguments)
+    asked = build_config(values)
+    set_threads(asked.runtime.threads)
+    bundle = load_bundle(Path(asked.paths.model), pick_device(asked.runtime.device))
+    own = flatten({"search": dataclasses.asdict(bundle.config.search)}, asked.paths.model)
+    return Translator(bundle, build_config(own, values).search)
+
+
+def _translate(arguments: argparse.Namespace, write: Callable[[bytes], object]) -> None:
+    translator = load_translator(arguments)
+    blocks, name, whole = _input(arguments.input)
+    quiet = arguments.quiet or not (whole and sys.stderr.isatty())
+    with Progress("translating", unit="lines", quiet=quiet) as progress:
+        answer(blocks, name, lambda lines: translator.translate(lines, progress=progress.advance), write)
+
+
+def _input(path: str | None) -> tuple[Iterator[list[bytes]], str, bool]:
+    """Blocks of lines, the name for messages, and whether all lines are there already."""
+    if path in (None, "-"):
+        descriptor = _descriptor(sys.stdin, "standard input")
+        return blocks_of_descriptor(descriptor, "standard input"), "standard input", is_regular(descriptor)
+    assert path is not None
+    return blocks_of_path(Path(path)), path, is_regular(Path(path))
+
+
+def _descriptor(stream: object, name: str) -> int:
+    """The file descriptor of a standard stream, which may have been closed by whoever started us."""
+    if stream is None:
+        raise UserError("is closed", where=name, hint="redirect it to a file or a pipe")
+    return int(stream.fileno())  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

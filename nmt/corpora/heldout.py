@@ -1,0 +1,122 @@
+"""Splitting by document, and held-out sets without near duplicates of the training text."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from nmt.corpora.records import SplitText
+
+NEAR = 0.8
+"Two sources are near duplicates when the Dice coefficient of their character trigrams is at least this."
+MIN_WORDS, MAX_WORDS = 3, 60
+"Length of a held-out source, in words."
+PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+PUNCTUATION = re.compile(r"[^\w\s{}]|_")
+
+TextPair = tuple[str, str]
+
+
+def bucket(document: str) -> float:
+    """A number in [0, 1) that depends only on the document's name: the same split for every language pair."""
+    return int.from_bytes(hashlib.sha256(document.encode("utf-8")).digest()[:8], "big") / 2**64
+
+
+def normal_form(text: str) -> str:
+    """What is left of a sentence without case, numbers, placeholders' names and punctuation."""
+    text = PUNCTUATION.sub(" ", PLACEHOLDER.sub("{}", text.lower()))
+    return " ".join(re.sub(r"\d+", "0", text).split())
+
+
+def trigrams(text: str) -> frozenset[str]:
+    """The character trigrams of a text, its ends marked by spaces."""
+    padded = f"  {text} "
+    return frozenset(padded[start : start + 3] for start in range(len(padded) - 2))
+
+
+class NearDuplicates:
+    """Finds near duplicates by an index of rare trigrams.
+
+    Two texts with a Dice coefficient of at least t share at least t / (2 - t) of each one's n trigrams. So, with all
+    trigrams in one fixed order, the first n - ceil(n t / (2 - t)) + 1 of both have one in common; with rare ones
+    first, few texts do (prefix filtering: Chaudhuri et al., ICDE 2006). The order is that of the first texts.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        distinct = list(dict.fromkeys(texts))
+        self.frequency = Counter(gram for text in distinct for gram in trigrams(text))
+        self.seen: set[str] = set()
+        self.grams: list[frozenset[str]] = []
+        self.index: dict[str, list[int]] = defaultdict(list)
+        for text in distinct:
+            self.add(text)
+
+    def _prefix(self, grams: frozenset[str]) -> list[str]:
+        length = len(grams) - math.ceil(len(grams) * NEAR / (2 - NEAR)) + 1
+        return heapq.nsmallest(length, grams, key=lambda gram: (self.frequency[gram], gram))
+
+    def add(self, text: str) -> None:
+        """Put one text (in normal form) into the index."""
+        if text not in self.seen:
+            self.seen.add(text)
+            grams = trigrams(text)
+            for gram in self._prefix(grams):
+                self.index[gram].append(len(self.grams))
+            self.grams.append(grams)
+
+    def has_near(self, text: str) -> bool:
+        """Whether a text (in normal form) equals or nearly equals one that was added."""
+        if text in self.seen:
+            return True
+        query = trigrams(text)
+        candidates = {number for gram in self._prefix(query) for number in self.index.get(gram, ())}
+        return any(dice(query, self.grams[number]) >= NEAR for number in candidates)
+
+
+def dice(left: frozenset[str], right: frozenset[str]) -> float:
+    """Twice what two sets share over what they have."""
+    return 2 * len(left & right) / (len(left) + len(right))
+
+
+def split_by_document(
+    documents: Mapping[str, list[TextPair]], *, share: float, size: int, largest: int
+) -> Iterator[SplitText]:
+    """train, valid and test from documents: `share` of the documents for each held-out set, at most `size` pairs.
+
+    A document of more than `largest` pairs is always in train, so that none makes up most of a held-out set. Train
+    keeps all distinct pairs. A held-out set has one pair for a source, of 3 to 60 words, neither side of which is in
+    train, in any case, number or punctuation, and no source nearly so; test has none nearly in valid either.
+    """
+    groups: dict[str, list[TextPair]] = {"train": [], "valid": [], "test": []}
+    for name, pairs in documents.items():
+        place = bucket(name) if len(pairs) <= largest else 1.0
+        groups["valid" if place < share else "test" if place < 2 * share else "train"] += pairs
+    train = list(dict.fromkeys(groups["train"]))
+    near = NearDuplicates(normal_form(source) for source, _ in train)
+    targets = {normal_form(target) for _, target in train}
+    yield SplitText(name="train", pairs=train)
+    for name in ("valid", "test"):
+        held = _held_out(groups[name], near, targets, size)
+        yield SplitText(name=name, pairs=held)
+        for source, target in held:
+            near.add(normal_form(source))
+            targets.add(normal_form(target))
+
+
+def _held_out(pairs: list[TextPair], near: NearDuplicates, targets: set[str], size: int) -> list[TextPair]:
+    """The pairs of one held-out set, thinned to `size` by hash, in their own order."""
+    sources: set[str] = set()
+    kept = []
+    for source, target in pairs:
+        form = normal_form(source)
+        if form in sources or not MIN_WORDS <= len(source.split()) <= MAX_WORDS:
+            continue
+        if normal_form(target) not in targets and not near.has_near(form):
+            sources.add(form)
+            kept.append((source, target))
+    chosen = set(sorted(kept, key=lambda pair: bucket(pair[0]))[:size])
+    return [pair for pair in kept if pair in chosen]

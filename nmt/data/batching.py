@@ -1,0 +1,173 @@
+"""Batches: pairs of like length, cut to a token budget, in an order that is a function of seed and epoch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmt.data.corpus import ParallelIds
+from nmt.vocabulary import EOS, PAD, SourceView, TargetView
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B padded pairs. Shapes: S longest source, T longest target, both with </s> counted."""
+
+    source: Tensor
+    "[B, S] int64 ids of the model's source view, </s> at each end, then padding."
+    source_lengths: Tensor
+    "[B] int64, </s> included."
+    target: Tensor
+    "[B, T] int64 ids of the model's target view, </s> at each end, then padding."
+    target_lengths: Tensor
+    "[B] int64, </s> included."
+    pairs: tuple[int, ...]
+    "Numbers of the pairs in the corpus, from 0."
+    num_target_tokens: int
+    "Real target pieces, </s> included."
+
+    @property
+    def source_mask(self) -> Tensor:
+        """[B, S], True at real tokens."""
+        return mask_of(self.source_lengths, self.source.shape[1])
+
+    @property
+    def target_mask(self) -> Tensor:
+        """[B, T], True at real tokens."""
+        return mask_of(self.target_lengths, self.target.shape[1])
+
+    def target_labels(self) -> Tensor:
+        """The real target ids, step by step (all first pieces, then all second ones ...): [num_target_tokens]."""
+        return self.target.t()[self.target_mask.t()]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        if device.type == "cpu":
+            return self
+        tensors = (self.source, self.source_lengths, self.target, self.target_lengths)
+        moved = [tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+                 for tensor in tensors]  # fmt: skip
+        return Batch(*moved, self.pairs, self.num_target_tokens)
+
+
+def mask_of(lengths: Tensor, size: int) -> Tensor:
+    """[B] lengths -> [B, size], True before each length."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
+
+
+def pad(ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Rows of a ragged array (flat ids, n + 1 offsets) as a padded matrix with </s> at each end, and their lengths."""
+    starts, lengths = offsets[rows], offsets[rows + 1] - offsets[rows]
+    columns = np.arange(lengths.max(initial=0) + 1)
+    inside = columns < lengths[:, None]
+    matrix = np.where(columns == lengths[:, None], EOS, PAD)
+    matrix[inside] = ids[(starts[:, None] + columns)[inside]]
+    return torch.from_numpy(matrix.astype(np.int64)), torch.from_numpy(lengths.astype(np.int64) + 1)
+
+
+class BatchMaker:
+    """Makes batches of one split for one tying mode's views of the vocabulary."""
+
+    def __init__(self, pairs: ParallelIds, source_view: SourceView, target_view: TargetView) -> None:
+        self.pairs, self.source_view, self.target_view = pairs, source_view, target_view
+
+    def make(self, rows: Sequence[int] | np.ndarray) -> Batch:
+        """The batch of the given pair numbers, in that order."""
+        numbers = np.asarray(rows, dtype=np.int64)
+        source, source_lengths = pad(self.pairs.source_ids, self.pairs.source_offsets, numbers)
+        target, target_lengths = pad(self.pairs.target_ids, self.pairs.target_offsets, numbers)
+        return Batch(
+            source=torch.from_numpy(self.source_view.from_union(source.numpy())),
+            source_lengths=source_lengths,
+            target=torch.from_numpy(self.target_view.from_union(target.numpy())),
+            target_lengths=target_lengths,
+            pairs=tuple(numbers.tolist()),
+            num_target_tokens=int(target_lengths.sum()),
+        )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The limits of a batch: padded tokens a side (</s> counted), and pairs; 0 is no limit. max_length: pieces a side."""
+
+    tokens: int
+    sentences: int
+    max_length: int
+
+
+class EpochPlan:
+    """Which pairs go into which batch, epoch by epoch.
+
+    Pairs are sorted by length with random ties, cut to the budget, and the batches shuffled. All draws are a function
+    of (seed, epoch), so any position is reached again from these two numbers and a batch index.
+    """
+
+    def __init__(self, pairs: ParallelIds, budget: Budget, seed: int) -> None:
+        self.budget, self.seed = budget, seed
+        source, target = np.asarray(pairs.source_lengths), np.asarray(pairs.target_lengths)
+        usable = (source <= budget.max_length) & (target <= budget.max_length) & (source > 0) & (target > 0)
+        self.rows = np.flatnonzero(usable)
+        self.source = source[self.rows].astype(np.int64) + 1
+        self.target = target[self.rows].astype(np.int64) + 1
+
+    @property
+    def num_pairs(self) -> int:
+        """Pairs within the length limit."""
+        return len(self.rows)
+
+    def batches(self, epoch: int) -> list[np.ndarray]:
+        """The epoch's batches, each an array of pair numbers."""
+        random = np.random.Generator(np.random.PCG64([self.seed, epoch]))
+        order = random.permutation(len(self.rows))
+        # Within one target length, sources go up and down in turn, so that neighbours stay alike at the borders.
+        zigzag = np.where(self.target % 2 == 0, self.source, -self.source)
+        order = order[np.lexsort((zigzag[order], self.target[order]))]
+        groups = self._cut(order)
+        return [self.rows[groups[i]] for i in random.permutation(len(groups))]
+
+    def _cut(self, order: np.ndarray) -> list[np.ndarray]:
+        groups, start, longest = [], 0, 0
+        lengths = np.maximum(self.source, self.target)[order].tolist()
+        for position, length in enumerate(lengths):
+            longest = max(longest, length)
+            count = position - start + 1
+            over_tokens = self.budget.tokens and longest * count > self.budget.tokens
+            over_sentences = self.budget.sentences and count > self.budget.sentences
+            if count > 1 and (over_tokens or over_sentences):
+                groups.append(order[start:position])
+                start, longest = position, length
+        if start < len(order):
+            groups.append(order[start:])
+        return groups
+
+    def largest(self) -> np.ndarray:
+        """The batch that needs the most memory: the one with the most source x target positions in epoch 0."""
+        index = {row: i for i, row in enumerate(self.rows.tolist())}
+
+        def area(batch: np.ndarray) -> int:
+            inside = [index[row] for row in batch.tolist()]
+            return int(len(inside) * self.source[inside].max() * self.target[inside].max())
+
+        return max(self.batches(0), key=area)
+
+    def padding(self, epoch: int = 0) -> float:
+        """Share of an epoch's target and source positions that are padding."""
+        length = {row: (s, t) for row, s, t in zip(self.rows.tolist(), self.source, self.target, strict=True)}
+        real = int(self.source.sum() + self.target.sum())
+        padded = 0
+        for batch in self.batches(epoch):
+            lengths = np.array([length[row] for row in batch.tolist()])
+            padded += len(batch) * int(lengths.max(0).sum())
+        return 1 - real / padded if padded else 0.0
+
+    def stream(self, epoch: int, index: int) -> Iterator[tuple[int, int, np.ndarray]]:
+        """(epoch, index, pair numbers) from the given position on, for ever."""
+        while True:
+            batches = self.batches(epoch)
+            for position in range(index, len(batches)):
+                yield epoch, position, batches[position]
+            epoch, index = epoch + 1, 0

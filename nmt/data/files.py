@@ -1,0 +1,169 @@
+"""Which files make up a corpus: train*.LANG, valid*.LANG and test*.LANG of one folder, or files named one by one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from bpe.errors import UserError
+
+SPLITS = ("train", "valid", "test")
+NAME = re.compile(r"(?P<stem>(?P<split>train|valid|test)(?:[.\-_].*)?)\.(?P<language>[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?)(?:\.gz)?")
+"File names as train.en, train.en.gz, and for several shards train.news.en, train-1.en, train.en-de.en."
+OTHER_NAMES = {"valid": ("val", "dev", "validation")}
+
+
+@dataclass(frozen=True)
+class PairOfFiles:
+    """Two text files, plain or .gz; line n of one translates line n of the other."""
+
+    source: Path
+    target: Path
+
+    def paths(self) -> tuple[Path, Path]:
+        """Source and target."""
+        return self.source, self.target
+
+
+@dataclass(frozen=True)
+class CorpusFiles:
+    """The files of one language pair."""
+
+    source: str
+    "Source language code."
+    target: str
+    "Target language code."
+    splits: Mapping[str, Sequence[PairOfFiles]]
+    "train and valid, perhaps test; each with its pairs of files in the order in which they are read."
+    chosen: str
+    "How the direction was chosen, for people."
+
+
+Named = Mapping[str, Sequence[Sequence[str]]]
+"{'train': [(source file, target file), ...]}."
+
+Stems = dict[str, dict[str, Path]]
+"{'train': {'en': train.en, 'de': train.de}}, sorted by stem."
+
+
+def find_corpus(
+    folder: Path | str, source: str | None = None, target: str | None = None, named: Named | None = None
+) -> CorpusFiles:
+    """The language pair of a corpus folder; the direction from source and target where given, else out of English.
+
+    named: files that stand in for the folder's own valid or test.
+    """
+    folder = Path(folder)
+    stems = _stems(folder)
+    source, target, chosen = _direction(folder, stems, source, target)
+    splits: dict[str, list[PairOfFiles]] = {}
+    for stem, languages in stems.items():
+        if source in languages and target in languages:
+            split = next(name for name in SPLITS if stem.startswith(name))
+            splits.setdefault(split, []).append(PairOfFiles(languages[source], languages[target]))
+        elif set(languages) & {source, target} and len(languages) == 1:
+            (there,) = languages
+            missing = target if there == source else source
+            raise UserError("has no partner", where=languages[there], hint=f"add {stem}.{missing}, or take it away")
+    splits |= _pairs_of(named or {})
+    _check_splits(folder, splits, f"{source}-{target}")
+    return CorpusFiles(source, target, splits, chosen)
+
+
+def named_files(named: Named, source: str | None = None, target: str | None = None) -> CorpusFiles:
+    """The corpus of files named one by one: each split a list of (source file, target file).
+
+    The languages are source and target, else the ends of the first training pair's file names.
+    """
+    pairs = _pairs_of(named)
+    first = pairs["train"][0]
+    source, target = source or _language_of(first.source, "--src"), target or _language_of(first.target, "--tgt")
+    _check_different(source, target)
+    _check_splits(first.source, pairs, f"{source}-{target}")
+    return CorpusFiles(source, target, pairs, "by the order of the files")
+
+
+def _pairs_of(named: Named) -> dict[str, list[PairOfFiles]]:
+    pairs = {split: [PairOfFiles(Path(a), Path(b)) for a, b in files] for split, files in named.items() if files}
+    for path in (path for files in pairs.values() for pair in files for path in pair.paths()):
+        check_regular(path)
+    return pairs
+
+
+def check_regular(path: Path) -> None:
+    """A file that is read several times must be a file: no pipe, no folder, not missing."""
+    if not path.exists():
+        raise UserError("no such file", where=path, hint="check the path")
+    if not path.is_file():
+        raise UserError("not a regular file", where=path, hint="it is read more than once: write it to a file first")
+
+
+def _stems(folder: Path) -> Stems:
+    if not folder.is_dir():
+        problem = "not a folder" if folder.exists() else "no such folder"
+        raise UserError(problem, where=folder, hint="put train.LANG and valid.LANG there, or name a folder with --corpus")
+    stems: Stems = {}
+    for path in sorted(folder.iterdir()):
+        match = NAME.fullmatch(path.name)
+        if not match or path.is_dir():
+            continue
+        languages = stems.setdefault(match["stem"], {})
+        if match["language"] in languages:
+            raise UserError(f"lies there twice, as {languages[match['language']].name} too", where=path, hint="remove one")
+        check_regular(path)
+        languages[match["language"]] = path
+    if not any(stem.startswith("train") for stem in stems):
+        hint = "it needs train.LANG and valid.LANG for two languages, as train.en and train.de; other names: --train"
+        raise UserError("no training text", where=folder, hint=hint)
+    return stems
+
+
+def _direction(folder: Path, stems: Stems, source: str | None, target: str | None) -> tuple[str, str, str]:
+    """Source, target, and how they were chosen."""
+    training = [set(languages) for stem, languages in stems.items() if stem.startswith("train")]
+    pairs = {pair for languages in training for pair in combinations(sorted(languages), 2)}
+    asked = {code for code in (source, target) if code}
+    fitting = sorted(pair for pair in pairs if asked <= set(pair))
+    there = ", ".join(sorted(set().union(*training)))
+    if source and target:
+        _check_different(source, target)
+    if not fitting:
+        wanted = f"no training text for {' and '.join(sorted(asked))}" if asked else "training text in one language only"
+        raise UserError(f"{wanted} (languages there: {there})", where=folder, hint="check --src and --tgt")
+    if len(fitting) > 1:
+        names = ", ".join("-".join(pair) for pair in fitting)
+        raise UserError(f"several language pairs ({names})", where=folder, hint="choose with --src LANG --tgt LANG")
+    first, second = fitting[0]
+    if source or target:
+        source = source or (first if target == second else second)
+        return source, first if source == second else second, "as asked"
+    if "en" in fitting[0]:
+        return "en", first if second == "en" else second, "English is the source unless --src says otherwise"
+    raise UserError(f"which of {first} and {second} is the source?", where=folder, hint=f"say --src {first} --tgt {second}")
+
+
+def _check_different(source: str, target: str) -> None:
+    if source == target:
+        raise UserError(f"source and target are both {source}", hint="check --src and --tgt")
+
+
+def _check_splits(where: Path, splits: Mapping[str, object], pair: str) -> None:
+    for split in ("train", "valid"):
+        if split in splits:
+            continue
+        hint = f"add {split}.{pair.split('-')[0]} and {split}.{pair.split('-')[-1]}"
+        if split == "valid":
+            hint += " (1,000 to 3,000 pairs that are not in the training text), or name two files with --valid"
+            others = [path.name for name in OTHER_NAMES["valid"] for path in where.parent.glob(f"{where.name}/{name}.*")]
+            hint = f"{others[0]} is there: name it valid.{others[0].partition('.')[2]}" if others else hint
+        raise UserError(f"no {split} text for {pair}", where=where, hint=hint)
+
+
+def _language_of(path: Path, flag: str) -> str:
+    suffix = path.name.removesuffix(".gz").rpartition(".")[2]
+    if not re.fullmatch(r"[a-z]{2,3}([-_][A-Za-z]{2,4})?", suffix) or suffix == "txt":
+        raise UserError("its name does not end in a language code", where=path, hint=f"give the language with {flag}")
+    return suffix

@@ -1,0 +1,153 @@
+"""The manifest of a prepared folder: what it was made from, with which options, and what it holds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import nmt
+from bpe.errors import UserError
+from bpe.overlap import Overlap
+from bpe.textfiles import sha256_of, write_text
+from nmt.config import PrepConfig
+from nmt.data.corpus import FORMAT, FORMAT_VERSION, MANIFEST_FILE, checksum
+from nmt.data.encoding import SplitStatistics
+from nmt.data.files import CorpusFiles
+from nmt.text import SIDES
+from nmt.vocabulary import Vocabulary
+
+Manifest = dict[str, Any]
+PACKAGES = ("numpy", "sacremoses", "sentencepiece")
+
+
+@dataclass(frozen=True)
+class Subwords:
+    """What learning gave."""
+
+    requested: int
+    learned: int
+    unit: str
+    "merges or pieces."
+    characters: int
+    "Distinct characters of the training text."
+    words: int
+    "Distinct words of the training text (0 with sentencepiece)."
+    words_too_long: int
+    "Words left out of learning for their length."
+
+
+def describe_inputs(files: CorpusFiles) -> list[dict[str, Any]]:
+    """Every input file with its size and hash, in the order in which it is read."""
+    return [
+        {"split": split, "side": side, "path": str(path), "bytes": path.stat().st_size, "sha256": _hash(path)}
+        for split, pairs in files.splits.items()
+        for pair in pairs
+        for side, path in zip(SIDES, pair.paths(), strict=True)
+    ]
+
+
+def describe_options(prep: PrepConfig, files: CorpusFiles) -> dict[str, Any]:
+    """The options that shape the result, those without a bearing on it set to what they are by default."""
+    options = asdict(prep) | {"source": files.source, "target": files.target}
+    del options["check_sides"]
+    unused = ("joint_bpe", "min_frequency", "tokenizer") if prep.sentencepiece else ("sentencepiece_model",)
+    for name in unused:
+        del options[name]
+    return options
+
+
+def describe_split(statistics: SplitStatistics) -> dict[str, Any]:
+    """Counts of one split. lengths: how many lines have 0, 1, 2 ... pieces."""
+    pieces = {side: int(statistics.piece_counts[side].sum()) for side in SIDES}
+    unknown = {side: int(statistics.piece_counts[side][:1].sum()) for side in SIDES}
+    return {
+        "pairs_read": statistics.pairs_read,
+        "pairs": statistics.pairs,
+        "dropped": {reason: int(count) for reason, count in statistics.dropped.items()},
+        "source_pieces": pieces["source"],
+        "target_pieces": pieces["target"],
+        "source_unknown": unknown["source"],
+        "target_unknown": unknown["target"],
+        "source_lengths": statistics.lengths["source"].tolist(),
+        "target_lengths": statistics.lengths["target"].tolist(),
+    }
+
+
+def describe_vocabulary(vocabulary: Vocabulary, rare: Mapping[int, int]) -> dict[str, Any]:
+    """Sizes and fingerprint; rare: how many pieces occur at most so often in the training text."""
+    return {
+        "fingerprint": vocabulary.fingerprint,
+        "size": vocabulary.size,
+        "source_size": vocabulary.source_size,
+        "target_size": vocabulary.target_size,
+        "both": len(vocabulary.both),
+        "source_only": len(vocabulary.source_only),
+        "target_only": len(vocabulary.target_only),
+        "rare": {str(limit): count for limit, count in rare.items()},
+    }
+
+
+def describe_overlap(overlap: Overlap) -> dict[str, Any]:
+    """Table 1's row."""
+    return dict(overlap.as_dict())
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what the result depends on; a package that is not installed is left out."""
+    versions = {"nmt": nmt.__version__, "python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def write_manifest(folder: Path, content: Manifest) -> Manifest:
+    """Hash every file of a folder and write its manifest last; returns the whole of it.
+
+    fingerprint: SHA-256 over names and hashes of the outputs. checksum: of the manifest itself.
+    """
+    outputs = {
+        path.name: {"bytes": path.stat().st_size, "sha256": sha256_of(path)} for path in sorted(folder.iterdir())
+    }
+    listing = "".join(f"{output['sha256']}  {name}\n" for name, output in outputs.items())
+    manifest = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "fingerprint": hashlib.sha256(listing.encode("utf-8")).hexdigest(),
+        **content,
+        "versions": package_versions(),
+        "outputs": outputs,
+    }
+    manifest["checksum"] = checksum(manifest)
+    write_text(folder / MANIFEST_FILE, json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
+    return manifest
+
+
+def differences(manifest: Manifest, options: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """In words, how a finished manifest differs from what is wanted now; nothing where the work is done already."""
+    there = manifest["options"]
+    names = [name for name in {**there, **options} if there.get(name) != options.get(name)]
+    changes = [f"{name} is {there.get(name)!r} there, {options.get(name)!r} now" for name in names]
+    old = [(file["split"], file["side"], file["sha256"]) for file in manifest["inputs"]]
+    new = {(file["split"], file["side"], file["sha256"]): file["path"] for file in inputs}
+    changed = [path for key, path in new.items() if key not in old]
+    if changed:
+        changes.append(f"it was made from other text than {', '.join(changed[:3])}{' ...' if changed[3:] else ''}")
+    elif old != [(file["split"], file["side"], file["sha256"]) for file in inputs]:
+        changes.append("it was made from more files, or in another order")
+    return changes
+
+
+def _hash(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=path, hint="check the permissions") from None

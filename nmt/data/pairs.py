@@ -1,0 +1,43 @@
+"""Reading parallel text, a chunk of pairs at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from bpe.errors import UserError
+from bpe.textfiles import read_lines
+from nmt.data.files import PairOfFiles
+
+Pair = tuple[str, str]
+
+
+def read_pairs(files: PairOfFiles) -> Iterator[Pair]:
+    """Pairs of raw lines; unequal numbers of lines are a UserError with both."""
+    source, target = read_lines(files.source), read_lines(files.target)
+    number = 0
+    for number, line in enumerate(source, 1):
+        other = next(target, None)
+        if other is None:
+            raise _unequal(files, number + sum(1 for _ in source), number - 1)
+        yield line, other
+    left = sum(1 for _ in target)
+    if left:
+        raise _unequal(files, number, number + left)
+
+
+def read_all_pairs(shards: Sequence[PairOfFiles]) -> Iterator[Pair]:
+    """Pairs of raw lines of several pairs of files, one after another."""
+    for files in shards:
+        yield from read_pairs(files)
+
+
+def chunks(pairs: Iterator[Pair], size: int) -> Iterator[tuple[list[str], list[str]]]:
+    """Source and target lines of up to `size` pairs at a time."""
+    while chunk := list(islice(pairs, size)):
+        yield [source for source, _ in chunk], [target for _, target in chunk]
+
+
+def _unequal(files: PairOfFiles, source: int, target: int) -> UserError:
+    problem = f"{files.source} has {source:,} lines but {files.target} has {target:,}"
+    return UserError(problem, hint="line n of one must translate line n of the other; find the first line that does not")

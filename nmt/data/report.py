@@ -1,0 +1,101 @@
+"""What nmt-prep prints at the end: the manifest in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nmt.layers.tying import Tying
+
+BAR_WIDTH = 40
+BINS = 12
+COVERED = 0.995
+"The histogram's last bar takes the longest lines together, once this share of the lines is shown."
+
+
+def summary(manifest: dict[str, Any], folder: Path, embedding_size: int) -> str:
+    """The printed summary of a prepared folder. embedding_size: E, for the sizes of the vocabulary matrices."""
+    pair = f"{manifest['source']}-{manifest['target']}"
+    train = manifest["splits"]["train"]
+    return "\n".join(
+        [
+            *_pairs(manifest),
+            *_subwords(manifest, pair),
+            *_sizes(manifest["vocabulary"], embedding_size),
+            "Length in pieces of the training pairs (#: source, =: target):",
+            *histogram(train["source_lengths"], train["target_lengths"]),
+            f"Prepared {manifest['source']} -> {manifest['target']} in {folder}",
+        ]
+    )
+
+
+def _pairs(manifest: dict[str, Any]) -> Iterator[str]:
+    for name, split in manifest["splits"].items():
+        text = f"{name}: {split['pairs']:,} pairs, {split['source_pieces']:,} + {split['target_pieces']:,} pieces"
+        unknown = split["source_unknown"] + split["target_unknown"]
+        if unknown:
+            text += f", {unknown:,} of them unknown"
+        yield text
+        for reason, count in split["dropped"].items():
+            if count:
+                share = 100 * count / split["pairs_read"]
+                yield f"  dropped {count:,} of {split['pairs_read']:,} ({share:.1f}%): {manifest['reasons'][reason]}"
+
+
+def _subwords(manifest: dict[str, Any], pair: str) -> Iterator[str]:
+    learned, overlap = manifest["subwords"], manifest["overlap"]
+    got = f"{learned['learned']:,} {learned['unit']}"
+    if learned["learned"] < learned["requested"]:
+        got += f" of {learned['requested']:,} asked for (no pair is frequent enough any more)"
+    words = f", {learned['words']:,} words" if learned["words"] else ""
+    yield f"Subwords: {got}, from {learned['characters']:,} characters{words}"
+    if learned["words_too_long"]:
+        yield f"  {learned['words_too_long']:,} words were too long to learn from"
+    yield (
+        f"Pieces ({pair}): {overlap['source_only']:,} only in source, {overlap['target_only']:,} only in target, "
+        f"{overlap['both']:,} in both ({100 * overlap['running_share']:.1f}% of the running text)"
+    )
+    rare = manifest["vocabulary"]["rare"]
+    yield "  rare: " + ", ".join(f"{count:,} occur {_at_most(int(limit))}" for limit, count in rare.items())
+
+
+def _at_most(limit: int) -> str:
+    return "once" if limit == 1 else f"at most {limit} times"
+
+
+def _sizes(vocabulary: dict[str, Any], embedding_size: int) -> Iterator[str]:
+    union, source, target = vocabulary["size"], vocabulary["source_size"], vocabulary["target_size"]
+    yield f"Vocabulary: {union:,} union, {source:,} source view, {target:,} target view"
+    rows = {Tying.UNTIED: source + 2 * target, Tying.DECODER: source + target, Tying.THREE_WAY: union}
+    sizes = ", ".join(f"{mode.value} {count * embedding_size / 1e6:.1f}M" for mode, count in rows.items())
+    yield f"  parameters of the vocabulary matrices at model.embedding_size={embedding_size}: {sizes}"
+
+
+def histogram(source: Sequence[int], target: Sequence[int]) -> list[str]:
+    """Bars of two length counts (how many lines have 0, 1, 2 ... pieces), one pair of bars a range of lengths."""
+    longest = max(len(source), len(target))
+    joint = [_at(source, length) + _at(target, length) for length in range(longest)]
+    total, seen, shown = sum(joint), 0, 0
+    while shown < longest and seen < COVERED * total:
+        seen += joint[shown]
+        shown += 1
+    width = max(1, -(-(shown - 1) // BINS))
+    starts = list(range(1, max(2, shown), width))
+    ends = [*(start - 1 for start in starts[1:]), longest - 1]
+    if joint and joint[0]:
+        starts, ends = [0, *starts], [0, *ends]
+    labels = [str(start) if start >= end else f"{start}-{end}" for start, end in zip(starts, ends, strict=True)]
+    counts = [
+        (sum(source[start : end + 1]), sum(target[start : end + 1])) for start, end in zip(starts, ends, strict=True)
+    ]
+    most = max(1, *(count for pair in counts for count in pair))
+    rows = []
+    for label, pair in zip(labels, counts, strict=True):
+        for name, mark, count in zip((label, ""), "#=", pair, strict=True):
+            rows.append(f"{name:>9} {mark * round(BAR_WIDTH * count / most):<{BAR_WIDTH}} {count:,}")
+    return rows
+
+
+def _at(counts: Sequence[int], length: int) -> int:
+    return counts[length] if length < len(counts) else 0

@@ -1,0 +1,129 @@
+"""From the training text to a text pipeline: learn the joint merges, or a sentencepiece model."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from bpe.errors import UserError
+from bpe.learn import learn_merges
+from bpe.progress import Progress
+from nmt.config import PrepConfig
+from nmt.data.manifest import Subwords
+from nmt.data.tokenizing import WordCounts
+from nmt.text import Side, TextOptions, TextPipeline
+from nmt.tokenization import import_package
+
+MAX_WORD = 1_000
+"Longer words (data that is not text) teach no merges."
+SENTENCES = 2_000_000
+"Lines, drawn at random with a fixed seed, that sentencepiece holds in memory."
+
+
+def learn_bpe(
+    counts: WordCounts, prep: PrepConfig, options: TextOptions, quiet: bool
+) -> tuple[TextPipeline, Subwords]:
+    """The joint merges of both sides, and the pieces each side may use where there are thresholds."""
+    joint = counts.joint()
+    too_long = [word for word in joint if len(word) > MAX_WORD]
+    for word in too_long:
+        del joint[word]
+    with Progress("Learning merges", prep.joint_bpe, unit="merges", quiet=quiet) as progress:
+        merges = learn_merges(joint, prep.joint_bpe, min_frequency=prep.min_frequency, progress=progress)
+    characters = len(set().union(*joint)) if joint else 0
+    learned = Subwords(prep.joint_bpe, len(merges.merges), "merges", characters, len(joint), len(too_long))
+    pipeline = TextPipeline(options, merges)
+    thresholds: dict[Side, int] = {"source": prep.source_threshold, "target": prep.target_threshold}
+    allowed = {
+        f"{side}_pieces": _frequent(pipeline, counts.of(side), side, threshold) if threshold else None
+        for side, threshold in thresholds.items()
+    }
+    if any(pieces is not None for pieces in allowed.values()):
+        pipeline = TextPipeline(replace(options, **allowed), merges)  # type: ignore[arg-type]
+    return pipeline, learned
+
+
+def _frequent(pipeline: TextPipeline, words: Counter[str], side: Side, threshold: int) -> tuple[str, ...]:
+    """Pieces that occur at least `threshold` times on a side, sorted."""
+    pieces: Counter[str] = Counter()
+    for word, count in words.items():
+        for piece in pipeline.pieces_of_words([word], side):
+            pieces[piece] += count
+    kept = tuple(sorted(piece for piece, count in pieces.items() if count >= threshold))
+    if not kept:
+        most = max(pieces.values(), default=0)
+        hint = f"lower it: the most frequent piece of this side occurs {most:,} times"
+        raise UserError(f"no piece occurs {threshold:,} times", where=f"prep.{side}_threshold", hint=hint)
+    return kept
+
+
+def learn_sentencepiece(
+    tokenized: tuple[Path, Path], prep: PrepConfig, options: TextOptions, num_threads: int
+) -> tuple[TextPipeline, Subwords]:
+    """A sentencepiece model of both sides' text together. tokenized: the cleaned lines of each side."""
+    assert prep.sentencepiece is not None
+    sentencepiece = import_package("sentencepiece", "--sentencepiece")
+    if prep.source_threshold or prep.target_threshold:
+        problem = "thresholds cut BPE pieces smaller; they do nothing for sentencepiece"
+        raise UserError(problem, where="prep.source_threshold, prep.target_threshold", hint="set them to 0")
+    characters: set[str] = set()
+    model = io.BytesIO()
+    sentencepiece.set_random_generator_seed(1)
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=_lines(tokenized, characters),
+            model_writer=model,
+            vocab_size=prep.sentencepiece,
+            model_type=prep.sentencepiece_model,
+            input_sentence_size=SENTENCES,
+            shuffle_input_sentence=True,
+            num_threads=num_threads,
+            normalization_rule_name="identity",
+            bos_id=-1,
+            eos_id=-1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise _sentencepiece_error(str(error), prep.sentencepiece) from None
+    pipeline = TextPipeline(options, model.getvalue())
+    return pipeline, Subwords(prep.sentencepiece, prep.sentencepiece, "pieces", len(characters), 0, 0)
+
+
+def _lines(paths: tuple[Path, Path], characters: set[str]) -> Iterator[str]:
+    """All lines that are not empty; their characters are collected on the way."""
+    with open(paths[0], encoding="utf-8", newline="\n") as source, open(paths[1], encoding="utf-8", newline="\n") as target:
+        for line in chain(source, target):
+            text = line.removesuffix("\n")
+            if text:
+                characters.update(text)
+                yield text
+
+
+def _sentencepiece_error(message: str, size: int) -> UserError:
+    """sentencepiece's own message in our form; it names the limits."""
+    highest = re.search(r"set it to a value <= (\d+)", message)
+    if highest:
+        problem, hint = f"{size:,} pieces are too many for this text", f"the most is {int(highest[1]):,}"
+    else:
+        lowest = re.search(r"\d+ vs (\d+)", message)
+        if lowest:
+            problem = f"{size:,} pieces are too few for the characters of this text"
+            hint = f"it takes more than {int(lowest[1]):,}"
+        else:
+            problem, hint = f"sentencepiece failed: {message}", "check the training text"
+    return UserError(problem, where="--sentencepiece", hint=hint)
+
+
+def report_learned(learned: Subwords, min_frequency: int, quiet: bool) -> None:
+    """Say so on standard error where fewer merges were learned than asked for."""
+    if learned.learned < learned.requested and not quiet:
+        why = f"no pair occurs {'twice' if min_frequency == 2 else f'{min_frequency:,} times'} any more"
+        print(f"learned {learned.learned:,} of {learned.requested:,} merges: {why}", file=sys.stderr)
+
+

@@ -1,0 +1,29 @@
+"""Which device and how many threads."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from bpe.errors import UserError
+
+
+def pick_device(name: str) -> torch.device:
+    """auto, cpu, cuda or mps -> a device that is there, or a UserError."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    if not available[name]:
+        present = ", ".join(kind for kind, there in available.items() if there)
+        raise UserError(f"no {name} device on this machine", where="--device", hint=f"available: {present}")
+    return torch.device(name)
+
+
+def set_threads(count: int) -> int:
+    """Use `count` CPU threads, or as many as this process may use for 0; returns the number."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count > 4 * cores:
+        raise UserError(f"{count} threads on {cores} cores", where="--threads", hint=f"use {cores} or fewer")
+    torch.set_num_threads(count or cores)
+    return count or cores

@@ -1,0 +1,124 @@
+"""BLEU, chrF2 and TER of raw translations against raw references, through sacreBLEU, with its signatures.
+
+Scores that others can repeat are of detokenised text: nothing here tokenises but sacreBLEU itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sacrebleu
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.significance import PairedTest
+
+from bpe.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Corpus scores, each from 0 to 100 (TER may exceed it, and is better when lower)."""
+
+    bleu: float
+    chrf2: float
+    ter: float
+    signatures: dict[str, str]
+    "sacreBLEU's signature of each of bleu, chrf2 and ter: how it was computed."
+    sacrebleu_version: str
+    num_lines: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Paired bootstrap of a system against a baseline, in BLEU."""
+
+    baseline: float
+    system: float
+    p_value: float
+    "How likely a difference as large is when both are equally good."
+    confidence: float
+    "Half the width of the 95% interval around the system's mean BLEU."
+    signature: str
+
+
+def score(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    target_language: str = "",
+    tokenize: str | None = None,
+    lowercase: bool = False,
+) -> Scores:
+    """Score raw lines against raw lines.
+
+    tokenize: sacreBLEU's tokenizer for BLEU; None takes the one for the target language (13a for most).
+    Raises UserError where the numbers of lines differ, there are none, or the tokenizer is not there.
+    """
+    check_lengths(hypotheses, references)
+    metrics = {"bleu": _bleu(target_language, tokenize, lowercase), "chrf2": CHRF(lowercase=lowercase), "ter": TER()}
+    values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
+    return Scores(
+        **values,
+        signatures={name: str(metric.get_signature()) for name, metric in metrics.items()},
+        sacrebleu_version=sacrebleu.__version__,
+        num_lines=len(references),
+    )
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str], *, target_language: str = "") -> float:
+    """BLEU alone, as in `score`: what validation during training needs."""
+    check_lengths(hypotheses, references)
+    return float(_bleu(target_language, None, False).corpus_score(hypotheses, [references]).score)
+
+
+def paired_bootstrap(
+    baseline: Sequence[str],
+    system: Sequence[str],
+    references: Sequence[str],
+    *,
+    target_language: str = "",
+    num_samples: int = 1000,
+) -> Comparison:
+    """Whether two systems' BLEU differ by more than chance (Koehn, 2004); sacreBLEU's seed, 12345, makes it repeatable."""
+    check_lengths(baseline, references)
+    check_lengths(system, references)
+    test = PairedTest(
+        [("baseline", baseline), ("system", system)],
+        {"BLEU": _bleu(target_language, None, False)},
+        [references],
+        test_type="bs",
+        n_samples=num_samples,
+    )
+    signatures, results = test()
+    first, second = (result for result in results["BLEU"] if not isinstance(result, str))
+    assert second.p_value is not None and second.ci is not None
+    return Comparison(
+        baseline=float(first.score),
+        system=float(second.score),
+        p_value=float(second.p_value),
+        confidence=float(second.ci),
+        signature=str(signatures["BLEU"]),
+    )
+
+
+def check_lengths(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    """Raise a UserError with both counts unless there are as many translations as references, and some."""
+    if len(hypotheses) != len(references):
+        raise UserError(
+            f"{len(hypotheses):,} translations for {len(references):,} references",
+            hint="score the translation of the same file, line by line",
+        )
+    if not references:
+        raise UserError("no lines to score", hint="check that the files are not empty")
+
+
+def _bleu(target_language: str, tokenize: str | None, lowercase: bool) -> BLEU:
+    if tokenize is not None and tokenize not in BLEU.TOKENIZERS:
+        known = ", ".join(BLEU.TOKENIZERS)
+        raise UserError(f"unknown BLEU tokenizer {tokenize!r}", where="--tokenize", hint=f"choose one of {known}")
+    try:
+        return BLEU(lowercase=lowercase, tokenize=tokenize, trg_lang=target_language)
+    except (RuntimeError, ImportError, OSError) as error:
+        name = tokenize or f"of {target_language}"
+        hint = "install what it names, or choose another with --tokenize"
+        raise UserError(f"BLEU tokenizer {name} is not there ({error})", hint=hint) from None

@@ -1,0 +1,128 @@
+"""Gated recurrent units as DL4MT has them (Cho et al., 2014), over a whole sequence at once.
+
+    r, u = sigmoid(x W + h U + b);  n = tanh(r * (h Ux) + x Wx + bx);  h' = u * h + (1 - u) * n
+
+The three gates are kept in one matrix, in the order r, u, n, so that a step is one product. `run_gru` has a plain
+version, which autograd differentiates, and a fast one with a hand-written backward that sums the weight gradient over
+all steps in one product; both give the same numbers.
+
+Shapes: T steps, B sequences, X input size, H hidden size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+class GRUCell(nn.Module):
+    """Weights of one GRU. bias_on says to which side the biases are added: DL4MT's second decoder GRU has them on the
+    hidden side (inside `r * (...)` for n), every other GRU on the input side."""
+
+    def __init__(self, input_size: int, hidden_size: int, *, bias_on: str = "input") -> None:
+        super().__init__()
+        assert bias_on in ("input", "hidden")
+        self.bias_on = bias_on
+        self.input_weight = nn.Parameter(torch.empty(input_size, 3 * hidden_size))
+        self.hidden_weight = nn.Parameter(torch.empty(hidden_size, 3 * hidden_size))
+        self.bias = nn.Parameter(torch.empty(3 * hidden_size))
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """The part of every gate that does not depend on the previous step: [..., X] -> [..., 3H]."""
+        projected = inputs @ self.input_weight
+        return projected + self.bias if self.bias_on == "input" else projected
+
+    def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
+        """One step: projected inputs [..., 3H], state [..., H] -> next state [..., H]."""
+        gates = hidden @ self.hidden_weight
+        return gru_step(projected, gates if self.bias_on == "input" else gates + self.bias, hidden)
+
+
+def gru_step(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tensor:
+    """The GRU's elementwise part: both sides' gates [..., 3H] and the state [..., H] -> the next state."""
+    size = hidden.shape[-1]
+    reset, update = torch.sigmoid(from_input[..., : 2 * size] + from_hidden[..., : 2 * size]).chunk(2, -1)
+    candidate = torch.tanh(reset * from_hidden[..., 2 * size :] + from_input[..., 2 * size :])
+    return update * hidden + (1 - update) * candidate
+
+
+def run_gru(projected: Tensor, initial: Tensor, hidden_weight: Tensor, *, fast: bool = True) -> Tensor:
+    """All states of a GRU: projected inputs [T, B, 3H], initial state [B, H], weight [H, 3H] -> [T, B, H].
+
+    Positions after a sequence's end are computed like any other; the caller masks them.
+    """
+    if fast:
+        return FastGRU.apply(projected, initial, hidden_weight)  # type: ignore[no-any-return]
+    states = []
+    for inputs in projected:
+        initial = gru_step(inputs, initial @ hidden_weight, initial)
+        states.append(initial)
+    return torch.stack(states)
+
+
+def gates_forward(from_input: Tensor, from_hidden: Tensor, hidden: Tensor, gates: Tensor, new: Tensor) -> None:
+    """`gru_step` in place: writes r, u, n into gates [B, 3H] and the next state into new [B, H]."""
+    size = hidden.shape[1]
+    torch.add(from_input, from_hidden, out=gates)
+    gates[:, : 2 * size].sigmoid_()
+    reset, update, candidate = gates.split(size, 1)
+    torch.addcmul(from_input[:, 2 * size :], reset, from_hidden[:, 2 * size :], out=candidate)
+    candidate.tanh_()
+    torch.lerp(candidate, hidden, update, out=new)
+
+
+def gates_backward(
+    grad: Tensor, gates: Tensor, from_hidden_n: Tensor, hidden: Tensor, grad_input: Tensor, grad_hidden: Tensor
+) -> Tensor:
+    """Backward of `gates_forward`. grad: of the new state, [B, H]. from_hidden_n: h Ux (+ bx), [B, H].
+
+    Writes the gradients of both sides' gates, [B, 3H] each; returns the direct part u * grad of the old state's.
+    """
+    size = hidden.shape[1]
+    reset, update, candidate = gates.split(size, 1)
+    to_reset, to_update, to_candidate = grad_input.split(size, 1)
+    direct = grad * update
+    through = grad - direct  # grad * (1 - u)
+    torch.mul(through, 1 - candidate * candidate, out=to_candidate)
+    torch.mul(hidden - candidate, direct, out=to_update).mul_(1 - update)
+    torch.mul(to_candidate, reset, out=grad_hidden[:, 2 * size :])
+    torch.mul(grad_hidden[:, 2 * size :], from_hidden_n, out=to_reset).mul_(1 - reset)
+    grad_hidden[:, : 2 * size].copy_(grad_input[:, : 2 * size])
+    return direct
+
+
+class FastGRU(torch.autograd.Function):
+    """`run_gru` with everything but `h U` outside the loop, forward and backward."""
+
+    @staticmethod
+    def forward(ctx: Any, projected: Tensor, initial: Tensor, weight: Tensor) -> Tensor:
+        steps, batch, width = projected.shape
+        states = projected.new_empty(steps + 1, batch, width // 3)
+        gates = torch.empty_like(projected)
+        candidates = torch.empty_like(states[1:])  # h Ux, which the backward of r needs
+        from_hidden = projected.new_empty(batch, width)
+        states[0] = initial
+        for t in range(steps):
+            torch.mm(states[t], weight, out=from_hidden)
+            gates_forward(projected[t], from_hidden, states[t], gates[t], states[t + 1])
+            candidates[t] = from_hidden[:, 2 * width // 3 :]
+        ctx.save_for_backward(states, gates, candidates, weight)
+        return states[1:]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        states, gates, candidates, weight = ctx.saved_tensors
+        steps, batch, width = gates.shape
+        grad_projected, grad_hidden = torch.empty_like(gates), torch.empty_like(gates)
+        transposed = weight.t()
+        grad = torch.zeros_like(states[0])
+        for t in reversed(range(steps)):
+            grad = grad + grad_states[t]
+            direct = gates_backward(grad, gates[t], candidates[t], states[t], grad_projected[t], grad_hidden[t])
+            grad = torch.addmm(direct, grad_hidden[t], transposed)
+        flat = states[:-1].reshape(steps * batch, -1)
+        return grad_projected, grad, flat.t() @ grad_hidden.view(steps * batch, width)

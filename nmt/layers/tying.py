@@ -1,0 +1,124 @@
+"""Weight tying (Press & Wolf, 2017, sections 3 and 4.3): which of the three vocabulary matrices are one.
+
+An attention translation model owns three vocabulary matrices: the source input embedding U_s, the target input
+embedding U_t and the output embedding V, whose rows score the pieces. Tied means the same storage, not equal values:
+one matrix, one gradient, one entry in the optimizer, one tensor in a file.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Tying(enum.Enum):
+    """The three modes of the paper's Table 8."""
+
+    UNTIED = "untied"
+    "U_s, U_t and V are three matrices; sizes Cs, Ct, Ct."
+    DECODER = "decoder"
+    "U_t = V: one matrix for the decoder's input and output; sizes Cs, Ct."
+    THREE_WAY = "three-way"
+    "U_s = U_t = V: one matrix for everything, over the union vocabulary of a joint BPE."
+
+    @property
+    def shares_source(self) -> bool:
+        """Whether source and target ids index one matrix, so that both sides use the union vocabulary."""
+        return self is Tying.THREE_WAY
+
+
+class TiedEmbeddings(nn.Module):
+    """The three vocabulary matrices and the output bias, tied as `tying` says.
+
+    source_size: rows of the source input. target_size: rows of the target input and of the output. With three-way
+    tying both are the size of the union vocabulary. E is embedding_size.
+
+    The output bias is there in every mode, and the hidden sizes of the network do not appear: modes differ in the tie
+    and in nothing else.
+    """
+
+    source_input: nn.Parameter
+    "[source_size, E]"
+    target_input: nn.Parameter
+    "[target_size, E]"
+    output: nn.Parameter
+    "[target_size, E]"
+    output_bias: nn.Parameter
+    "[target_size]"
+
+    def __init__(self, tying: Tying, source_size: int, target_size: int, embedding_size: int) -> None:
+        super().__init__()
+        assert not tying.shares_source or source_size == target_size, "three-way tying needs the union vocabulary"
+        self.tying = tying
+        self.source_input = nn.Parameter(torch.empty(source_size, embedding_size))
+        self.target_input = nn.Parameter(torch.empty(target_size, embedding_size))
+        self.output = nn.Parameter(torch.empty(target_size, embedding_size))
+        self.output_bias = nn.Parameter(torch.empty(target_size))
+        self._tie()
+
+    def _tie(self) -> None:
+        """Make one of what the mode says is one."""
+        if self.tying is Tying.UNTIED:
+            pass
+        elif self.tying is Tying.DECODER:
+            self.output = self.target_input
+        else:
+            self.target_input = self.source_input
+            self.output = self.source_input
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TiedEmbeddings:
+        """What `.to()` and its like call; between some devices it makes a new parameter per name, so tie again."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._tie()
+        return self
+
+    def source(self, ids: Tensor) -> Tensor:
+        """Source input embeddings: [...] ids -> [..., E]. Padding is masked by the caller, not by a padding row."""
+        return functional.embedding(ids, self.source_input)
+
+    def target(self, ids: Tensor) -> Tensor:
+        """Target input embeddings: [...] ids -> [..., E]."""
+        return functional.embedding(ids, self.target_input)
+
+    def scores(self, readout: Tensor) -> Tensor:
+        """Unnormalised scores of every target row: [..., E] -> [..., target_size]."""
+        return functional.linear(readout, self.output, self.output_bias)
+
+    def assert_tied(self) -> None:
+        """Check by storage identity that exactly the matrices that should be one are one."""
+        source, target, output = (w.data_ptr() for w in (self.source_input, self.target_input, self.output))
+        if self.source_input.is_meta:
+            source, target, output = id(self.source_input), id(self.target_input), id(self.output)
+        tied = (source == target, target == output)
+        expected = {Tying.UNTIED: (False, False), Tying.DECODER: (False, True), Tying.THREE_WAY: (True, True)}
+        if tied != expected[self.tying]:
+            raise AssertionError(f"{self.tying.value} tying broken: source = target, target = output are {tied}")
+
+
+def unique_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Every parameter once, under the first name it is registered by: what is counted, optimised and stored."""
+    return dict(module.named_parameters(remove_duplicate=True))
+
+
+def aliases(module: nn.Module) -> dict[str, str]:
+    """Names of parameters that are another's storage -> the name it is counted and stored under."""
+    first: dict[int, str] = {}
+    found: dict[str, str] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        owner = first.setdefault(id(parameter), name)
+        if owner != name:
+            found[name] = owner
+    return found
+
+
+def load_unique(module: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Copy `tensors`, named as `unique_parameters` names them, into the module in place, which keeps every tie."""
+    parameters = unique_parameters(module)
+    assert parameters.keys() == tensors.keys(), sorted(parameters.keys() ^ tensors.keys())
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])

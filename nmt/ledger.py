@@ -1,0 +1,68 @@
+"""The parameter ledger: where every parameter is, which matrices are one, and what the other tying modes would cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from nmt.config import ModelConfig
+from nmt.layers.tying import Tying, aliases, unique_parameters
+from nmt.models.build import VocabularySizes, build_empty
+
+
+@dataclass(frozen=True)
+class Size:
+    """Parameters of a model, each storage counted once."""
+
+    embedding: int
+    "In the vocabulary matrices and the output bias."
+    other: int
+    "In the rest of the network."
+
+    @property
+    def total(self) -> int:
+        """All parameters."""
+        return self.embedding + self.other
+
+
+def size_of(model: nn.Module) -> Size:
+    """Count a model's parameters, each storage once."""
+    counts = {name: parameter.numel() for name, parameter in unique_parameters(model).items()}
+    embedding = sum(count for name, count in counts.items() if name.startswith("embeddings."))
+    return Size(embedding, sum(counts.values()) - embedding)
+
+
+def sizes_of_modes(config: ModelConfig, sizes: VocabularySizes) -> dict[Tying, Size]:
+    """The model's size in each tying mode, counted from models built without storage."""
+    meta = torch.device("meta")
+    return {
+        mode: size_of(build_empty(dataclasses.replace(config, tying=mode.value), sizes, meta)) for mode in Tying
+    }
+
+
+def matrix_lines(model: nn.Module) -> list[str]:
+    """One line per parameter: name, shape, count; aliases name their owner and count nothing."""
+    owners = aliases(model)
+    lines = []
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        shape = " x ".join(f"{n:,}" for n in parameter.shape)
+        count = f"= {owners[name]}" if name in owners else f"{parameter.numel():,}"
+        lines.append(f"  {name:<38} {shape:>16}  {count:>12}")
+    return lines
+
+
+def mode_lines(config: ModelConfig, sizes: VocabularySizes) -> list[str]:
+    """A table of the three modes: embedding and other parameters, total, ratio to untied; the chosen one marked."""
+    modes = sizes_of_modes(config, sizes)
+    untied = modes[Tying.UNTIED].total
+    lines = [f"  {'tying':<12} {'embedding':>14} {'other':>14} {'total':>14}  of untied"]
+    for mode, size in modes.items():
+        mark = "  <- this model" if mode.value == config.tying else ""
+        lines.append(
+            f"  {mode.value:<12} {size.embedding:>14,} {size.other:>14,} {size.total:>14,}"
+            f"  {100 * size.total / untied:8.1f}%{mark}"
+        )
+    return lines

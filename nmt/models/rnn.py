@@ -1,0 +1,144 @@
+"""The attention model of Press & Wolf's Table 8: DL4MT's encoder and decoder with tied embeddings.
+
+Shapes: B sentences, K hypotheses a sentence, S source length, T target length, E embedding, H hidden, C = 2H
+annotation size, N real target tokens of a batch, V target rows. Recurrences run time-major ([T, B, ...]).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nmt.data.batching import Batch, mask_of
+from nmt.layers.conditional_gru import ConditionalGRU, Source
+from nmt.layers.gru import GRUCell, run_gru
+from nmt.layers.tying import TiedEmbeddings
+from nmt.models.interface import Step, TranslationModel
+from nmt.vocabulary import PAD
+
+
+class Encoder(nn.Module):
+    """A bidirectional GRU: source embeddings -> annotations, the states of both directions side by side."""
+
+    def __init__(self, embedding_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.ahead = GRUCell(embedding_size, hidden_size)
+        self.back = GRUCell(embedding_size, hidden_size)
+
+    def forward(self, embedded: Tensor, lengths: Tensor, *, fast: bool = True) -> Tensor:
+        """embedded: [S, B, E]. lengths: [B]. Returns annotations, [S, B, C]; those at padding have no meaning.
+
+        The backward direction runs over each sequence reversed within its own length, so that neither direction ever
+        sees padding before a real token.
+        """
+        reverse = reversal(lengths, embedded.shape[0])[:, :, None]
+        start = embedded.new_zeros(embedded.shape[1], self.ahead.hidden_weight.shape[0])
+        ahead = run_gru(self.ahead.project(embedded), start, self.ahead.hidden_weight, fast=fast)
+        turned = self.back.project(embedded)
+        turned = turned.gather(0, reverse.expand_as(turned))
+        back = run_gru(turned, start, self.back.hidden_weight, fast=fast)
+        return torch.cat([ahead, back.gather(0, reverse.expand_as(back))], 2)
+
+
+def reversal(lengths: Tensor, size: int) -> Tensor:
+    """[B] lengths -> [size, B] indices that reverse each sequence within its length and leave padding where it is."""
+    steps = torch.arange(size, device=lengths.device)[:, None]
+    return torch.where(steps < lengths, lengths - 1 - steps, steps)
+
+
+class Readout(nn.Module):
+    """Deep output: t = tanh(h2 ff_logit_lstm + y ff_logit_prev + c ff_logit_ctx), each with a bias, of size E."""
+
+    def __init__(self, embedding_size: int, hidden_size: int, annotation_size: int) -> None:
+        super().__init__()
+        self.state = nn.Linear(hidden_size, embedding_size)
+        self.previous = nn.Linear(embedding_size, embedding_size)
+        self.context = nn.Linear(annotation_size, embedding_size)
+
+    def forward(self, state: Tensor, previous: Tensor, context: Tensor) -> Tensor:
+        """[..., H], [..., E] and [..., C] -> [..., E]."""
+        return torch.tanh(self.state(state) + self.previous(previous) + self.context(context))
+
+
+@dataclass(frozen=True)
+class RNNMemory:
+    """The encoded source. annotations, keys: [B, S, C]. mask: [B, S]."""
+
+    annotations: Tensor
+    keys: Tensor
+    mask: Tensor
+
+    def select(self, sentences: Tensor) -> RNNMemory:
+        """The memory of the given sentences, [N]."""
+        return RNNMemory(*(t.index_select(0, sentences) for t in (self.annotations, self.keys, self.mask)))
+
+
+@dataclass(frozen=True)
+class RNNState:
+    """The decoder's state, [B, K, H]."""
+
+    hidden: Tensor
+
+    def select(self, sentences: Tensor, hypotheses: Tensor) -> RNNState:
+        """New [n, k] is old [sentences[n], hypotheses[n, k]]."""
+        return RNNState(self.hidden[sentences[:, None], hypotheses])
+
+
+class RNNModel(TranslationModel):
+    """Bidirectional GRU encoder, conditional GRU decoder with additive attention, deep output of embedding size."""
+
+    def __init__(self, embeddings: TiedEmbeddings, embedding_size: int, hidden_size: int, dropout: float) -> None:
+        super().__init__()
+        self.embeddings = embeddings
+        self.encoder = Encoder(embedding_size, hidden_size)
+        self.initial = nn.Linear(2 * hidden_size, hidden_size)
+        self.decoder = ConditionalGRU(embedding_size, hidden_size, 2 * hidden_size)
+        self.output_layer = Readout(embedding_size, hidden_size, 2 * hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        self.fast = True
+        "Use the hand-written backward; False runs the plain steps that it is tested against."
+
+    def _annotate(self, source: Tensor, lengths: Tensor) -> tuple[Source, Tensor]:
+        """Source ids, [B, S] -> what the decoder attends to, and its first state, [B, H]."""
+        embedded = self.dropout(self.embeddings.source(source.t()))
+        annotations = self.dropout(self.encoder(embedded, lengths, fast=self.fast))
+        mask = mask_of(lengths, source.shape[1])
+        mean = (annotations * mask.t()[:, :, None]).sum(0) / lengths[:, None]
+        first = torch.tanh(self.initial(mean))
+        annotations = annotations.transpose(0, 1).contiguous()
+        return Source(annotations, self.decoder.attention.keys(annotations), mask), first
+
+    def readout(self, batch: Batch) -> Tensor:
+        """Readout of the real target positions, step by step: [N, E]."""
+        source, first = self._annotate(batch.source, batch.source_lengths)
+        embedded = self.dropout(self.embeddings.target(batch.target.t()[:-1]))
+        previous = torch.cat([embedded.new_zeros(1, *embedded.shape[1:]), embedded])  # a zero vector at the first step
+        states, contexts = self.decoder(self.decoder.first.project(previous), first, source, fast=self.fast)
+        real = batch.target_mask.t()
+        return self.dropout(self.output_layer(states[real], previous[real], contexts[real]))
+
+    def encode(self, source: Tensor, source_lengths: Tensor) -> RNNMemory:
+        """See TranslationModel.encode."""
+        encoded, _ = self._annotate(source, source_lengths)
+        return RNNMemory(encoded.annotations, encoded.keys, encoded.mask)
+
+    def initial_state(self, memory: RNNMemory) -> RNNState:  # type: ignore[override]
+        """tanh(mean over source positions of annotations . ff_state), [B, 1, H]."""
+        total = (memory.annotations * memory.mask[:, :, None]).sum(1)
+        mean = total / memory.mask.sum(1, keepdim=True)
+        return RNNState(torch.tanh(self.initial(mean))[:, None])
+
+    def step(self, memory: RNNMemory, state: RNNState, previous: Tensor | None) -> Step:  # type: ignore[override]
+        """See TranslationModel.step."""
+        if previous is None:
+            embedded = state.hidden.new_zeros(*state.hidden.shape[:2], self.embeddings.output.shape[1])
+        else:
+            embedded = self.embeddings.target(previous)
+        source = Source(memory.annotations, memory.keys, memory.mask)
+        hidden, context, attention = self.decoder.step(self.decoder.first.project(embedded), state.hidden, source)
+        scores = self.embeddings.scores(self.output_layer(hidden, embedded, context)).float()
+        log_probs = torch.log_softmax(scores, -1)
+        log_probs[..., PAD] = -torch.inf
+        return Step(log_probs, RNNState(hidden), attention)

@@ -1,0 +1,47 @@
+"""The best continuations of all hypotheses of a sentence, without sorting or even adding over the vocabulary."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BLOCK = 64
+"Rows of the vocabulary whose maximum is looked at first."
+
+
+def top_continuations(scores: Tensor, log_probs: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The `count` largest scores[b, k] + log_probs[b, k, v] of each sentence b, best first.
+
+    Shapes: B sentences, K hypotheses, V target rows. scores: [B, K] float32. log_probs: [B, K, V].
+    Returns values, hypotheses k and pieces v, each [B, min(count, K * V)].
+
+    The vocabulary is read once, for the maximum of each block of rows; the `count` blocks with the largest maxima hold
+    the `count` largest entries, and only they are looked into. Equal inputs give equal results, ties included.
+    """
+    sentences, hypotheses, rows = log_probs.shape
+    count = min(count, hypotheses * rows)
+    flat = log_probs.reshape(sentences, -1)
+    if count * BLOCK * 2 > hypotheses * rows:
+        values, indices = (scores[:, :, None] + log_probs).view(sentences, -1).topk(count, dim=1)
+        return values, indices // rows, indices % rows
+    maxima = _block_maxima(log_probs)  # [B, K, blocks]
+    blocks = maxima.size(2)
+    chosen = (scores[:, :, None] + maxima).view(sentences, -1).topk(count, dim=1).indices  # [B, count]
+    owner, first = chosen // blocks, chosen % blocks * BLOCK
+    pieces = first[:, :, None] + torch.arange(BLOCK, device=flat.device)  # [B, count, BLOCK]
+    outside = pieces >= rows
+    indices = (owner[:, :, None] * rows + pieces.clamp(max=rows - 1)).view(sentences, -1)
+    inside = flat.gather(1, indices).view_as(pieces) + scores.gather(1, owner)[:, :, None]
+    values, places = inside.masked_fill(outside, -torch.inf).view(sentences, -1).topk(count, dim=1)
+    best = indices.gather(1, places)
+    return values, best // rows, best % rows
+
+
+def _block_maxima(log_probs: Tensor) -> Tensor:
+    """[B, K, V] -> [B, K, ceil(V / BLOCK)]."""
+    rows = log_probs.size(2)
+    whole = rows - rows % BLOCK
+    maxima = log_probs[:, :, :whole].unflatten(2, (-1, BLOCK)).amax(3)
+    if whole == rows:
+        return maxima
+    return torch.cat([maxima, log_probs[:, :, whole:].amax(2, keepdim=True)], 2)

@@ -1,0 +1,111 @@
+"""last/: everything an interrupted run needs to go on as if it had not been interrupted.
+
+The folder is written beside its place and swapped in by two renames; a run killed between them finds the older one.
+Random draws are functions of the seed and the update (see `nmt.training.loop`), so the state is small and exact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from bpe.errors import UserError
+from bpe.textfiles import no_space, write_text
+from nmt.weights import read_tensors, save_tensors
+
+WEIGHTS, OPTIMIZER, AVERAGE, STATE = "weights.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
+FORMAT_VERSION = 1
+
+
+@dataclass
+class Progress:
+    """Where training stands: position in the data, patience, time. Written to last/state.json."""
+
+    update: int = 0
+    "Optimizer updates made."
+    epoch: int = 0
+    "Epoch of the next batch, from 0."
+    batch: int = 0
+    "Index of the next batch in its epoch."
+    target_tokens: int = 0
+    "Target pieces trained on, </s> included."
+    seconds: float = 0.0
+    "Wall-clock time spent training and validating, all sessions."
+    validated: int = 0
+    "Update of the last validation."
+    best_score: float | None = None
+    "BLEU (higher is better) or minus cost of the best validation so far."
+    best_update: int = 0
+    "Update of the best validation."
+    waiting: int = 0
+    "Validations since the best one."
+    finished: str = ""
+    "Why training ended, if it did."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What last/ holds: tensors by name, each storage once, and the progress. average: of an EMA, or empty."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    average: dict[str, Tensor]
+    metadata: dict[str, str]
+    progress: Progress
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write last/; the old one stays whole until the new one is."""
+    new, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        save_tensors(new / WEIGHTS, checkpoint.weights, checkpoint.metadata)
+        save_tensors(new / OPTIMIZER, checkpoint.optimizer, {})
+        if checkpoint.average:
+            save_tensors(new / AVERAGE, checkpoint.average, checkpoint.metadata)
+        state = {"version": FORMAT_VERSION, **dataclasses.asdict(checkpoint.progress)}
+        write_text(new / STATE, json.dumps(state, indent=1) + "\n")
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            folder.rename(old)
+        new.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise no_space(error, folder) from None
+    except UserError:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """last/, or the one before it if a run was killed while they were swapped, or None."""
+    old = folder.with_name(f"{folder.name}.old")
+    if not folder.exists() and old.exists():
+        with contextlib.suppress(OSError):
+            old.rename(folder)
+    return folder if folder.exists() else None
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read last/; a damaged one is a UserError that says how to go on without it."""
+    hint = f"restore {folder} from a copy, or start over with --force"
+    try:
+        weights, metadata = read_tensors(folder / WEIGHTS)
+        optimizer, _ = read_tensors(folder / OPTIMIZER)
+        average = read_tensors(folder / AVERAGE)[0] if (folder / AVERAGE).exists() else {}
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if state.pop("version", None) != FORMAT_VERSION:
+            raise UserError("a checkpoint of another version", where=folder / STATE, hint=hint)
+        return Checkpoint(weights, optimizer, average, metadata, Progress(**state))
+    except UserError as error:
+        raise UserError(error.problem, where=error.where, hint=hint) from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"damaged checkpoint ({error})", where=folder / STATE, hint=hint) from None

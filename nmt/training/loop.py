@@ -1,0 +1,224 @@
+"""The training loop over named parts: data order, update, validation, checkpoints, report.
+
+Exactness: an epoch's batches are a function of (seed, epoch), an update's random draws of (seed, update), and last/
+holds the rest, so a run that is interrupted anywhere and continued makes the same updates as one that was not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bpe.errors import UserError
+from bpe.progress import duration
+from nmt.bundle import BEST
+from nmt.config import Config, TrainingConfig
+from nmt.data.batching import BatchMaker, Budget, EpochPlan
+from nmt.data.corpus import PreparedCorpus
+from nmt.layers.tying import Tying
+from nmt.models.interface import TranslationModel
+from nmt.training.checkpoint import Checkpoint, Progress, save_checkpoint
+from nmt.training.interruption import Interrupted, Interruption
+from nmt.training.optimizers import load_optimizer, optimizer_tensors
+from nmt.training.reporting import Reporter
+from nmt.training.step import NonFiniteLoss, StepResult, Updater
+from nmt.training.validation import Validation, Validator
+from nmt.weights import save_tensors, weight_metadata, weight_tensors
+
+LAST = "last"
+
+
+@dataclass
+class Window:
+    """Sums since the last progress line."""
+
+    started: float
+    cross_entropy: float = 0.0
+    smoothed: float = 0.0
+    tokens: int = 0
+    largest_norm: float = 0.0
+
+    def add(self, result: StepResult, tokens: int) -> None:
+        """Count one update."""
+        self.cross_entropy += result.cross_entropy
+        self.smoothed += result.smoothed
+        self.tokens += tokens
+        self.largest_norm = max(self.largest_norm, result.gradient_norm)
+
+
+class Trainer:
+    """Trains one model on a prepared corpus into a model folder."""
+
+    def __init__(self, model: TranslationModel, corpus: PreparedCorpus, config: Config, reporter: Reporter) -> None:
+        self.model, self.config, self.reporter = model, config, reporter
+        self.settings: TrainingConfig = config.training
+        self.folder = Path(config.paths.model)
+        self.device = next(model.parameters()).device
+        shared = Tying(config.model.tying).shares_source
+        views = corpus.vocabulary.source_view(shared), corpus.vocabulary.target_view(shared)
+        self.maker = BatchMaker(corpus.split("train"), *views)
+        budget = Budget(self.settings.batch_tokens, self.settings.batch_sentences, self.settings.max_length)
+        self.plan = EpochPlan(corpus.split("train"), budget, self.settings.seed)
+        self.validator = Validator(
+            corpus, BatchMaker(corpus.split("valid"), *views), beam=self.settings.validation_beam, with_bleu=True
+        )
+        self.updater = Updater(model, self.settings)
+        self.progress = Progress()
+        if not self.plan.num_pairs:
+            raise UserError(
+                f"no pair has at most {self.settings.max_length} pieces on both sides",
+                where="training.max_length",
+                hint="raise it",
+            )
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Continue from last/."""
+        self.updater.restore(checkpoint.weights, checkpoint.average)
+        load_optimizer(self.updater.optimizer, list(self.updater.parameters), checkpoint.optimizer)
+        self.progress = checkpoint.progress
+        self.progress.finished = ""
+
+    def run(self) -> Progress:
+        """Train until finished. Raises Interrupted, with the state saved, on Ctrl-C or SIGTERM."""
+        with Interruption() as interruption:
+            self.updater.try_largest(self.maker.make(self.plan.largest()).to(self.device))
+            try:
+                self._loop(interruption.check)
+            except Interrupted:
+                self.save()
+                raise
+            except NonFiniteLoss as error:
+                self.save()
+                raise self._diverged(error) from None
+            finally:
+                self.reporter.close()
+        return self.progress
+
+    def _loop(self, check: Callable[[], None]) -> None:
+        state = self.progress
+        began = time.monotonic() - state.seconds
+        window = Window(time.monotonic())
+        stream = self.plan.stream(state.epoch, state.batch)
+        while True:
+            state.seconds = time.monotonic() - began
+            ended = self.reason_to_stop()
+            if state.update and state.validated < state.update and (ended or self._due(self.settings.validate_every)):
+                self._validate(check)
+                state.seconds, window = time.monotonic() - began, Window(time.monotonic())
+                ended = ended or self.reason_to_stop()
+            if ended:
+                state.finished = ended
+                self.save()
+                return
+            if state.update and self._due(self.settings.save_every):
+                self.save()
+            check()
+            epoch, index, rows = next(stream)
+            batch = self.maker.make(rows).to(self.device)
+            result = self.updater.update(batch, state.update + 1)
+            state.update, state.epoch, state.batch = state.update + 1, epoch, index + 1
+            state.target_tokens += batch.num_target_tokens
+            window.add(result, batch.num_target_tokens)
+            if self._due(self.settings.log_every):
+                state.seconds = time.monotonic() - began
+                self._log(window, result)
+                window = Window(time.monotonic())
+
+    def _due(self, every: int) -> bool:
+        return self.progress.update % every == 0
+
+    def reason_to_stop(self) -> str:
+        """Why training is over, or '' where it is not."""
+        state, settings = self.progress, self.settings
+        if state.update >= settings.max_updates:
+            return f"{state.update:,} updates of {settings.max_updates:,}"
+        if settings.max_minutes and state.seconds >= 60 * settings.max_minutes:
+            return f"{settings.max_minutes:g} minutes"
+        if settings.patience and state.waiting >= settings.patience:
+            return f"no improvement in {state.waiting} validations"
+        return ""
+
+    def _log(self, window: Window, result: StepResult) -> None:
+        state = self.progress
+        rate = window.tokens / max(time.monotonic() - window.started, 1e-9)
+        values = {
+            "epoch": state.epoch + 1,
+            "cross_entropy": window.cross_entropy / window.tokens,
+            "loss": window.smoothed / window.tokens,
+            "tokens_per_second": rate,
+            "learning_rate": result.learning_rate,
+            "gradient_norm": window.largest_norm,
+            "seconds": state.seconds,
+        }
+        self.reporter.record("train", state.update, values)
+        self.reporter.say(
+            f"update {state.update:,} of {self.settings.max_updates:,} | epoch {state.epoch + 1} | "
+            f"loss {values['loss']:.3f} | cross entropy {values['cross_entropy']:.3f} | {rate:,.0f} tokens/s | "
+            f"rate {result.learning_rate:.2g} | gradient {window.largest_norm:.2f} | {self._time_left()}"
+        )
+
+    def _time_left(self) -> str:
+        state, settings = self.progress, self.settings
+        left = state.seconds / state.update * (settings.max_updates - state.update)
+        if settings.max_minutes:
+            left = min(left, 60 * settings.max_minutes - state.seconds)
+        return f"{duration(state.seconds)} gone, at most {duration(max(left, 0))} left"
+
+    def _validate(self, check: Callable[[], None]) -> None:
+        state, started = self.progress, time.monotonic()
+        self.updater.swap_average()
+        try:
+            found = self.validator.run(self.model, check)
+            state.validated = state.update
+            self._judge(found)
+        finally:
+            self.updater.swap_average()
+        took = time.monotonic() - started
+        values = {"cross_entropy": found.cross_entropy, "cost": found.cost, "bleu": found.bleu}
+        values |= {"epoch": state.epoch + 1, "target_tokens": state.target_tokens, "seconds": state.seconds + took}
+        self.reporter.record("validation", state.update, values)
+        best = "best so far" if state.waiting == 0 else f"best is update {state.best_update:,}"
+        self.reporter.say(
+            f"validation at update {state.update:,}: cross entropy {found.cross_entropy:.3f}"
+            + (f", BLEU {found.bleu:.2f}" if found.bleu is not None else "")
+            + f" ({best}; took {duration(took)})"
+        )
+        for source, reference, translation in found.examples[:1]:
+            self.reporter.say(f"  source      {source}\n  reference   {reference}\n  translation {translation}")
+
+    def _judge(self, found: Validation) -> None:
+        """Keep the weights if they are the best so far."""
+        state = self.progress
+        by_bleu = self.settings.validation_metric == "bleu" and found.bleu is not None
+        score = found.bleu if by_bleu and found.bleu is not None else -found.cost
+        if state.best_score is not None and score <= state.best_score:
+            state.waiting += 1
+            return
+        state.best_score, state.best_update, state.waiting = score, state.update, 0
+        extra = {"update": state.update, "cross_entropy": found.cross_entropy, "bleu": found.bleu}
+        save_tensors(self.folder / BEST, weight_tensors(self.model), weight_metadata(self.model, **extra))
+
+    def save(self) -> None:
+        """Write last/."""
+        checkpoint = Checkpoint(
+            weights=weight_tensors(self.model),
+            optimizer=optimizer_tensors(self.updater.optimizer, list(self.updater.parameters)),
+            average=self.updater.average,
+            metadata=weight_metadata(self.model, update=self.progress.update),
+            progress=self.progress,
+        )
+        save_checkpoint(self.folder / LAST, checkpoint)
+
+    def _diverged(self, error: NonFiniteLoss) -> UserError:
+        state = self.progress
+        rows = next(self.plan.stream(state.epoch, state.batch))[2].tolist()
+        shown = ", ".join(str(row + 1) for row in rows[:5])
+        return UserError(
+            f"{error} at update {state.update + 1} (epoch {state.epoch + 1}, batch {state.batch + 1}: "
+            f"{len(rows)} pairs, {shown} ...)",
+            where="training",
+            hint=f"the state before it is in {self.folder / LAST}; lower training.learning_rate and run again",
+        )
+

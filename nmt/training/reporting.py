@@ -1,0 +1,73 @@
+"""What training tells: lines for people, metrics.jsonl for programs, TensorBoard for eyes."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+from bpe.textfiles import no_space, write_lines
+
+METRICS = "metrics.jsonl"
+
+
+class Reporter:
+    """Prints to standard error and appends records to the model folder.
+
+    On resumption, records after the update resumed from are dropped: those updates are made again.
+    """
+
+    def __init__(self, folder: Path, *, resumed_at: int, tensorboard: bool, quiet: bool) -> None:
+        self.path, self.quiet = folder / METRICS, quiet
+        self._keep_until(resumed_at)
+        self.writer = self._tensorboard(folder, resumed_at) if tensorboard else None
+
+    def say(self, line: str) -> None:
+        """A line for people."""
+        if not self.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    def record(self, kind: str, update: int, values: dict[str, Any]) -> None:
+        """Append one record; kind is 'train' or 'validation'."""
+        line = json.dumps({"kind": kind, "update": update, **values}, allow_nan=True)
+        try:
+            with open(self.path, "a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+        except OSError as error:
+            raise no_space(error, self.path) from None
+        if self.writer is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float) and math.isfinite(value):
+                    self.writer.add_scalar(f"{kind}/{name}", value, update)
+
+    def close(self) -> None:
+        """Flush what TensorBoard still holds."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def _keep_until(self, update: int) -> None:
+        if not self.path.exists():
+            return
+        kept = [r for r in read_metrics(self.path) if r["update"] <= update]
+        write_lines(self.path, (json.dumps(record) for record in kept))
+
+    def _tensorboard(self, folder: Path, resumed_at: int) -> Any:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self.say("TensorBoard is not installed (pip install tensorboard); metrics.jsonl has everything")
+            return None
+        return SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_at + 1)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of metrics.jsonl; a last line that a killed run left half written is dropped."""
+    records = []
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            continue
+    return records

@@ -1,0 +1,204 @@
+"""From what the user asked for to a finished model folder: start, continue, or say that there is nothing to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bpe.errors import UserError
+from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, create_folder, read_config, read_manifest
+from nmt.config import Config
+from nmt.configfile import Values, build_config, flatten, to_yaml
+from nmt.data.corpus import PreparedCorpus
+from nmt.device import pick_device, set_threads
+from nmt.ledger import matrix_lines, mode_lines
+from nmt.models.build import VocabularySizes, build_model
+from nmt.text import TextPipeline
+from nmt.training.checkpoint import Checkpoint, Progress, find_checkpoint, load_checkpoint
+from nmt.training.loop import LAST, Trainer
+from nmt.training.reporting import METRICS, Reporter
+
+FIXED_KEYS = ("seed", "optimizer", "batch_tokens", "batch_sentences", "max_length", "ema")
+"Training keys that decide what an update is; a run cannot change them half way."
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for. values: dotted keys he set. force: start over where a model already is."""
+
+    values: Values
+    force: bool = False
+    quiet: bool = False
+
+
+def train(request: Request) -> Progress:
+    """Train a model, or continue one; returns where it ended. Everything is told on standard error."""
+    folder = Path(build_config(request.values).paths.model)
+    if request.force:
+        remove_model(folder)
+    started_before = (folder / CONFIG).exists() and (folder / MANIFEST).exists()
+    if started_before:
+        base = saved_values(folder)
+        config = build_config(base, request.values)
+        changes = changed_keys(build_config(base), config)
+    else:
+        check_free(folder)
+        config, changes = build_config(request.values), []
+    config = with_paths(config, folder)
+    corpus = PreparedCorpus.open(config.paths.prepared)
+    if started_before:
+        check_same_data(folder, corpus)
+    config = with_languages(config, corpus)
+    checkpoint = last_checkpoint(folder) if started_before else None
+    session = Session(config, corpus, folder, request.quiet)
+    return session.run(checkpoint, changes)
+
+
+class Session:
+    """One call of nmt-train with everything resolved."""
+
+    def __init__(self, config: Config, corpus: PreparedCorpus, folder: Path, quiet: bool) -> None:
+        self.config, self.corpus, self.folder = config, corpus, folder
+        self.device = pick_device(config.runtime.device)
+        self.threads = set_threads(config.runtime.threads)
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        if checkpointless(folder):
+            create_folder(folder, config, corpus)
+        else:
+            (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
+        self.quiet = quiet
+
+    def run(self, checkpoint: Checkpoint | None, changes: list[str]) -> Progress:
+        """Build, tell the ledger, resume, train."""
+        sizes = VocabularySizes.of(self.corpus.vocabulary)
+        model = build_model(self.config.model, sizes, seed=self.config.training.seed).to(self.device)
+        model.embeddings.assert_tied()
+        resumed_at = checkpoint.progress.update if checkpoint else 0
+        reporter = Reporter(
+            self.folder,
+            resumed_at=resumed_at,
+            tensorboard=self.config.training.tensorboard,
+            quiet=self.quiet,
+        )
+        trainer = Trainer(model, self.corpus, self.config, reporter)
+        self._introduce(reporter.say, trainer, matrix_lines(model) if not checkpoint else [])
+        for change in changes:
+            reporter.say(f"changed: {change} (the new value is used)")
+        if checkpoint:
+            trainer.resume(checkpoint)
+            ended = trainer.reason_to_stop()
+            if ended and checkpoint.progress.finished:
+                reporter.close()
+                reporter.say(already_finished(self.folder, ended))
+                return dataclasses.replace(checkpoint.progress, finished=ended)
+            reporter.say(f"continuing {self.folder} at update {resumed_at:,}")
+        progress = trainer.run()
+        reporter.say(
+            f"finished ({progress.finished}): best is update {progress.best_update:,}, "
+            f"in {self.folder / BEST}; nmt-translate --model {self.folder} reads it"
+        )
+        return progress
+
+    def _introduce(self, say: Callable[[str], None], trainer: Trainer, matrices: list[str]) -> None:
+        sizes = VocabularySizes.of(self.corpus.vocabulary)
+        pairs, plan = len(self.corpus.split("train")), trainer.plan
+        say(f"{self.config.prep.source} -> {self.config.prep.target}, {self.config.model.tying} tying, on {self.device}")
+        say(f"vocabulary: source {sizes.source:,}, target {sizes.target:,}, union {sizes.union:,}")
+        if matrices:
+            say("parameters (= NAME: the same storage, counted once):\n" + "\n".join(matrices))
+        say("size in each tying mode:\n" + "\n".join(mode_lines(self.config.model, sizes)))
+        say(
+            f"{plan.num_pairs:,} of {pairs:,} pairs have at most {plan.budget.max_length} pieces a side; "
+            f"{len(plan.batches(0)):,} batches an epoch, {100 * plan.padding():.1f}% padding; {self.threads} CPU threads"
+        )
+
+
+def already_finished(folder: Path, reason: str) -> str:
+    """What to say where there is nothing to do."""
+    return (
+        f"{folder} is already finished ({reason}). Raise --max-updates, training.max_minutes or training.patience to "
+        "go on, name another folder with --model, or start over with --force"
+    )
+
+
+def checkpointless(folder: Path) -> bool:
+    """Whether nothing of a run would be lost by writing the folder anew."""
+    return find_checkpoint(folder / LAST) is None and not (folder / BEST).exists()
+
+
+def last_checkpoint(folder: Path) -> Checkpoint | None:
+    """last/, or None for a run that was stopped before its first save."""
+    found = find_checkpoint(folder / LAST)
+    return load_checkpoint(found) if found else None
+
+
+def remove_model(folder: Path) -> None:
+    """--force: remove what training wrote, and nothing else."""
+    if not (folder / MANIFEST).exists():
+        return
+    read_manifest(folder)
+    for name in (LAST, f"{LAST}.new", f"{LAST}.old", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    names = [folder / name for name in (CONFIG, VOCABULARY, BEST, METRICS)]
+    for path in [*names, *TextPipeline.files(folder), folder / MANIFEST]:
+        path.unlink(missing_ok=True)
+
+
+def check_free(folder: Path) -> None:
+    """A folder that holds other things is not written into."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError("is a file, not a folder", where=folder, hint="name another with --model")
+    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        unfinished = (folder / CONFIG).exists() or (folder / VOCABULARY).exists()
+        if not unfinished:
+            raise UserError("holds files that are no model", where=folder, hint="name another folder with --model")
+
+
+def saved_values(folder: Path) -> Values:
+    """The dotted keys and values of the run's configuration."""
+    return flatten(dataclasses.asdict(read_config(folder)), str(folder / CONFIG))
+
+
+def changed_keys(before: Config, after: Config) -> list[str]:
+    """'key old -> new' for what changed; a change that would make it another run is a UserError."""
+    old, new = (flatten(dataclasses.asdict(config), "") for config in (before, after))
+    changes = []
+    for key, value in new.items():
+        section, _, name = key.partition(".")
+        if old[key] == value or section in ("paths", "prep", "runtime"):
+            continue
+        if section == "model" or (section == "training" and name in FIXED_KEYS):
+            raise UserError(
+                f"this run has {key} = {old[key]!r}, which cannot become {value!r} half way",
+                where=after.paths.model,
+                hint="name another folder with --model, or start over with --force",
+            )
+        changes.append(f"{key} {old[key]!r} -> {value!r}")
+    return changes
+
+
+def with_paths(config: Config, folder: Path) -> Config:
+    """The configuration with the model folder where it lies now."""
+    return dataclasses.replace(config, paths=dataclasses.replace(config.paths, model=str(folder)))
+
+
+def with_languages(config: Config, corpus: PreparedCorpus) -> Config:
+    """The preparation's own options: they are a fact of the data, whatever the recipe says."""
+    made = build_config(flatten({"prep": corpus.manifest["options"]}, str(corpus.folder))).prep
+    return dataclasses.replace(config, prep=made)
+
+
+def check_same_data(folder: Path, corpus: PreparedCorpus) -> None:
+    """A run continues on the data it began with."""
+    if read_manifest(folder)["data"]["fingerprint"] != corpus.fingerprint:
+        raise UserError(
+            f"was trained on other data than {corpus.folder} holds",
+            where=folder,
+            hint="name its data with --prepared, another folder with --model, or start over with --force",
+        )

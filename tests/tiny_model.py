@@ -1,0 +1,42 @@
+"""A model folder that takes a moment to make: random weights, a few pieces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from bpe.codes import MergeTable
+from nmt.bundle import BEST, create_folder
+from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
+from nmt.data.corpus import PreparedCorpus
+from nmt.models.build import VocabularySizes, build_model
+from nmt.text import TextOptions, TextPipeline
+from nmt.vocabulary import Vocabulary
+from nmt.weights import save_tensors, weight_metadata, weight_tensors
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz.,"
+
+
+def make_model_folder(folder: Path, *, tying: str = "three-way", seed: int = 1) -> Path:
+    """Write a model folder for raw text of small letters, through the functions nmt-train uses."""
+    pieces = [*LETTERS, *(f"{letter}@@" for letter in LETTERS)]
+    vocabulary = Vocabulary.from_counts(
+        {piece: 5 for piece in [*pieces, "q@@1"]}, {piece: 5 for piece in [*pieces, "one", "two", "three"]}
+    )
+    text = TextPipeline(TextOptions(source="en", target="de", tokenizer="none"), MergeTable(()))
+    config = Config(
+        prep=PrepConfig(source="en", target="de", tokenizer="none"),
+        model=ModelConfig(tying=tying, embedding_size=6, hidden_size=8, dropout=0.1),
+        search=SearchConfig(beam=3, max_length_ratio=0.5),
+    )
+    corpus = PreparedCorpus(folder, {}, vocabulary)
+    corpus.__dict__["text"] = text
+    create_folder(folder, config, corpus)
+    model = build_model(config.model, VocabularySizes.of(vocabulary), seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.7, generator=generator)
+    save_tensors(folder / BEST, weight_tensors(model), weight_metadata(model))
+    return folder

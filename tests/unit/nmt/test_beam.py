@@ -1,0 +1,271 @@
+"""Beam search against exhaustive search, forced scoring and itself one sentence at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bpe.errors import UserError
+from nmt.config import SearchConfig
+from nmt.data.batching import Batch
+from nmt.layers.tying import TiedEmbeddings, Tying
+from nmt.models.interface import Step, TranslationModel
+from nmt.search import beam
+from nmt.search.beam import beam_search, max_pieces, plan_batches
+from nmt.search.hypothesis import Hypothesis, ranked
+from nmt.search.topk import top_continuations
+
+EOS = 2
+SIZE = 8
+
+
+@dataclass
+class ToyMemory:
+    """context: [B, S, E]."""
+
+    context: Tensor
+    mask: Tensor
+
+    def select(self, sentences: Tensor) -> ToyMemory:
+        return ToyMemory(self.context[sentences], self.mask[sentences])
+
+
+@dataclass
+class ToyState:
+    """hidden: [B, K, E]."""
+
+    hidden: Tensor
+
+    def select(self, sentences: Tensor, hypotheses: Tensor) -> ToyState:
+        return ToyState(self.hidden[sentences[:, None], hypotheses])
+
+
+class ToyModel(TranslationModel):
+    """The smallest model that reads its source. Random weights of the given spread; rows: size of the one vocabulary. Counts the rows it is asked to compute."""
+
+    def __init__(self, rows: int, seed: int, spread: float = 1.0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.embeddings = TiedEmbeddings(Tying.THREE_WAY, rows, rows, SIZE)
+        self.recurrent = torch.nn.Parameter(torch.empty(SIZE, SIZE))
+        for parameter in self.parameters():
+            torch.nn.init.normal_(parameter, std=spread, generator=generator)
+        self.asked: list[tuple[int, int]] = []
+        self.eval()
+
+    def readout(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def encode(self, source: Tensor, source_lengths: Tensor) -> ToyMemory:
+        mask = torch.arange(source.size(1)) < source_lengths[:, None]
+        return ToyMemory(self.embeddings.source(source), mask)
+
+    def initial_state(self, memory: ToyMemory) -> ToyState:
+        weights = memory.mask / memory.mask.sum(1, keepdim=True)
+        return ToyState((weights[:, None] @ memory.context).tanh())
+
+    def step(self, memory: ToyMemory, state: ToyState, previous: Tensor | None) -> Step:
+        hidden = state.hidden @ self.recurrent
+        if previous is not None:
+            hidden = hidden + self.embeddings.target(previous)
+        energies = (hidden @ memory.context.mT).masked_fill(~memory.mask[:, None], -torch.inf)
+        attention = energies.softmax(2)
+        hidden = (hidden + attention @ memory.context).tanh()
+        scores = self.embeddings.scores(hidden)
+        scores[..., 0] = -torch.inf
+        self.asked.append(tuple(scores.shape[:2]))
+        return Step(scores.log_softmax(2), ToyState(hidden), attention)
+
+
+def config(**values: float) -> SearchConfig:
+    return SearchConfig(**{"beam": 4, "length_penalty": 0.6, "max_length_ratio": 1.5, **values})  # type: ignore[arg-type]
+
+
+def sources(seed: int, rows: int, lengths: Sequence[int]) -> list[np.ndarray]:
+    generator = np.random.default_rng(seed)
+    return [generator.integers(3, rows, length) for length in lengths]
+
+
+@torch.inference_mode()
+def forced(model: ToyModel, source: np.ndarray, pieces: Sequence[int], *, finished: bool = True) -> float:
+    """Log-probability of the pieces (and </s>) computed step by step, one hypothesis at a time."""
+    ids = torch.tensor([[*source.tolist(), EOS]])
+    memory = model.encode(ids, torch.tensor([ids.size(1)]))
+    state, previous, total = model.initial_state(memory), None, 0.0
+    for piece in [*pieces, *([EOS] if finished else [])]:
+        step = model.step(memory, state, previous)
+        total += step.log_probs[0, 0, piece].item()
+        state, previous = step.state, torch.tensor([[piece]])
+    return total
+
+
+@torch.inference_mode()
+def exhaustive(model: ToyModel, source: np.ndarray, limit: int, penalty: float) -> list[tuple[float, tuple[int, ...]]]:
+    """Every sequence of up to `limit` pieces with its score, best first."""
+    ids = torch.tensor([[*source.tolist(), EOS]])
+    memory = model.encode(ids, torch.tensor([ids.size(1)]))
+    rows = model.embeddings.output.size(0)
+    found: list[tuple[float, tuple[int, ...]]] = []
+
+    def grow(state: object, previous: torch.Tensor | None, pieces: tuple[int, ...], total: float) -> None:
+        step = model.step(memory, state, previous)
+        log_probs = step.log_probs[0, 0].tolist()
+        found.append(((total + log_probs[EOS]) / (len(pieces) + 1) ** penalty, pieces))
+        if len(pieces) < limit:
+            for piece in range(rows):
+                if piece not in (0, EOS):
+                    grow(step.state, torch.tensor([[piece]]), (*pieces, piece), total + log_probs[piece])
+
+    grow(model.initial_state(memory), None, (), 0.0)
+    return sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_wide_beam_equals_exhaustive_search(seed: int, penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beam, "SPARE_PIECES", 2)
+    model = ToyModel(6, seed)
+    batch = sources(seed, 6, [2, 1, 2])
+    settings = config(beam=6000, length_penalty=penalty)
+    for source, found in zip(batch, beam_search(model, batch, settings, num_best=5), strict=True):
+        expected = exhaustive(model, source, max_pieces(len(source), settings), penalty)[:5]
+        assert [hypothesis.pieces for hypothesis in found] == [pieces for _, pieces in expected]
+        assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in expected], abs=1e-5)
+        assert all(hypothesis.finished for hypothesis in found)
+
+
+@pytest.mark.parametrize("width", [1, 2, 5])
+def test_log_probabilities_are_those_of_forced_scoring(width: int) -> None:
+    model = ToyModel(150, 3)
+    batch = sources(3, 150, [5, 1, 9, 4, 4])
+    settings = config(beam=width)
+    for source, found in zip(batch, beam_search(model, batch, settings, num_best=width), strict=True):
+        assert found
+        for hypothesis in found:
+            log_prob = forced(model, source, hypothesis.pieces, finished=hypothesis.finished)
+            length = len(hypothesis.pieces) + hypothesis.finished
+            assert hypothesis.log_prob == pytest.approx(log_prob, abs=1e-4)
+            assert hypothesis.score == pytest.approx(log_prob / length**settings.length_penalty, abs=1e-4)
+            assert not {0, EOS} & set(hypothesis.pieces)
+
+
+def test_greedy_takes_the_likeliest_piece_until_the_end() -> None:
+    model = ToyModel(40, 5)
+    for source in sources(5, 40, [3, 6, 2, 8]):
+        [[found]] = beam_search(model, [source], config(beam=1))
+        pieces: list[int] = []
+        for piece in [*found.pieces, EOS][: max_pieces(len(source), config())]:
+            values = [forced(model, source, [*pieces, row], finished=False) for row in range(1, 40)]
+            assert 1 + int(np.argmax(values)) == piece
+            pieces.append(piece)
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 20, 64, 4096])
+def test_a_batch_gives_what_each_sentence_gives_alone_in_order(batch_tokens: int) -> None:
+    model = ToyModel(150, 1)
+    batch = sources(1, 150, [7, 3, 0, 12, 1, 3, 3, 9, 20, 2, 0, 5, 6, 4])
+    together = beam_search(model, batch, config(batch_tokens=batch_tokens), num_best=3)
+    alone = [beam_search(model, [source], config(), num_best=3)[0] for source in batch]
+    assert [[h.pieces for h in found] for found in together] == [[h.pieces for h in found] for found in alone]
+    for found, expected in zip(together, alone, strict=True):
+        assert [h.log_prob for h in found] == pytest.approx([h.log_prob for h in expected], abs=1e-4)
+
+
+def test_asking_rarely_who_is_done_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = ToyModel(150, 1), sources(1, 150, [7, 3, 12, 1, 3, 9, 20, 2])
+    often = beam_search(model, batch, config(), num_best=2)
+    monkeypatch.setattr(beam, "LEAVE_SHARE", 1)
+    assert beam_search(model, batch, config(), num_best=2) == often
+
+
+def test_finished_sentences_leave_the_batch() -> None:
+    model = ToyModel(150, 1)
+    finished: list[int] = []
+    beam_search(model, sources(1, 150, [7, 3, 12, 1, 3, 9, 20, 2]), config(), progress=finished.append)
+    rows = [sentences for sentences, _ in model.asked]
+    assert rows[0] == 8 and rows[-1] < 8 and rows == sorted(rows, reverse=True)
+    assert sum(finished) == 8 and len(finished) > 1
+
+
+def test_empty_sources_never_reach_the_model() -> None:
+    model = ToyModel(20, 0)
+    empty = Hypothesis(pieces=(), log_prob=0.0, score=0.0)
+    assert beam_search(model, [np.array([], dtype=np.int64)] * 2, config()) == [[empty], [empty]]
+    assert beam_search(model, [], config()) == [] and model.asked == []
+
+
+def never_ending(rows: int) -> ToyModel:
+    model = ToyModel(rows, 2)
+    with torch.no_grad():
+        model.embeddings.output_bias[EOS] = -1e4
+    return model
+
+
+def test_what_never_ends_is_cut_at_the_limit() -> None:
+    batch = sources(2, 30, [4, 1])
+    settings = config(beam=3, max_length_ratio=2.0)
+    for source, found in zip(batch, beam_search(never_ending(30), batch, settings, num_best=3), strict=True):
+        limit = math.ceil(2.0 * len(source)) + 10
+        assert [len(h.pieces) for h in found] == [limit] * 3 and not any(h.finished for h in found)
+        assert found[0].log_prob == pytest.approx(forced(never_ending(30), source, found[0].pieces, finished=False), abs=1e-3)
+
+
+def test_attention_has_one_row_for_each_piece_that_sums_to_one() -> None:
+    model = ToyModel(50, 4)
+    batch = sources(4, 50, [6, 2])
+    for source, [found] in zip(batch, beam_search(model, batch, config(), keep_attention=True), strict=True):
+        assert found.attention is not None and found.attention.shape == (len(found.pieces), 7)
+        assert torch.allclose(found.attention[:, : len(source) + 1].sum(1), torch.ones(len(found.pieces)))
+        alone = beam_search(model, [source], config(), keep_attention=True)[0][0].attention
+        assert alone is not None and torch.allclose(alone, found.attention[:, : len(source) + 1], atol=1e-5)
+
+
+def test_more_translations_than_the_beam_holds_is_an_error() -> None:
+    with pytest.raises(UserError, match="search.beam: 5 translations of each sentence asked of a beam of 4"):
+        beam_search(ToyModel(20, 0), sources(0, 20, [3]), config(), num_best=5)
+
+
+def test_probabilities_that_are_not_numbers_are_an_error() -> None:
+    model = ToyModel(20, 0)
+    with torch.no_grad():
+        model.recurrent.fill_(math.nan)
+    with pytest.raises(UserError, match="NaN"):
+        beam_search(model, sources(0, 20, [3]), config())
+
+
+@pytest.mark.parametrize("rows", [3, 64, 65, 200, 1000])
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_top_continuations_are_those_of_a_full_sort(rows: int, count: int) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    scores = torch.randn(4, 3, generator=generator)
+    scores[1, 2] = -90.0
+    log_probs = torch.randn(4, 3, rows, generator=generator).log_softmax(2)
+    values, hypotheses, pieces = top_continuations(scores, log_probs, count)
+    table = (scores[:, :, None] + log_probs).numpy()
+    for row in range(4):
+        order = np.argsort(-table[row], axis=None, kind="stable")[:count]
+        assert [tuple(pair) for pair in zip(hypotheses[row].tolist(), pieces[row].tolist(), strict=True)] == [
+            divmod(int(index), rows) for index in order
+        ]
+        assert values[row].tolist() == table[row].reshape(-1)[order].tolist()
+
+
+def test_batches_hold_every_sentence_once_within_the_budget() -> None:
+    lengths = np.random.default_rng(0).integers(0, 40, 200).tolist()
+    batches = list(plan_batches(lengths, 100, 8))
+    assert sorted(index for batch in batches for index in batch) == [i for i, n in enumerate(lengths) if n]
+    for batch in batches:
+        assert len(batch) <= 8
+        assert len(batch) == 1 or len(batch) * (max(lengths[index] for index in batch) + 1) <= 100
+
+
+def test_ranking_puts_finished_first_and_drops_repeated_pieces() -> None:
+    cut = Hypothesis(pieces=(5,), log_prob=-1.0, score=-0.1, finished=False)
+    low, high = Hypothesis(pieces=(5,), log_prob=-3.0, score=-3.0), Hypothesis(pieces=(6,), log_prob=-1.0, score=-1.0)
+    assert ranked([low, cut, high], 3) == [high, low]
