@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def _raw_lines(path: Path) -> Iterator[str]:
                 returned = raw.endswith(b"\r\n")
                 windows = windows or (number == 1 and returned)
                 yield decode_line(raw, path, number) + ("\r" if returned and not windows else "")
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise UserError(f"cannot be read ({error})", where=path) from None
 
 

@@ -17,6 +17,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are UserErrors, so that they too are one line and exit code 2."""
 
     def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
         raise UserError(message, hint=f"see {self.prog} --help")
 
 

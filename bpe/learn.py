@@ -6,11 +6,11 @@ of both sides' counts.
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 
 from bpe.codes import MergeTable
 from bpe.command import Parser, run
@@ -43,14 +43,8 @@ def learn_merges(
         raise UserError(f"{num_merges:,} merges are out of range: it must be 0 to {MAX_MERGES:,}")
     if min_frequency < 1:
         raise UserError(f"a minimum frequency of {min_frequency} is out of range: it must be 1 or more")
-    collecting = gc.isenabled()
-    gc.disable()  # millions of small lists and no cycles: the collector would take a third of the time
-    try:
-        words = WordIndex({word: count for word, count in counts.items() if word and count > 0})
-        return MergeTable(tuple(_merges(words, num_merges, min_frequency, progress)))
-    finally:
-        if collecting:
-            gc.enable()
+    words = WordIndex({word: count for word, count in counts.items() if word and count > 0})
+    return MergeTable(tuple(_merges(words, num_merges, min_frequency, progress)))
 
 
 def _merges(
@@ -84,6 +78,15 @@ def _counted(lines: Iterable[str], progress: Progress, every: int = 1000) -> Ite
         yield line
 
 
+def _check_output(output: str, inputs: Sequence[str]) -> None:
+    """Find out before the work, not after it, that the result cannot be put there."""
+    path = Path(output)
+    if path.is_dir():
+        raise UserError("is a folder", where=output, hint="give --output the name of a file")
+    if path.exists() and any(name != "-" and Path(name).exists() and path.samefile(name) for name in inputs):
+        raise UserError("is also an input file", where=output, hint="give --output another name")
+
+
 def main(argv: Sequence[str]) -> None:
     """The command: files to codes."""
     parser = Parser(prog="python -m bpe.learn", description=__doc__, allow_abbrev=False)
@@ -97,6 +100,7 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes on standard error")
     options = parser.parse_args(argv)
+    _check_output(options.output, options.input)
     counts: Counter[str] = Counter()
     with Progress("Counting words", quiet=options.quiet) as progress:
         for path in options.input:

@@ -112,6 +112,8 @@ class TrainingConfig:
 
     seed: int = 1
     "Seed of initialisation, data order and dropout."
+    precision: str = "auto"
+    "Of matrix products: float32, bf16 (weights and sums stay float32), or auto (bf16 where the device multiplies it)."
     optimizer: str = "adam"
     "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8."
     learning_rate: float = 0.001
@@ -156,6 +158,7 @@ class TrainingConfig:
     "Write TensorBoard event files to model/tensorboard when the package is installed."
 
     def __post_init__(self) -> None:
+        choice("training.precision", self.precision, ("auto", "float32", "bf16"))
         choice("training.optimizer", self.optimizer, ("adam", "adadelta"))
         choice("training.schedule", self.schedule, ("constant", "inverse-sqrt", "cosine"))
         choice("training.normalization", self.normalization, ("tokens", "sentences"))

@@ -9,10 +9,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sacrebleu
-from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.metrics.base import Metric
+from sacrebleu.metrics.bleu import BLEU
+from sacrebleu.metrics.chrf import CHRF
+from sacrebleu.metrics.ter import TER
 from sacrebleu.significance import PairedTest
 
 from bpe.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How BLEU is computed, and shown in its signature."""
+
+    target_language: str = ""
+    "Chooses sacreBLEU's tokenizer (zh, ja-mecab, ko-mecab; 13a for all others and for none)."
+    tokenize: str | None = None
+    "sacreBLEU's tokenizer; None: the language's."
+    lowercase: bool = False
+    "Ignore case in BLEU and chrF2 (TER always does)."
+
+
+DEFAULTS = Options()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,21 +59,13 @@ class Comparison:
     signature: str
 
 
-def score(
-    hypotheses: Sequence[str],
-    references: Sequence[str],
-    *,
-    target_language: str = "",
-    tokenize: str | None = None,
-    lowercase: bool = False,
-) -> Scores:
+def score(hypotheses: Sequence[str], references: Sequence[str], options: Options = DEFAULTS) -> Scores:
     """Score raw lines against raw lines.
 
-    tokenize: sacreBLEU's tokenizer for BLEU; None takes the one for the target language (13a for most).
     Raises UserError where the numbers of lines differ, there are none, or the tokenizer is not there.
     """
     check_lengths(hypotheses, references)
-    metrics = {"bleu": _bleu(target_language, tokenize, lowercase), "chrf2": CHRF(lowercase=lowercase), "ter": TER()}
+    metrics: dict[str, Metric] = {"bleu": _bleu(options), "chrf2": CHRF(lowercase=options.lowercase), "ter": TER()}
     values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
     return Scores(
         **values,
@@ -65,37 +75,39 @@ def score(
     )
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], *, target_language: str = "") -> float:
+def bleu(hypotheses: Sequence[str], references: Sequence[str], options: Options = DEFAULTS) -> float:
     """BLEU alone, as in `score`: what validation during training needs."""
     check_lengths(hypotheses, references)
-    return float(_bleu(target_language, None, False).corpus_score(hypotheses, [references]).score)
+    return float(_bleu(options).corpus_score(hypotheses, [references]).score)
 
 
 def paired_bootstrap(
     baseline: Sequence[str],
     system: Sequence[str],
     references: Sequence[str],
+    options: Options = DEFAULTS,
     *,
-    target_language: str = "",
     num_samples: int = 1000,
 ) -> Comparison:
-    """Whether two systems' BLEU differ by more than chance (Koehn, 2004); sacreBLEU's seed, 12345, makes it repeatable."""
+    """Whether two systems' BLEU differ by more than chance (Koehn, 2004); sacreBLEU's seed makes it repeatable."""
     check_lengths(baseline, references)
     check_lengths(system, references)
     test = PairedTest(
         [("baseline", baseline), ("system", system)],
-        {"BLEU": _bleu(target_language, None, False)},
+        {"BLEU": _bleu(options)},
         [references],
         test_type="bs",
         n_samples=num_samples,
     )
     signatures, results = test()
     first, second = (result for result in results["BLEU"] if not isinstance(result, str))
-    assert second.p_value is not None and second.ci is not None
+    assert second.p_value is not None
+    assert second.ci is not None
+    same = first.score == second.score  # any difference is at least none; sacreBLEU counts only larger ones
     return Comparison(
         baseline=float(first.score),
         system=float(second.score),
-        p_value=float(second.p_value),
+        p_value=1.0 if same else float(second.p_value),
         confidence=float(second.ci),
         signature=str(signatures["BLEU"]),
     )
@@ -112,13 +124,14 @@ def check_lengths(hypotheses: Sequence[str], references: Sequence[str]) -> None:
         raise UserError("no lines to score", hint="check that the files are not empty")
 
 
-def _bleu(target_language: str, tokenize: str | None, lowercase: bool) -> BLEU:
-    if tokenize is not None and tokenize not in BLEU.TOKENIZERS:
+def _bleu(options: Options) -> BLEU:
+    name = options.tokenize
+    if name is not None and name not in BLEU.TOKENIZERS:
         known = ", ".join(BLEU.TOKENIZERS)
-        raise UserError(f"unknown BLEU tokenizer {tokenize!r}", where="--tokenize", hint=f"choose one of {known}")
+        raise UserError(f"unknown BLEU tokenizer {name!r}", where="--tokenize", hint=f"choose one of {known}")
     try:
-        return BLEU(lowercase=lowercase, tokenize=tokenize, trg_lang=target_language)
+        return BLEU(lowercase=options.lowercase, tokenize=name, trg_lang=options.target_language)
     except (RuntimeError, ImportError, OSError) as error:
-        name = tokenize or f"of {target_language}"
+        asked = name or f"for {options.target_language}"
         hint = "install what it names, or choose another with --tokenize"
-        raise UserError(f"BLEU tokenizer {name} is not there ({error})", hint=hint) from None
+        raise UserError(f"the BLEU tokenizer {asked} is not there ({error})", hint=hint) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import os
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bpe.errors import UserError
-from bpe.textfiles import decode_line, no_space, open_binary
+from bpe.textfiles import atomic_write, decode_line, no_space, open_binary
 
 BLOCK_LINES = 1024
 "Lines translated together at most."
@@ -115,7 +116,10 @@ def _blocks_of_lines(stream: Iterable[bytes], name: object) -> Iterator[list[byt
 
 
 def answer(
-    blocks: Iterable[list[bytes]], name: object, function: Callable[[list[str]], list[str]], write: Callable[[bytes], None]
+    blocks: Iterable[list[bytes]],
+    name: object,
+    function: Callable[[list[str]], list[str]],
+    write: Callable[[bytes], object],
 ) -> int:
     """Write function(lines) for each block, one line for each line; returns their number.
 
@@ -136,6 +140,18 @@ def answer(
         if failure:
             raise failure
     return number
+
+
+@contextlib.contextmanager
+def open_output(path: str | Path) -> Iterator[Callable[[bytes], object]]:
+    """A function that writes to a file: all or nothing for an ordinary one, at once to a device or a named pipe."""
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with open(path, "wb", buffering=0) as stream:
+            yield lambda data: write_all(stream.fileno(), data, str(path))
+    else:
+        with atomic_write(path) as stream:
+            yield stream.write
 
 
 def write_all(descriptor: int, data: bytes, name: str = "standard output") -> None:

@@ -37,10 +37,13 @@ class TestSet:
     __test__ = False  # not a test, whatever pytest makes of the name
 
     name: str
-    source: TextFile
+    source: TextFile | None
+    "None where there is a translation already, and only its reference is needed."
     reference: TextFile
 
     def __post_init__(self) -> None:
+        if self.source is None:
+            return
         sources, references = len(self.source.lines), len(self.reference.lines)
         if sources != references:
             raise UserError(
@@ -49,10 +52,15 @@ class TestSet:
                 hint="the two sides of a test set must have as many lines",
             )
 
+    def description(self) -> dict[str, object]:
+        """For reports: its name, and what `TextFile.description` says of both sides."""
+        source = self.source.description() if self.source else None
+        return {"name": self.name, "source": source, "reference": self.reference.description()}
 
-def from_files(source: Path | str, reference: Path | str) -> TestSet:
-    """A test set of two files."""
-    return TestSet(Path(source).name, TextFile.read(source), TextFile.read(reference))
+
+def from_files(source: Path | str | None, reference: Path | str) -> TestSet:
+    """A test set of two files, or of a reference alone."""
+    return TestSet(Path(reference).name, TextFile.read(source) if source else None, TextFile.read(reference))
 
 
 def from_corpus(folder: Path | str, source: str, target: str) -> TestSet:
@@ -65,8 +73,8 @@ def from_sacrebleu(name: str, source: str, target: str) -> TestSet:
     """One of sacreBLEU's test sets, downloaded into its cache (~/.sacrebleu) the first time; the first reference."""
     known = utils.get_available_testsets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 3) or [known[0]]
-        raise UserError(f"unknown test set {name!r}", where="--testset", hint=f"did you mean {' or '.join(near)}?")
+        near = difflib.get_close_matches(name, known, 1) or ["wmt14/full"]
+        raise UserError(f"unknown test set {name!r}", where="--testset", hint=f"did you mean {near[0]}?")
     pair = f"{source}-{target}"
     pairs = utils.get_langpairs_for_testset(name)
     if pair not in pairs:

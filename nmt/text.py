@@ -1,4 +1,4 @@
-"""Raw line <-> pieces: normalise, tokenise, cut into subwords; and all the way back. One object does both directions."""
+"""Raw line <-> pieces: normalise, tokenise, cut into subwords; and all the way back."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ class SentencePieceSubwords:
         try:
             self.processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
         except (RuntimeError, OSError, ValueError):
-            raise UserError("not a sentencepiece model", where=where, hint="restore the file or prepare again") from None
+            raise UserError(
+                "not a sentencepiece model", where=where, hint="restore the file or prepare again"
+            ) from None
 
     def pieces(self, words: list[str]) -> list[str]:
         """Pieces of the words with one space between each two."""
@@ -108,7 +110,7 @@ class TextPipeline:
         self._subwords: dict[Side, Subwords]
         if isinstance(subwords, bytes):
             shared = SentencePieceSubwords(subwords, where)
-            self._subwords = {side: shared for side in SIDES}
+            self._subwords = dict.fromkeys(SIDES, shared)
         else:
             self._subwords = {side: BpeSubwords(subwords, options.allowed(side)) for side in SIDES}
 

@@ -1,18 +1,21 @@
 """A model folder as a function from lines to lines.
 
-    from nmt.translator import Translator
-    Translator.load("model").translate(["Hello world."])
+from nmt.translator import Translator
+Translator.load("model").translate(["Hello world."])
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from bpe.errors import UserError
 from nmt.bundle import Bundle, load_bundle
 from nmt.config import SearchConfig
 from nmt.device import pick_device
@@ -80,14 +83,15 @@ class Translator:
         sources: dict[tuple[str, ...], int] = {}  # each distinct part is searched once
         for part in (part for line in parts for part in line):
             sources.setdefault(part, len(sources))
-        found = beam_search(
-            self.bundle.model,
-            [self._source_ids(pieces) for pieces in sources],
-            self.search,
-            num_best=num_best,
-            keep_attention=attention,
-            progress=_scaled(progress, len(sources), len(lines)),
-        )
+        with enough_memory():
+            found = beam_search(
+                self.bundle.model,
+                [self._source_ids(pieces) for pieces in sources],
+                self.search,
+                num_best=num_best,
+                keep_attention=attention,
+                progress=_scaled(progress, len(sources), len(lines)),
+            )
         return [
             [self._joined(line, [found[sources[part]][0] for part in line])]
             if len(line) > 1
@@ -116,13 +120,25 @@ class Translator:
         )
 
 
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn the device's or the machine's refusal of memory into a UserError that says what to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        refused = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+        if not refused:
+            raise
+        raise UserError("not enough memory to search", hint="lower --batch-tokens or --beam") from None
+
+
 def one_line(text: str) -> str:
     """The text with CR and LF, which would break the output's lines, as spaces."""
     return text.replace("\r", " ").replace("\n", " ")
 
 
 def split_source(text: TextPipeline, line: str, limit: int = MAX_SOURCE_PIECES) -> list[tuple[str, ...]]:
-    """A line's pieces in parts of at most `limit`: one part for nearly every line, and one empty part for a blank one."""
+    """A line's pieces in parts of at most `limit`: one part for nearly every line, an empty one for a blank line."""
     pieces = text.pieces(line, "source")
     if len(pieces) <= limit:
         return [tuple(pieces)]

@@ -22,7 +22,7 @@ def make_model_folder(folder: Path, *, tying: str = "three-way", seed: int = 1) 
     """Write a model folder for raw text of small letters, through the functions nmt-train uses."""
     pieces = [*LETTERS, *(f"{letter}@@" for letter in LETTERS)]
     vocabulary = Vocabulary.from_counts(
-        {piece: 5 for piece in [*pieces, "q@@1"]}, {piece: 5 for piece in [*pieces, "one", "two", "three"]}
+        dict.fromkeys([*pieces, "only", "source"], 5), dict.fromkeys([*pieces, "one", "two", "three"], 5)
     )
     text = TextPipeline(TextOptions(source="en", target="de", tokenizer="none"), MergeTable(()))
     config = Config(

@@ -144,12 +144,14 @@ def fetch_command(arguments: argparse.Namespace) -> None:
     cache = Path(arguments.cache) if arguments.cache else default_cache()
     source = Source(cache=cache.expanduser(), mirror=arguments.mirror, quiet=arguments.quiet)
     folder = Path(arguments.corpus)
-    if not arguments.quiet:
+
+    def announce() -> None:
         where = f" from {arguments.mirror}" if arguments.mirror else f", kept in {source.cache}"
-        say(
-            f"{corpus.name} {'-'.join(pair)}: download of {download_size(corpus, pair)}{where}; licence: {corpus.licence}"
-        )
-    result = fetch(corpus, pair, folder, source, force=arguments.force)
+        said = f"{corpus.name} {'-'.join(pair)}: {download_size(corpus, pair)} to download{where}"
+        if not arguments.quiet:
+            say(f"{said}; licence: {corpus.licence}")
+
+    result = fetch(corpus, pair, folder, source, force=arguments.force, announce=announce)
     print(f"{corpus.name} {'-'.join(pair)} {'is there already, verified' if result.already else 'is'} in {folder}/")
     for file in result.files:
         print(f"  {file.name}  {file.lines:,} lines  sha256 {file.sha256}")

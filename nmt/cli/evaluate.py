@@ -4,75 +4,161 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bpe.errors import UserError
 from bpe.progress import Progress
-from bpe.textfiles import write_lines
 from nmt import evaluation, testsets
 from nmt.bundle import versions
 from nmt.cli.common import config_from, make_parser, run
 from nmt.cli.translate import SEARCH_KEYS, load_translator
-from nmt.evaluation import Comparison, Scores
+from nmt.config import Config
+from nmt.streams import open_output
 from nmt.testsets import TestSet, TextFile
+from nmt.translator import Translator
 
+PROG = "nmt-evaluate"
 DESCRIPTION = """Translate a test set with a model and print BLEU, chrF2 and TER with their sacreBLEU signatures.
-The test set is corpus/test.{source,target}, or --source and --reference, or one of sacreBLEU's (--testset wmt14/full).
---hypotheses scores a translation that exists already, without a model."""
+The test set is test.{source,target} of the corpus folder, or --source and --reference, or one of sacreBLEU's
+(--testset wmt14/full). --hypotheses scores a translation that is there already; no model is read."""
+FILE_FLAGS = {
+    "--source": "raw source lines",
+    "--reference": "raw reference lines",
+    "--hypotheses": "score these lines instead of translating",
+    "--baseline": "another system's lines, for a paired bootstrap test",
+    "--output": "keep the translations here",
+}
 
 
 @dataclass(frozen=True)
-class Translated:
-    """Translations with where they come from and how long they took."""
+class System:
+    """Translations of a test set, and where they come from."""
 
     lines: list[str]
     origin: dict[str, Any]
+    "For the report: model folder, search settings and speed, or the file of hypotheses."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run(PROG, command, argv)
+
+
+def command(argv: list[str]) -> None:
+    """Parse, evaluate, print."""
+    arguments = parse(argv)
+    config = config_from(arguments)
+    translator = None if arguments.hypotheses else load_translator(arguments)
+    source, target = _languages(config, translator)
+    test = _test_set(arguments, config.paths.corpus, source, target)
+    system = _given(arguments.hypotheses) if translator is None else _translated(translator, test, arguments.quiet)
+    if arguments.output:
+        with open_output(arguments.output) as write:
+            write("".join(f"{line}\n" for line in system.lines).encode("utf-8"))
+    report = _report(arguments, test, system, target)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack a character of the examples
+    print(json.dumps(report) if arguments.json else "\n".join(_text(report)))
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """The command line."""
-    parser = make_parser("nmt-evaluate", DESCRIPTION, ["paths.corpus", "prep.source", "prep.target", *SEARCH_KEYS])
-    parser.add_argument("--source", metavar="FILE", help="raw source lines")
-    parser.add_argument("--reference", metavar="FILE", help="raw reference lines")
-    parser.add_argument("--testset", metavar="NAME", help="a test set of sacreBLEU, such as wmt14/full")
-    parser.add_argument("--hypotheses", metavar="FILE", help="score these lines; no model is read")
-    parser.add_argument("--baseline", metavar="FILE", help="another system's lines, for a paired bootstrap test")
+    """The command line, checked for flags that contradict each other."""
+    parser = make_parser(PROG, DESCRIPTION, ("paths.corpus", "prep.source", "prep.target", *SEARCH_KEYS))
+    for flag, meaning in FILE_FLAGS.items():
+        parser.add_argument(flag, metavar="FILE", help=meaning)
+    parser.add_argument("--testset", metavar="NAME", help="a test set of sacreBLEU's, downloaded once")
     parser.add_argument("--tokenize", metavar="NAME", help="sacreBLEU's tokenizer for BLEU (default: the language's)")
     parser.add_argument("--lowercase", action="store_true", help="ignore case in BLEU and chrF2")
-    parser.add_argument("--output", metavar="FILE", help="keep the translations")
-    parser.add_argument("--examples", type=int, default=0, metavar="N", help="print N sentences with their translations")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--examples", type=int, default=0, metavar="N", help="show N sentences and their translations")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)
     if arguments.testset and (arguments.source or arguments.reference):
         raise UserError("--testset brings its own source and reference", hint="leave out one or the other")
     if arguments.source and not arguments.reference:
         raise UserError("--source without --reference", hint="name both files")
-    if arguments.reference and not arguments.source and not arguments.hypotheses:
-        raise UserError("--reference without --source or --hypotheses", hint="name the file to translate or to score")
+    if arguments.reference and not (arguments.source or arguments.hypotheses):
+        raise UserError("--reference without --source or --hypotheses", hint="name what to translate or what to score")
     return arguments
 
 
-def main(argv: list[str]) -> None:
-    """Evaluate and print."""
-    arguments = parse(argv)
-    config = config_from(arguments)
-    translator, languages = None, (config.prep.source or "", config.prep.target or "")
-    if not arguments.hypotheses:
-        translator = load_translator(arguments)
-        own = translator.bundle.config.prep
-        languages = (config.prep.source or own.source or "", config.prep.target or own.target or "")
-    source, reference = _texts(arguments, config.paths.corpus, languages)
-    if translator is None:
-        file = TextFile.read(arguments.hypotheses)
-        translated = Translated(file.lines, {"hypotheses": file.description()})
-    else:
-        assert source is not None
-        translated = _translate(translator, source, quiet=arguments.quiet)
-    options: dict[str, Any] = {"target_language": languages[1], "tokenize": arguments.tokenize}
-    scores = evaluation.score(translated.lines, reference.lines, lowercase=arguments.lowercase, **options)
+def _languages(config: Config, translator: Translator | None) -> tuple[str, str]:
+    """The user's, else the model's, else none."""
+    own = translator.bundle.config.prep if translator else config.prep
+    return config.prep.source or own.source or "", config.prep.target or own.target or ""
+
+
+def _test_set(arguments: argparse.Namespace, corpus: str, source: str, target: str) -> TestSet:
+    if arguments.reference:
+        return testsets.from_files(arguments.source, arguments.reference)
+    if not (source and target):
+        raise UserError("which languages?", hint="give --src and --tgt, or --reference")
+    if arguments.testset:
+        return testsets.from_sacrebleu(arguments.testset, source, target)
+    return testsets.from_corpus(corpus, source, target)
+
+
+def _given(path: str) -> System:
+    file = TextFile.read(path)
+    return System(file.lines, {"hypotheses": file.description()})
+
+
+def _translated(translator: Translator, test: TestSet, quiet: bool) -> System:
+    assert test.source is not None
+    started = time.monotonic()
+    with Progress("translating", len(test.source.lines), quiet=quiet) as progress:
+        lines = translator.translate(test.source.lines, progress=progress.advance)
+    seconds = time.monotonic() - started
+    bundle = translator.bundle
+    origin = {
+        "model": str(bundle.folder.resolve()),
+        "weights": bundle.metadata,
+        "search": dataclasses.asdict(translator.search),
+        "seconds": round(seconds, 3),
+        "sentences_per_second": round(len(lines) / max(seconds, 1e-9), 2),
+    }
+    return System(lines, origin)
+
+
+def _report(arguments: argparse.Namespace, test: TestSet, system: System, target: str) -> dict[str, Any]:
+    references = test.reference.lines
+    options = evaluation.Options(target_language=target, tokenize=arguments.tokenize, lowercase=arguments.lowercase)
+    report: dict[str, Any] = dataclasses.asdict(evaluation.score(system.lines, references, options))
+    report |= {"test_set": test.description(), **system.origin, "versions": versions()}
+    if arguments.baseline:
+        baseline = TextFile.read(arguments.baseline)
+        comparison = evaluation.paired_bootstrap(baseline.lines, system.lines, references, options)
+        report["comparison"] = {"with": baseline.description(), **dataclasses.asdict(comparison)}
+    if arguments.examples > 0:
+        sources = test.source.lines if test.source else [""] * len(references)
+        keys = ("source", "reference", "translation")
+        triples = list(zip(sources, references, system.lines, strict=True))[: arguments.examples]
+        report["examples"] = [dict(zip(keys, triple, strict=True)) for triple in triples]
+    return report
+
+
+def _text(report: dict[str, Any]) -> list[str]:
+    """The report for people."""
+    lines = []
+    for example in report.get("examples", []):
+        lines += [f"{name:<12} {text}" for name, text in example.items()] + [""]
+    for key, name in (("bleu", "BLEU"), ("chrf2", "chrF2"), ("ter", "TER")):
+        lines.append(f"{name:<6} {report[key]:6.2f}  {report['signatures'][key]}")
+    if "comparison" in report:
+        compared = report["comparison"]
+        lines.append(
+            f"BLEU of {compared['with']['path']} {compared['baseline']:.2f}, this {compared['system']:.2f} "
+            f"± {compared['confidence']:.2f} (95%), p = {compared['p_value']:.4f}  {compared['signature']}"
+        )
+    speed = f", {report['sentences_per_second']:,.1f} sentences/s" if "sentences_per_second" in report else ""
+    lines.append(f"{report['test_set']['name']}: {report['num_lines']:,} lines{speed}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())

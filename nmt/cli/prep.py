@@ -51,7 +51,7 @@ def _main(argv: list[str]) -> None:
         quiet=arguments.quiet,
     )
     if not arguments.quiet:
-        print(f"{files.source} -> {files.target} ({files.chosen})", file=sys.stderr)
+        print(_what(files), file=sys.stderr)
     with _clean_exit_on_terminate():
         prepared = prepare(preparation)
     if arguments.json:
@@ -81,6 +81,15 @@ def _files(arguments: argparse.Namespace, config: Config) -> CorpusFiles:
             raise UserError("--train names the text and so does --corpus", hint="use one of them")
         return named_files(named, config.prep.source, config.prep.target)
     return find_corpus(config.paths.corpus, config.prep.source, config.prep.target, named)
+
+
+def _what(files: CorpusFiles) -> str:
+    """The direction and the files, so that a wrong one shows before the work."""
+    lines = [f"{files.source} -> {files.target} ({files.chosen})"]
+    for split, pairs in files.splits.items():
+        names = [f"{pair.source} {pair.target}" for pair in pairs]
+        lines += [f"  {split}: {', '.join(names)}"]
+    return "\n".join(lines)
 
 
 def _num_cores() -> int:

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from bpe.progress import Progress
-from bpe.textfiles import atomic_write
 from nmt.bundle import load_bundle
 from nmt.cli.common import make_parser, overrides, run
 from nmt.configfile import build_config, flatten, parse_assignments
 from nmt.device import pick_device, set_threads
-from nmt.streams import answer, blocks_of_descriptor, blocks_of_path, is_regular, write_all
+from nmt.streams import answer, blocks_of_descriptor, blocks_of_path, is_regular, open_output, write_all
 from nmt.translator import Translator
 
 PROG = "nmt-translate"
@@ -29,7 +28,8 @@ SEARCH_KEYS = (
     "runtime.threads",
 )
 DESCRIPTION = """Translate raw text, one sentence a line, with a model folder of nmt-train: N lines in, N lines out.
-Lines from a pipe or a terminal are answered as they come. Search settings default to the model's own."""
+Lines from a pipe or a terminal are answered as they come; lines of more than 256 pieces are translated in parts.
+Search settings default to the model's own."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,10 +44,11 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--output", metavar="FILE", help="written when all is translated (default: standard output)")
     arguments = parser.parse_args(argv)
     if arguments.output in (None, "-"):
-        _translate(arguments, lambda data: write_all(_descriptor(sys.stdout, "standard output"), data))
+        descriptor = _descriptor(sys.stdout, "standard output")
+        _translate(arguments, lambda data: write_all(descriptor, data))
     else:
-        with atomic_write(arguments.output) as stream:
-            _translate(arguments, lambda data: stream.write(data))
+        with open_output(arguments.output) as write:
+            _translate(arguments, write)
 
 
 def load_translator(arguments: argparse.Namespace) -> Translator:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 
 from bpe.errors import UserError
-from nmt.corpora import homeassistant, multi30k, wmt
+from nmt.corpora import homeassistant, libreoffice, multi30k, wmt
 from nmt.corpora.records import Corpus
 
-CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (homeassistant.CORPUS, multi30k.CORPUS, *wmt.CORPORA)}
+CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (homeassistant.CORPUS, multi30k.CORPUS, libreoffice.CORPUS, *wmt.CORPORA)}
 
 
 def find(name: str) -> Corpus:

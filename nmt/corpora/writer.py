@@ -125,11 +125,12 @@ class FolderWriter:
             with ExitStack() as stack:
                 streams = [stack.enter_context(open(self.workshop / name, "wb")) for name in names]
                 progress = stack.enter_context(Progress(f"writing {names[0]}", unit="pairs", quiet=self.quiet))
-                for count, pair in enumerate(pairs, 1):
+                for pair in pairs:
                     for text, stream, digest in zip(pair, streams, hashes, strict=True):
                         raw = text.encode("utf-8") + b"\n"
                         stream.write(raw)
                         digest.update(raw)
+                    count += 1
                     progress.advance()
         except OSError as error:
             raise no_space(error, self.folder) from None

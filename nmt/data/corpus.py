@@ -1,11 +1,11 @@
 """A prepared corpus: memory-mapped union ids of parallel text, with the vocabulary and text pipeline they belong to.
 
-    prepared/   manifest.json                      what it was made from and holds, with the hash of every other file
-                vocabulary.json                    nmt.vocabulary
-                text.json, bpe.codes               nmt.text (or sentencepiece.model in place of bpe.codes)
-                {split}.{side}.ids                 pieces of all lines in a row, little-endian int32 union ids, no </s>
-                {split}.{side}.offsets             n + 1 int64: line i is ids[offsets[i]:offsets[i + 1]]
-                {split}.{side}.txt                 the raw lines of valid and test
+prepared/   manifest.json                      what it was made from and holds, with the hash of every other file
+            vocabulary.json                    nmt.vocabulary
+            text.json, bpe.codes               nmt.text (or sentencepiece.model in place of bpe.codes)
+            {split}.{side}.ids                 pieces of all lines in a row, little-endian int32 union ids, no </s>
+            {split}.{side}.offsets             n + 1 int64: line i is ids[offsets[i]:offsets[i + 1]]
+            {split}.{side}.txt                 the raw lines of valid and test
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ class PreparedCorpus:
         vocabulary = Vocabulary.load(folder / VOCABULARY_FILE)
         if vocabulary.fingerprint != manifest["vocabulary"]["fingerprint"]:
             raise UserError(
-                "this vocabulary does not belong to the data beside it", where=folder / VOCABULARY_FILE, hint=PREPARE_AGAIN
+                "this vocabulary does not belong to the data beside it",
+                where=folder / VOCABULARY_FILE,
+                hint=PREPARE_AGAIN,
             )
         return cls(folder, manifest, vocabulary)
 

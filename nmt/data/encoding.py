@@ -132,7 +132,9 @@ class SplitStatistics:
     pairs_read: int = 0
     pairs: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    piece_counts: dict[Side, np.ndarray] = field(default_factory=lambda: {side: np.zeros(0, np.int64) for side in SIDES})
+    piece_counts: dict[Side, np.ndarray] = field(
+        default_factory=lambda: {side: np.zeros(0, np.int64) for side in SIDES}
+    )
     lengths: dict[Side, np.ndarray] = field(default_factory=lambda: {side: np.zeros(0, np.int64) for side in SIDES})
 
     def add(self, side: Side, lines: EncodedLines) -> None:
@@ -160,12 +162,18 @@ class PairFilter:
             "ratio": f"one side more than {prep.max_ratio:g} times the other",
         } | ({"duplicate": "seen before"} if prep.deduplicate else {})
 
-    def kept(self, lengths: tuple[np.ndarray, np.ndarray], lines: Sequence[list[str]], dropped: Counter[str]) -> np.ndarray:
+    def kept(
+        self, lengths: tuple[np.ndarray, np.ndarray], lines: Sequence[list[str]], dropped: Counter[str]
+    ) -> np.ndarray:
         """[pairs] bool, from the lengths in pieces and the lines of both sides."""
         shorter, longer = np.minimum(*lengths), np.maximum(*lengths)
         ratio = (longer >= RATIO_FROM) & (longer > self._prep.max_ratio * shorter)
         kept = np.ones(len(shorter), dtype=bool)
-        for reason, forbidden in (("empty", shorter == 0), ("too_long", longer > self._prep.max_length), ("ratio", ratio)):
+        for reason, forbidden in (
+            ("empty", shorter == 0),
+            ("too_long", longer > self._prep.max_length),
+            ("ratio", ratio),
+        ):
             dropped[reason] += int((kept & forbidden).sum())
             kept &= ~forbidden
         if self._seen is not None:
@@ -217,7 +225,9 @@ class SplitFiles:
     num_pairs: int
 
 
-def encode_split(split: SplitFiles, encoder: Encoder, pair_filter: PairFilter | None, progress: Progress) -> SplitStatistics:
+def encode_split(
+    split: SplitFiles, encoder: Encoder, pair_filter: PairFilter | None, progress: Progress
+) -> SplitStatistics:
     """Write a split's ids and offsets; without a filter every pair stays, empty ones too."""
     statistics = SplitStatistics()
     names = [split.folder / name(split.name, side) for side in SIDES for name in (ids_file, offsets_file)]

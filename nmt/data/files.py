@@ -11,8 +11,12 @@ from pathlib import Path
 from bpe.errors import UserError
 
 SPLITS = ("train", "valid", "test")
-NAME = re.compile(r"(?P<stem>(?P<split>train|valid|test)(?:[.\-_].*)?)\.(?P<language>[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?)(?:\.gz)?")
+LANGUAGE = "[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?"
+NAME = re.compile(rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*)?)\.(?P<language>{LANGUAGE})(?:\.gz)?")
 "File names as train.en, train.en.gz, and for several shards train.news.en, train-1.en, train.en-de.en."
+NOT_LANGUAGES = frozenset(
+    ("txt", "tsv", "csv", "xml", "sgm", "bpe", "tok", "ids", "log", "bak", "tmp", "raw", "old", "zip", "tar", "xz", "gz")
+)
 OTHER_NAMES = {"valid": ("val", "dev", "validation")}
 
 
@@ -104,15 +108,19 @@ def check_regular(path: Path) -> None:
 def _stems(folder: Path) -> Stems:
     if not folder.is_dir():
         problem = "not a folder" if folder.exists() else "no such folder"
-        raise UserError(problem, where=folder, hint="put train.LANG and valid.LANG there, or name a folder with --corpus")
+        raise UserError(
+            problem, where=folder, hint="put train.LANG and valid.LANG there, or name a folder with --corpus"
+        )
     stems: Stems = {}
     for path in sorted(folder.iterdir()):
         match = NAME.fullmatch(path.name)
-        if not match or path.is_dir():
+        if not match or match["language"] in NOT_LANGUAGES or path.is_dir():
             continue
         languages = stems.setdefault(match["stem"], {})
         if match["language"] in languages:
-            raise UserError(f"lies there twice, as {languages[match['language']].name} too", where=path, hint="remove one")
+            raise UserError(
+                f"lies there twice, as {languages[match['language']].name} too", where=path, hint="remove one"
+            )
         check_regular(path)
         languages[match["language"]] = path
     if not any(stem.startswith("train") for stem in stems):
@@ -131,7 +139,9 @@ def _direction(folder: Path, stems: Stems, source: str | None, target: str | Non
     if source and target:
         _check_different(source, target)
     if not fitting:
-        wanted = f"no training text for {' and '.join(sorted(asked))}" if asked else "training text in one language only"
+        wanted = (
+            f"no training text for {' and '.join(sorted(asked))}" if asked else "training text in one language only"
+        )
         raise UserError(f"{wanted} (languages there: {there})", where=folder, hint="check --src and --tgt")
     if len(fitting) > 1:
         names = ", ".join("-".join(pair) for pair in fitting)
@@ -142,7 +152,9 @@ def _direction(folder: Path, stems: Stems, source: str | None, target: str | Non
         return source, first if source == second else second, "as asked"
     if "en" in fitting[0]:
         return "en", first if second == "en" else second, "English is the source unless --src says otherwise"
-    raise UserError(f"which of {first} and {second} is the source?", where=folder, hint=f"say --src {first} --tgt {second}")
+    raise UserError(
+        f"which of {first} and {second} is the source?", where=folder, hint=f"say --src {first} --tgt {second}"
+    )
 
 
 def _check_different(source: str, target: str) -> None:
@@ -157,13 +169,15 @@ def _check_splits(where: Path, splits: Mapping[str, object], pair: str) -> None:
         hint = f"add {split}.{pair.split('-')[0]} and {split}.{pair.split('-')[-1]}"
         if split == "valid":
             hint += " (1,000 to 3,000 pairs that are not in the training text), or name two files with --valid"
-            others = [path.name for name in OTHER_NAMES["valid"] for path in where.parent.glob(f"{where.name}/{name}.*")]
+            others = [
+                path.name for name in OTHER_NAMES["valid"] for path in where.parent.glob(f"{where.name}/{name}.*")
+            ]
             hint = f"{others[0]} is there: name it valid.{others[0].partition('.')[2]}" if others else hint
         raise UserError(f"no {split} text for {pair}", where=where, hint=hint)
 
 
 def _language_of(path: Path, flag: str) -> str:
     suffix = path.name.removesuffix(".gz").rpartition(".")[2]
-    if not re.fullmatch(r"[a-z]{2,3}([-_][A-Za-z]{2,4})?", suffix) or suffix == "txt":
+    if not re.fullmatch(LANGUAGE, suffix) or suffix in NOT_LANGUAGES:
         raise UserError("its name does not end in a language code", where=path, hint=f"give the language with {flag}")
     return suffix

@@ -40,4 +40,6 @@ def chunks(pairs: Iterator[Pair], size: int) -> Iterator[tuple[list[str], list[s
 
 def _unequal(files: PairOfFiles, source: int, target: int) -> UserError:
     problem = f"{files.source} has {source:,} lines but {files.target} has {target:,}"
-    return UserError(problem, hint="line n of one must translate line n of the other; find the first line that does not")
+    return UserError(
+        problem, hint="line n of one must translate line n of the other; find the first line that does not"
+    )

@@ -110,7 +110,7 @@ def _build(run: Preparation, result: Path, scratch: Path, described: dict[str, A
     splits, counts = _tokenize_splits(run, options, result, scratch)
     if prep.sentencepiece:
         train = splits["train"]
-        pipeline, learned = learn_sentencepiece((train.source, train.target), prep, options, run.num_workers)
+        pipeline, learned = learn_sentencepiece((train.source, train.target), prep, options)
     else:
         pipeline, learned = learn_bpe(counts, prep, options, run.quiet)
         report_learned(learned, prep.min_frequency, run.quiet)
@@ -175,7 +175,10 @@ def _raw_copies(name: str, result: Path) -> Iterator[Callable[[Iterator[Pair]], 
     if name == "train":
         yield lambda pairs: pairs
         return
-    with open(result / raw_file(name, "source"), "wb") as source, open(result / raw_file(name, "target"), "wb") as target:
+    with (
+        open(result / raw_file(name, "source"), "wb") as source,
+        open(result / raw_file(name, "target"), "wb") as target,
+    ):
 
         def copied(pairs: Iterator[Pair]) -> Iterator[Pair]:
             for pair in pairs:
@@ -199,9 +202,11 @@ def _encode_splits(
         split.target.unlink()
     if statistics["train"].pairs == 0:
         reasons = ", ".join(
-            f"{count:,}: {pair_filter.reasons[reason]}" for reason, count in statistics["train"].dropped.items() if count
+            f"{count:,}: {pair_filter.reasons[reason]}"
+            for reason, count in statistics["train"].dropped.items()
+            if count
         )
-        hint = "check that line n of one side translates line n of the other; prep.max_length and prep.max_ratio are the limits"
+        hint = "check that line n of one side translates line n of the other, and prep.max_length and prep.max_ratio"
         raise UserError(f"all {statistics['train'].pairs_read:,} training pairs were dropped ({reasons})", hint=hint)
     return statistics
 
@@ -273,5 +278,3 @@ def _put_in_place(result: Path, folder: Path) -> None:
         with suppress(OSError):
             os.rename(old, folder)
         raise
-
-

@@ -80,7 +80,7 @@ def _check_equal(sample: Sample) -> None:
 
 def _swapped(sample: Sample, first: Sample, straight: float, crossed: float) -> UserError:
     problem = (
-        f"{sample.files.source} and {sample.files.target} look swapped: {50 * crossed:.0f}% of their words are on the other "
-        f"side of {first.files.source} and {first.files.target}, only {50 * straight:.0f}% on their own"
+        f"{sample.files.source} and {sample.files.target} look swapped: {50 * crossed:.0f}% of their words are on the "
+        f"other side of {first.files.source} and {first.files.target}, only {50 * straight:.0f}% on their own"
     )
     return UserError(problem, hint=f"exchange the two files; {OFF}")

@@ -22,13 +22,13 @@ from nmt.tokenization import import_package
 
 MAX_WORD = 1_000
 "Longer words (data that is not text) teach no merges."
+TRAINING_THREADS = 2
+"The unigram model depends on their number, so it is not the machine's."
 SENTENCES = 2_000_000
 "Lines, drawn at random with a fixed seed, that sentencepiece holds in memory."
 
 
-def learn_bpe(
-    counts: WordCounts, prep: PrepConfig, options: TextOptions, quiet: bool
-) -> tuple[TextPipeline, Subwords]:
+def learn_bpe(counts: WordCounts, prep: PrepConfig, options: TextOptions, quiet: bool) -> tuple[TextPipeline, Subwords]:
     """The joint merges of both sides, and the pieces each side may use where there are thresholds."""
     joint = counts.joint()
     too_long = [word for word in joint if len(word) > MAX_WORD]
@@ -64,7 +64,7 @@ def _frequent(pipeline: TextPipeline, words: Counter[str], side: Side, threshold
 
 
 def learn_sentencepiece(
-    tokenized: tuple[Path, Path], prep: PrepConfig, options: TextOptions, num_threads: int
+    tokenized: tuple[Path, Path], prep: PrepConfig, options: TextOptions
 ) -> tuple[TextPipeline, Subwords]:
     """A sentencepiece model of both sides' text together. tokenized: the cleaned lines of each side."""
     assert prep.sentencepiece is not None
@@ -83,7 +83,7 @@ def learn_sentencepiece(
             model_type=prep.sentencepiece_model,
             input_sentence_size=SENTENCES,
             shuffle_input_sentence=True,
-            num_threads=num_threads,
+            num_threads=TRAINING_THREADS,
             normalization_rule_name="identity",
             bos_id=-1,
             eos_id=-1,
@@ -97,7 +97,10 @@ def learn_sentencepiece(
 
 def _lines(paths: tuple[Path, Path], characters: set[str]) -> Iterator[str]:
     """All lines that are not empty; their characters are collected on the way."""
-    with open(paths[0], encoding="utf-8", newline="\n") as source, open(paths[1], encoding="utf-8", newline="\n") as target:
+    with (
+        open(paths[0], encoding="utf-8", newline="\n") as source,
+        open(paths[1], encoding="utf-8", newline="\n") as target,
+    ):
         for line in chain(source, target):
             text = line.removesuffix("\n")
             if text:
@@ -125,5 +128,3 @@ def report_learned(learned: Subwords, min_frequency: int, quiet: bool) -> None:
     if learned.learned < learned.requested and not quiet:
         why = f"no pair occurs {'twice' if min_frequency == 2 else f'{min_frequency:,} times'} any more"
         print(f"learned {learned.learned:,} of {learned.requested:,} merges: {why}", file=sys.stderr)
-
-

@@ -13,12 +13,14 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing.connection import wait
 from typing import BinaryIO, NamedTuple
 
+from bpe.errors import UserError
 from bpe.learn import count_words
 from bpe.progress import Progress
 from nmt.text import SIDES, Side, TextOptions
@@ -109,9 +111,17 @@ class Workers:
         for chunk in chunks:
             waiting.append(self._pool.submit(_in_worker, chunk))
             if len(waiting) > self._ahead:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft())
+
+
+def _result(future: Future[TokenizedChunk]) -> TokenizedChunk:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        problem = "a worker process was killed, most likely for want of memory"
+        raise UserError(problem, hint="run again with --threads 1") from None
 
 
 @contextmanager

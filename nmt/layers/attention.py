@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from nmt.layers.precision import product
+
 
 class AdditiveAttention(nn.Module):
     """e_i = tanh(ctx_i Wc_att + b_att + h1 W_comb_att) U_att + c_tt;  a = softmax(e);  c = sum_i a_i ctx_i."""
@@ -20,9 +22,9 @@ class AdditiveAttention(nn.Module):
         self.energy_weight = nn.Parameter(torch.empty(annotation_size, 1))
         self.energy_bias = nn.Parameter(torch.empty(1))
 
-    def keys(self, annotations: Tensor) -> Tensor:
+    def keys(self, annotations: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """The query-independent part, once per sentence: [..., C] -> [..., C]."""
-        return annotations @ self.key_weight + self.key_bias
+        return product(annotations, self.key_weight, dtype) + self.key_bias
 
     def forward(self, query: Tensor, keys: Tensor, annotations: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """query: projected decoder states, [B, K, C]. keys, annotations: [B, S, C]. mask: True at real tokens, [B, S].

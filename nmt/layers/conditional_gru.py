@@ -47,13 +47,15 @@ class ConditionalGRU(nn.Module):
         context, weights = self.attention(query, source.keys, source.annotations, source.mask)
         return self.second(self.second.project(context), middle), context, weights
 
-    def forward(self, projected: Tensor, initial: Tensor, source: Source, *, fast: bool = True) -> tuple[Tensor, Tensor]:
-        """All steps of the training target. projected: [T, B, 3H]. initial: [B, H].
+    def forward(
+        self, projected: Tensor, initial: Tensor, source: Source, dtype: torch.dtype = torch.float32, *, fast: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """All steps of the training target. projected: [T, B, 3H]. initial: [B, H]. dtype: of the fast path's products.
 
         Returns the states, [T, B, H], and the contexts, [T, B, C].
         """
         if fast:
-            return self._forward_fast(projected, initial, source)
+            return self._forward_fast(projected, initial, source, dtype)
         states, contexts = [], []
         hidden = initial[:, None]
         for inputs in projected:
@@ -62,7 +64,9 @@ class ConditionalGRU(nn.Module):
             contexts.append(context[:, 0])
         return torch.stack(states), torch.stack(contexts)
 
-    def _forward_fast(self, projected: Tensor, initial: Tensor, source: Source) -> tuple[Tensor, Tensor]:
+    def _forward_fast(
+        self, projected: Tensor, initial: Tensor, source: Source, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
         attention, second = self.attention, self.second
         # What multiplies h1 is one product: the attention's query and the second GRU's hidden side.
         middle_weight = torch.cat([attention.query_weight, second.hidden_weight], 1)
@@ -77,4 +81,5 @@ class ConditionalGRU(nn.Module):
             second.bias,
             attention.energy_weight[:, 0],
             second.input_weight,
+            dtype,
         )

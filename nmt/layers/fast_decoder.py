@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nmt.layers.gru import gates_backward, gates_forward
+from nmt.layers.precision import StepProduct, over_time, product
 
 KEPT_BYTES = 256 * 2**20
 "The tanh of the attention, [T, B, S, C], is kept for the backward up to this size and computed again above it."
@@ -26,7 +27,7 @@ KEPT_BYTES = 256 * 2**20
 class FastConditionalGRU(torch.autograd.Function):
     """Inputs: projected [T, B, 3H], initial [B, H], keys and annotations [B, S, C], mask [B, S],
     first_weight [H, 3H], middle_weight [H, C + 3H] (query | second GRU), middle_bias [3H], energy_weight [C],
-    context_weight [C, 3H]. Outputs: states [T, B, H], contexts [T, B, C]."""
+    context_weight [C, 3H], dtype of the products. Outputs: states [T, B, H], contexts [T, B, C]."""
 
     @staticmethod
     def forward(
@@ -41,6 +42,7 @@ class FastConditionalGRU(torch.autograd.Function):
         middle_bias: Tensor,
         energy_weight: Tensor,
         context_weight: Tensor,
+        dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         (steps, batch, width), (_, length, size) = projected.shape, keys.shape
         hidden_size = width // 3
@@ -56,26 +58,29 @@ class FastConditionalGRU(torch.autograd.Function):
         from_middle = projected.new_empty(batch, size + width)
         from_context = projected.new_empty(batch, width)
         padding = ~mask
+        times_first = StepProduct(first_weight, batch, dtype)
+        times_middle = StepProduct(middle_weight, batch, dtype)
+        times_context = StepProduct(context_weight, batch, dtype)
         states[0] = initial
         for t in range(steps):
-            torch.mm(states[t], first_weight, out=from_hidden)
+            times_first.into(states[t], from_hidden)
             gates_forward(projected[t], from_hidden, states[t], first_gates[t], middles[t])
             candidates[0, t] = from_hidden[:, 2 * hidden_size :]
-            torch.mm(middles[t], middle_weight, out=from_middle)
+            times_middle.into(middles[t], from_middle)
             from_middle[:, size:] += middle_bias
             tanh = torch.add(keys, from_middle[:, None, :size], out=kept[t if keep else 0]).tanh_()
             energies = torch.mv(tanh.view(-1, size), energy_weight).view(batch, length)
             torch.softmax(energies.masked_fill_(padding, -torch.inf), -1, out=weights[t])
             torch.bmm(weights[t][:, None], annotations, out=contexts[t][:, None])
-            torch.mm(contexts[t], context_weight, out=from_context)
+            times_context.into(contexts[t], from_context)
             gates_forward(from_context, from_middle[:, size:], middles[t], second_gates[t], states[t + 1])
             candidates[1, t] = from_middle[:, size + 2 * hidden_size :]
-        queries = None if keep else middles.view(-1, hidden_size) @ middle_weight[:, :size]
+        queries = None if keep else product(middles.view(-1, hidden_size), middle_weight[:, :size], dtype)
         ctx.save_for_backward(
             states, middles, contexts, first_gates, second_gates, candidates, weights, kept if keep else queries,
             keys, annotations, first_weight, middle_weight, energy_weight, context_weight,
         )  # fmt: skip
-        ctx.keep = keep
+        ctx.keep, ctx.dtype = keep, dtype
         return states[1:], contexts
 
     @staticmethod
@@ -94,22 +99,23 @@ class FastConditionalGRU(torch.autograd.Function):
         attention = AttentionBackward(kept if ctx.keep else None, keys, energy_weight)
         if not ctx.keep:
             queries = kept.view(steps, batch, size)
-        first_t, middle_t, context_t = first_weight.t(), middle_weight.t(), context_weight.t()
+        transposed = (first_weight.t(), middle_weight.t(), context_weight.t())
+        times_first, times_middle, times_context = (StepProduct(w, batch, ctx.dtype) for w in transposed)
         grad = torch.zeros_like(states[0])
         for t in reversed(range(steps)):
             grad = grad + grad_states[t]
             direct = gates_backward(
                 grad, second_gates[t], candidates[1, t], middles[t], grad_second[t], grad_middle[t, :, size:]
             )
-            torch.addmm(grad_contexts[t], grad_second[t], context_t, out=grad_context[t])
+            grad_context[t] = times_context.added_to(grad_contexts[t], grad_second[t])
             grad_weights = torch.bmm(grad_context[t][:, None], annotations.transpose(1, 2))[:, 0]
             grad_energies = weights[t] * (grad_weights - (grad_weights * weights[t]).sum(1, keepdim=True))
             grad_middle[t, :, :size] = attention.step(t, grad_energies, None if ctx.keep else queries[t])
-            direct = torch.addmm(direct, grad_middle[t], middle_t)
+            direct = times_middle.added_to(direct, grad_middle[t])
             direct = gates_backward(
                 direct, first_gates[t], candidates[0, t], states[t], grad_projected[t], grad_first[t]
             )
-            grad = torch.addmm(direct, grad_first[t], first_t)
+            grad = times_first.added_to(direct, grad_first[t])
         grad_annotations = torch.bmm(weights.permute(1, 2, 0), grad_context.transpose(0, 1))
         return (
             grad_projected,
@@ -117,17 +123,13 @@ class FastConditionalGRU(torch.autograd.Function):
             attention.grad_keys(),
             grad_annotations,
             None,
-            over_time(states[:-1], grad_first),
-            over_time(middles, grad_middle),
+            over_time(states[:-1], grad_first, ctx.dtype),
+            over_time(middles, grad_middle, ctx.dtype),
             grad_middle[:, :, size:].sum((0, 1)),
             attention.grad_energy_weight,
-            over_time(contexts, grad_second),
+            over_time(contexts, grad_second, ctx.dtype),
+            None,
         )
-
-
-def over_time(inputs: Tensor, grads: Tensor) -> Tensor:
-    """A weight's gradient, summed over all steps in one product: [T, B, X], [T, B, Y] -> [X, Y]."""
-    return inputs.reshape(-1, inputs.shape[2]).t() @ grads.view(-1, grads.shape[2])
 
 
 class AttentionBackward:

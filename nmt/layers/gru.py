@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from nmt.layers.precision import StepProduct, over_time, product
+
 
 class GRUCell(nn.Module):
     """Weights of one GRU. bias_on says to which side the biases are added: DL4MT's second decoder GRU has them on the
@@ -30,9 +32,9 @@ class GRUCell(nn.Module):
         self.hidden_weight = nn.Parameter(torch.empty(hidden_size, 3 * hidden_size))
         self.bias = nn.Parameter(torch.empty(3 * hidden_size))
 
-    def project(self, inputs: Tensor) -> Tensor:
+    def project(self, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """The part of every gate that does not depend on the previous step: [..., X] -> [..., 3H]."""
-        projected = inputs @ self.input_weight
+        projected = product(inputs, self.input_weight, dtype)
         return projected + self.bias if self.bias_on == "input" else projected
 
     def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
@@ -49,13 +51,16 @@ def gru_step(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tensor:
     return update * hidden + (1 - update) * candidate
 
 
-def run_gru(projected: Tensor, initial: Tensor, hidden_weight: Tensor, *, fast: bool = True) -> Tensor:
+def run_gru(
+    projected: Tensor, initial: Tensor, hidden_weight: Tensor, dtype: torch.dtype = torch.float32, *, fast: bool = True
+) -> Tensor:
     """All states of a GRU: projected inputs [T, B, 3H], initial state [B, H], weight [H, 3H] -> [T, B, H].
 
-    Positions after a sequence's end are computed like any other; the caller masks them.
+    dtype: precision of the fast version's products. Positions after a sequence's end are computed like any other; the
+    caller masks them.
     """
     if fast:
-        return FastGRU.apply(projected, initial, hidden_weight)  # type: ignore[no-any-return]
+        return FastGRU.apply(projected, initial, hidden_weight, dtype)  # type: ignore[no-any-return]
     states = []
     for inputs in projected:
         initial = gru_step(inputs, initial @ hidden_weight, initial)
@@ -98,31 +103,32 @@ class FastGRU(torch.autograd.Function):
     """`run_gru` with everything but `h U` outside the loop, forward and backward."""
 
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, initial: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, projected: Tensor, initial: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
         steps, batch, width = projected.shape
         states = projected.new_empty(steps + 1, batch, width // 3)
         gates = torch.empty_like(projected)
         candidates = torch.empty_like(states[1:])  # h Ux, which the backward of r needs
         from_hidden = projected.new_empty(batch, width)
+        times_weight = StepProduct(weight, batch, dtype)
         states[0] = initial
         for t in range(steps):
-            torch.mm(states[t], weight, out=from_hidden)
+            times_weight.into(states[t], from_hidden)
             gates_forward(projected[t], from_hidden, states[t], gates[t], states[t + 1])
             candidates[t] = from_hidden[:, 2 * width // 3 :]
         ctx.save_for_backward(states, gates, candidates, weight)
+        ctx.dtype = dtype
         return states[1:]
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor | None, ...]:
         states, gates, candidates, weight = ctx.saved_tensors
-        steps, batch, width = gates.shape
+        steps, batch, _ = gates.shape
         grad_projected, grad_hidden = torch.empty_like(gates), torch.empty_like(gates)
-        transposed = weight.t()
+        times_transposed = StepProduct(weight.t(), batch, ctx.dtype)
         grad = torch.zeros_like(states[0])
         for t in reversed(range(steps)):
             grad = grad + grad_states[t]
             direct = gates_backward(grad, gates[t], candidates[t], states[t], grad_projected[t], grad_hidden[t])
-            grad = torch.addmm(direct, grad_hidden[t], transposed)
-        flat = states[:-1].reshape(steps * batch, -1)
-        return grad_projected, grad, flat.t() @ grad_hidden.view(steps * batch, width)
+            grad = times_transposed.added_to(direct, grad_hidden[t])
+        return grad_projected, grad, over_time(states[:-1], grad_hidden, ctx.dtype), None

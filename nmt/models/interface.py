@@ -10,6 +10,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from nmt.data.batching import Batch
@@ -49,6 +50,8 @@ class TranslationModel(nn.Module):
 
     embeddings: TiedEmbeddings
     "The three vocabulary matrices and the output bias: see nmt.layers.tying."
+    compute_dtype: torch.dtype
+    "Precision of the matrix products in training (float32 or bfloat16); weights and sums stay float32."
 
     @abstractmethod
     def readout(self, batch: Batch) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nmt.data.batching import Batch, mask_of
 from nmt.layers.conditional_gru import ConditionalGRU, Source
 from nmt.layers.gru import GRUCell, run_gru
+from nmt.layers.precision import product
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import Step, TranslationModel
 from nmt.vocabulary import PAD
@@ -27,18 +28,20 @@ class Encoder(nn.Module):
         self.ahead = GRUCell(embedding_size, hidden_size)
         self.back = GRUCell(embedding_size, hidden_size)
 
-    def forward(self, embedded: Tensor, lengths: Tensor, *, fast: bool = True) -> Tensor:
-        """embedded: [S, B, E]. lengths: [B]. Returns annotations, [S, B, C]; those at padding have no meaning.
+    def forward(
+        self, embedded: Tensor, lengths: Tensor, dtype: torch.dtype = torch.float32, *, fast: bool = True
+    ) -> Tensor:
+        """embedded: [S, B, E]. lengths: [B]. dtype: of the products. Returns annotations, [S, B, C]; those at padding have no meaning.
 
         The backward direction runs over each sequence reversed within its own length, so that neither direction ever
         sees padding before a real token.
         """
         reverse = reversal(lengths, embedded.shape[0])[:, :, None]
         start = embedded.new_zeros(embedded.shape[1], self.ahead.hidden_weight.shape[0])
-        ahead = run_gru(self.ahead.project(embedded), start, self.ahead.hidden_weight, fast=fast)
-        turned = self.back.project(embedded)
+        ahead = run_gru(self.ahead.project(embedded, dtype), start, self.ahead.hidden_weight, dtype, fast=fast)
+        turned = self.back.project(embedded, dtype)
         turned = turned.gather(0, reverse.expand_as(turned))
-        back = run_gru(turned, start, self.back.hidden_weight, fast=fast)
+        back = run_gru(turned, start, self.back.hidden_weight, dtype, fast=fast)
         return torch.cat([ahead, back.gather(0, reverse.expand_as(back))], 2)
 
 
@@ -57,9 +60,12 @@ class Readout(nn.Module):
         self.previous = nn.Linear(embedding_size, embedding_size)
         self.context = nn.Linear(annotation_size, embedding_size)
 
-    def forward(self, state: Tensor, previous: Tensor, context: Tensor) -> Tensor:
+    def forward(
+        self, state: Tensor, previous: Tensor, context: Tensor, dtype: torch.dtype = torch.float32
+    ) -> Tensor:
         """[..., H], [..., E] and [..., C] -> [..., E]."""
-        return torch.tanh(self.state(state) + self.previous(previous) + self.context(context))
+        layers = (self.state, state), (self.previous, previous), (self.context, context)
+        return torch.tanh(sum(product(x, layer.weight.t(), dtype) + layer.bias for layer, x in layers))
 
 
 @dataclass(frozen=True)
@@ -99,25 +105,28 @@ class RNNModel(TranslationModel):
         self.dropout = nn.Dropout(dropout)
         self.fast = True
         "Use the hand-written backward; False runs the plain steps that it is tested against."
+        self.compute_dtype = torch.float32
 
     def _annotate(self, source: Tensor, lengths: Tensor) -> tuple[Source, Tensor]:
         """Source ids, [B, S] -> what the decoder attends to, and its first state, [B, H]."""
         embedded = self.dropout(self.embeddings.source(source.t()))
-        annotations = self.dropout(self.encoder(embedded, lengths, fast=self.fast))
+        annotations = self.dropout(self.encoder(embedded, lengths, self.compute_dtype, fast=self.fast))
         mask = mask_of(lengths, source.shape[1])
         mean = (annotations * mask.t()[:, :, None]).sum(0) / lengths[:, None]
         first = torch.tanh(self.initial(mean))
         annotations = annotations.transpose(0, 1).contiguous()
-        return Source(annotations, self.decoder.attention.keys(annotations), mask), first
+        return Source(annotations, self.decoder.attention.keys(annotations, self.compute_dtype), mask), first
 
     def readout(self, batch: Batch) -> Tensor:
         """Readout of the real target positions, step by step: [N, E]."""
         source, first = self._annotate(batch.source, batch.source_lengths)
         embedded = self.dropout(self.embeddings.target(batch.target.t()[:-1]))
         previous = torch.cat([embedded.new_zeros(1, *embedded.shape[1:]), embedded])  # a zero vector at the first step
-        states, contexts = self.decoder(self.decoder.first.project(previous), first, source, fast=self.fast)
+        dtype = self.compute_dtype
+        projected = self.decoder.first.project(previous, dtype)
+        states, contexts = self.decoder(projected, first, source, dtype, fast=self.fast)
         real = batch.target_mask.t()
-        return self.dropout(self.output_layer(states[real], previous[real], contexts[real]))
+        return self.dropout(self.output_layer(states[real], previous[real], contexts[real], dtype))
 
     def encode(self, source: Tensor, source_lengths: Tensor) -> RNNMemory:
         """See TranslationModel.encode."""

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bpe.errors import UserError
-from nmt.config import SearchConfig
+from nmt.config import SearchConfig, require
 from nmt.models.interface import Step, TranslationModel
 from nmt.search.history import History
 from nmt.search.hypothesis import Hypothesis, normalized, ranked
@@ -36,8 +36,10 @@ MAX_SCORES = 2**25
 "Sentences x hypotheses x target rows scored in one step at most (128 MiB in float32)."
 LEAVE_SHARE = 8
 "Rows of finished sentences are dropped when they are at least one in this many."
-GPU_CHECK_STEPS = 4
-"On a GPU the host asks only every so many steps who is done, since asking waits for the GPU."
+CHECK_STEPS = {"cpu": 1, "cuda": 4, "mps": 4}
+"The host asks every so many steps who is done, since asking waits for the device."
+MAX_LENGTH_PENALTY, MAX_LENGTH_RATIO = 10.0, 100.0
+"Limits of the settings: beyond them, float32 or the memory for back pointers overflows."
 
 Progress = Callable[[int], object]
 "Called with the number of sentences that were just finished."
@@ -66,7 +68,9 @@ class Ended:
 
     def select(self, rows: Tensor) -> Ended:
         """The given rows, [N] int64."""
-        return Ended(*(field.index_select(0, rows) for field in (self.scores, self.log_probs, self.steps, self.parents)))
+        return Ended(
+            *(field.index_select(0, rows) for field in (self.scores, self.log_probs, self.steps, self.parents))
+        )
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,9 @@ def beam_search(
     """
     assert not model.training, "search needs model.eval()"
     if not 1 <= num_best <= config.beam:
-        raise UserError(f"{num_best} translations of each sentence asked of a beam of {config.beam}", where="search.beam")
+        raise UserError(
+            f"{num_best} translations of each sentence asked of a beam of {config.beam}", where="search.beam"
+        )
     results: list[list[Hypothesis]] = [[Hypothesis(pieces=(), log_prob=0.0, score=0.0)] for _ in sources]
     wanted = _Wanted(config, num_best, keep_attention)
     max_sentences = max(1, MAX_SCORES // (config.beam * model.embeddings.output.size(0)))
@@ -151,6 +157,16 @@ def beam_search(
             if progress:
                 progress(len(done))
     return results
+
+
+def _check_settings(config: SearchConfig, num_best: int) -> None:
+    if not 1 <= num_best <= config.beam:
+        raise UserError(
+            f"{num_best} translations of each sentence asked of a beam of {config.beam}", where="search.beam"
+        )
+    penalty, ratio = config.length_penalty, config.max_length_ratio
+    require(penalty <= MAX_LENGTH_PENALTY, "search.length_penalty", penalty, f"at most {MAX_LENGTH_PENALTY:g}")
+    require(ratio <= MAX_LENGTH_RATIO, "search.max_length_ratio", ratio, f"at most {MAX_LENGTH_RATIO:g}")
 
 
 def plan_batches(lengths: Sequence[int], batch_tokens: int, max_sentences: int) -> Iterator[list[int]]:
@@ -186,7 +202,7 @@ def _search_batch(
     memory = model.encode(source, lengths)
     state = model.initial_state(memory)
     previous: Tensor | None = None
-    check_steps = 1 if device.type == "cpu" else GPU_CHECK_STEPS
+    check_steps = CHECK_STEPS.get(device.type, 1)
     for number in range(max(limits) + 1):
         step = model.step(memory, state, previous)
         frontier = _advance(frontier, step, number, wanted, at_limit=number in limits)

@@ -26,7 +26,7 @@ class Hypothesis:
 
 def normalized(log_prob: float, length: int, length_penalty: float) -> float:
     """log_prob / length**length_penalty; length is in pieces and counts </s>."""
-    return log_prob / max(length, 1) ** length_penalty
+    return log_prob / float(max(length, 1) ** length_penalty)
 
 
 def ranked(hypotheses: Iterable[Hypothesis], num_best: int) -> list[Hypothesis]:

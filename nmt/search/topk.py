@@ -21,7 +21,7 @@ def top_continuations(scores: Tensor, log_probs: Tensor, count: int) -> tuple[Te
     sentences, hypotheses, rows = log_probs.shape
     count = min(count, hypotheses * rows)
     flat = log_probs.reshape(sentences, -1)
-    if count * BLOCK * 2 > hypotheses * rows:
+    if rows < BLOCK or count * BLOCK * 2 > hypotheses * rows:
         values, indices = (scores[:, :, None] + log_probs).view(sentences, -1).topk(count, dim=1)
         return values, indices // rows, indices % rows
     maxima = _block_maxima(log_probs)  # [B, K, blocks]
@@ -41,7 +41,7 @@ def _block_maxima(log_probs: Tensor) -> Tensor:
     """[B, K, V] -> [B, K, ceil(V / BLOCK)]."""
     rows = log_probs.size(2)
     whole = rows - rows % BLOCK
-    maxima = log_probs[:, :, :whole].unflatten(2, (-1, BLOCK)).amax(3)
+    maxima: Tensor = log_probs[:, :, :whole].reshape(*log_probs.shape[:2], -1, BLOCK).amax(3)
     if whole == rows:
         return maxima
     return torch.cat([maxima, log_probs[:, :, whole:].amax(2, keepdim=True)], 2)

@@ -27,9 +27,16 @@ class Costs(NamedTuple):
     "-log p(label). Not differentiable."
 
 
-def chunked_cross_entropy(readout: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Costs:
-    """readout: [N, E]. weight: [V, E]. bias: [V]. labels: [N] int64. smoothing: eps, in [0, 1)."""
-    return Costs(*ChunkedCrossEntropy.apply(readout, weight, bias, labels, smoothing))
+def chunked_cross_entropy(
+    readout: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    labels: Tensor,
+    smoothing: float,
+    dtype: torch.dtype = torch.float32,
+) -> Costs:
+    """readout: [N, E]. weight: [V, E]. bias: [V]. labels: [N] int64. smoothing: eps, in [0, 1). dtype: of products."""
+    return Costs(*ChunkedCrossEntropy.apply(readout, weight, bias, labels, smoothing, dtype))
 
 
 def plain_cross_entropy(readout: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Costs:
@@ -45,34 +52,37 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, readout: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float
+        ctx: Any, readout: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         differentiate = any(ctx.needs_input_grad)
         rows = max(1, CHUNK_ELEMENTS // weight.shape[0])
-        smoothed, cross_entropy = readout.new_zeros((), dtype=torch.float64), readout.new_zeros((), dtype=torch.float64)
+        dtype = readout.dtype if dtype == torch.float32 else dtype
+        inputs, matrix = readout.to(dtype), weight.to(dtype)
+        smoothed, cross_entropy = readout.new_zeros(()), readout.new_zeros(())
         grads = [torch.empty_like(readout), torch.zeros_like(weight), torch.zeros_like(bias)] if differentiate else []
         for start in range(0, len(labels), rows):
-            part, answer = readout[start : start + rows], labels[start : start + rows, None]
-            scores = torch.addmm(bias, part, weight.t())
+            part, answer = inputs[start : start + rows], labels[start : start + rows, None]
+            scores = torch.mm(part, matrix.t()).to(readout.dtype).add_(bias)
             normalizer = torch.logsumexp(scores, 1, keepdim=True)
-            costs = normalizer - scores.gather(1, answer)
-            cross_entropy += costs.sum()
-            uniform = (normalizer - scores.mean(1, keepdim=True)).sum() if smoothing else 0.0
-            smoothed += (1 - smoothing) * costs.sum() + smoothing * uniform
+            costs = (normalizer - scores.gather(1, answer)).sum()
+            cross_entropy += costs
+            smoothed += (1 - smoothing) * costs
+            if smoothing:
+                smoothed += smoothing * (normalizer - scores.mean(1, keepdim=True)).sum()
             if differentiate:
-                scores.sub_(normalizer).exp_()
+                scores.sub_(normalizer).exp_()  # probabilities, then the gradient of the scores, in place
                 if smoothing:
                     scores.sub_(smoothing / len(bias))
                 scores.scatter_add_(1, answer, scores.new_full((), smoothing - 1).expand_as(answer))
-                torch.mm(scores, weight, out=grads[0][start : start + rows])
-                grads[1].addmm_(scores.t(), part)
                 grads[2] += scores.sum(0)
+                rounded = scores.to(dtype)
+                grads[0][start : start + rows] = torch.mm(rounded, matrix)
+                grads[1] += torch.mm(rounded.t(), part)
         ctx.save_for_backward(*grads)
-        smoothed, cross_entropy = smoothed.to(readout.dtype), cross_entropy.to(readout.dtype)
         ctx.mark_non_differentiable(cross_entropy)
         return smoothed, cross_entropy
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_smoothed: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(grad * grad_smoothed for grad in ctx.saved_tensors), None, None)
+        return (*(grad * grad_smoothed for grad in ctx.saved_tensors), None, None, None)

@@ -16,6 +16,7 @@ from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.data.corpus import PreparedCorpus
 from nmt.device import pick_device, set_threads
+from nmt.layers.precision import native_bfloat16
 from nmt.ledger import matrix_lines, mode_lines
 from nmt.models.build import VocabularySizes, build_model
 from nmt.text import TextPipeline
@@ -23,7 +24,7 @@ from nmt.training.checkpoint import Checkpoint, Progress, find_checkpoint, load_
 from nmt.training.loop import LAST, Trainer
 from nmt.training.reporting import METRICS, Reporter
 
-FIXED_KEYS = ("seed", "optimizer", "batch_tokens", "batch_sentences", "max_length", "ema")
+FIXED_KEYS = ("seed", "precision", "optimizer", "batch_tokens", "batch_sentences", "max_length", "ema")
 "Training keys that decide what an update is; a run cannot change them half way."
 
 
@@ -53,7 +54,7 @@ def train(request: Request) -> Progress:
     corpus = PreparedCorpus.open(config.paths.prepared)
     if started_before:
         check_same_data(folder, corpus)
-    config = with_languages(config, corpus)
+    config = with_precision(with_languages(config, corpus), read_config(folder) if started_before else None)
     checkpoint = last_checkpoint(folder) if started_before else None
     session = Session(config, corpus, folder, request.quiet)
     return session.run(checkpoint, changes)
@@ -108,7 +109,7 @@ class Session:
     def _introduce(self, say: Callable[[str], None], trainer: Trainer, matrices: list[str]) -> None:
         sizes = VocabularySizes.of(self.corpus.vocabulary)
         pairs, plan = len(self.corpus.split("train")), trainer.plan
-        say(f"{self.config.prep.source} -> {self.config.prep.target}, {self.config.model.tying} tying, on {self.device}")
+        say(f"{self.config.prep.source} -> {self.config.prep.target}, {self.config.model.tying} tying, on {self.device} in {self.config.training.precision}")
         say(f"vocabulary: source {sizes.source:,}, target {sizes.target:,}, union {sizes.union:,}")
         if matrices:
             say("parameters (= NAME: the same storage, counted once):\n" + "\n".join(matrices))
@@ -173,6 +174,8 @@ def changed_keys(before: Config, after: Config) -> list[str]:
         section, _, name = key.partition(".")
         if old[key] == value or section in ("paths", "prep", "runtime"):
             continue
+        if key == "training.precision" and value == "auto":
+            continue
         if section == "model" or (section == "training" and name in FIXED_KEYS):
             raise UserError(
                 f"this run has {key} = {old[key]!r}, which cannot become {value!r} half way",
@@ -192,6 +195,15 @@ def with_languages(config: Config, corpus: PreparedCorpus) -> Config:
     """The preparation's own options: they are a fact of the data, whatever the recipe says."""
     made = build_config(flatten({"prep": corpus.manifest["options"]}, str(corpus.folder))).prep
     return dataclasses.replace(config, prep=made)
+
+
+def with_precision(config: Config, before: Config | None) -> Config:
+    """`auto` decided, so that the folder says what was computed and a continued run computes the same."""
+    if config.training.precision != "auto":
+        return config
+    native = native_bfloat16(pick_device(config.runtime.device))
+    precision = before.training.precision if before else "bf16" if native else "float32"
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
 
 
 def check_same_data(folder: Path, corpus: PreparedCorpus) -> None:

@@ -42,6 +42,7 @@ class Updater:
 
     def __init__(self, model: TranslationModel, config: TrainingConfig) -> None:
         self.model, self.config = model, config
+        model.compute_dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.parameters = unique_parameters(model)
         self.optimizer = make_optimizer(self.parameters, config)
         self.average: dict[str, Tensor] = {}
@@ -53,7 +54,12 @@ class Updater:
         matrices = self.model.embeddings
         readout = self.model.readout(batch)
         costs = chunked_cross_entropy(
-            readout, matrices.output, matrices.output_bias, batch.target_labels(), self.config.label_smoothing
+            readout,
+            matrices.output,
+            matrices.output_bias,
+            batch.target_labels(),
+            self.config.label_smoothing,
+            self.model.compute_dtype,
         )
         per_sentence = self.config.normalization == "sentences"
         return costs.smoothed / (len(batch.pairs) if per_sentence else batch.num_target_tokens), costs

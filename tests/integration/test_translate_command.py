@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import signal
@@ -39,7 +40,21 @@ def translate(folder: Path, *arguments: object, data: bytes = b"") -> subprocess
 def fuzzed_lines(seed: int, count: int) -> list[str]:
     """Lines of every kind of character but LF: controls, NUL, CR, separators, emoji, combining marks, long words."""
     chance = random.Random(seed)
-    strange = ["\x00", "\r", "\x0b", "\x1b[31m", "\x85", "\u2028", "\xa0", "\u200b", "🙂", "e\u0301", "\ufeff", "\U0010ffff", "@@"]
+    strange = [
+        "\x00",
+        "\r",
+        "\x0b",
+        "\x1b[31m",
+        "\x85",
+        "\u2028",
+        "\xa0",
+        "\u200b",
+        "🙂",
+        "e\u0301",
+        "\ufeff",
+        "\U0010ffff",
+        "@@",
+    ]
     lines = []
     for _ in range(count):
         words = ["".join(chance.choices("abcdexyz.,", k=chance.randint(1, 6))) for _ in range(chance.randint(0, 9))]
@@ -54,7 +69,8 @@ def test_as_many_lines_out_as_in_in_order(model: Path) -> None:
     result = translate(model.parent, "--model", model, data="\n".join(lines).encode())
     assert (result.returncode, result.stderr) == (0, b"")
     out = result.stdout.decode().split("\n")
-    assert out.pop() == "" and len(out) == len(lines)
+    assert out.pop() == ""
+    assert len(out) == len(lines)
     cleaned = [line.removesuffix("\r") for line in lines]
     cleaned[0] = cleaned[0].removeprefix("\ufeff")
     assert out == Translator.load(model, device="cpu").translate(cleaned)
@@ -66,7 +82,11 @@ def test_the_default_folder_flags_and_files(model: Path) -> None:
     result = translate(model.parent, *flags)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
     lines = (model.parent / "out.txt").read_text().split("\n")
-    assert len(lines) == 4 and lines[0] and not lines[1] and lines[2] and not lines[3]
+    assert len(lines) == 4
+    assert lines[0]
+    assert not lines[1]
+    assert lines[2]
+    assert not lines[3]
 
 
 def test_nothing_in_nothing_out(model: Path) -> None:
@@ -76,7 +96,8 @@ def test_nothing_in_nothing_out(model: Path) -> None:
 
 def test_lines_before_invalid_utf8_are_answered(model: Path) -> None:
     result = translate(model.parent, data=b"the cat\n\ncaf\xe9 x\nmore\n")
-    assert result.returncode == 2 and result.stdout.count(b"\n") == 2
+    assert result.returncode == 2
+    assert result.stdout.count(b"\n") == 2
     assert result.stderr.decode() == (
         "nmt-translate: error: standard input:3: invalid UTF-8: byte 0xe9 at byte 4 of the line; "
         "convert the file to UTF-8 (iconv -f ENCODING -t UTF-8) or remove the line\n"
@@ -85,7 +106,8 @@ def test_lines_before_invalid_utf8_are_answered(model: Path) -> None:
 
 def test_each_line_of_a_slow_pipe_is_answered_before_the_next(model: Path) -> None:
     process = subprocess.Popen(command([]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options(model.parent))
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     for line in (b"the cat\n", b"\n", b"dogs\n"):
         process.stdin.write(line)
         process.stdin.flush()
@@ -100,11 +122,14 @@ def test_a_reader_that_leaves_ends_it_quietly(model: Path) -> None:
     process = subprocess.Popen(
         command([]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options(model.parent)
     )
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
     process.stdout.close()
     process.stdin.write(b"the cat\n")
     process.stdin.close()
-    assert process.stderr.read() == b"" and process.wait() == 141
+    assert process.stderr.read() == b""
+    assert process.wait() == 141
     process.stderr.close()
 
 
@@ -112,12 +137,15 @@ def test_ctrl_c_while_waiting(model: Path) -> None:
     process = subprocess.Popen(
         command([]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options(model.parent)
     )
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
     process.stdin.write(b"the cat\n")
     process.stdin.flush()
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    assert process.wait() == 130 and process.stderr.read() == b"nmt-translate: interrupted\n"
+    assert process.wait() == 130
+    assert process.stderr.read() == b"nmt-translate: interrupted\n"
     for stream in (process.stdin, process.stdout, process.stderr):
         stream.close()
 
@@ -128,7 +156,10 @@ def test_ctrl_c_while_waiting(model: Path) -> None:
         (["--model", "nowhere"], "nowhere: no such folder; train a model with nmt-train, or name one with --model"),
         (["--beam", "0"], "search.beam: 0 is out of range: it must be 1 or more"),
         (["--set", "search.baem=2"], "--set: unknown key 'search.baem'; did you mean 'search.beam'?"),
-        (["--set", "model.hidden_size=9"], "--set: model.hidden_size is fixed once a model is trained; search.* can be set here"),
+        (
+            ["--set", "model.hidden_size=9"],
+            "--set: model.hidden_size is fixed once a model is trained; search.* can be set here",
+        ),
         (["--input", "nowhere.txt"], "nowhere.txt: no such file; check the path"),
         (["--frobnicate"], "unrecognized arguments: --frobnicate; see nmt-translate --help"),
     ],
@@ -139,11 +170,39 @@ def test_what_is_wrong_is_said_in_one_line(model: Path, arguments: list[str], me
     assert result.stderr.decode() == f"nmt-translate: error: {message}\n"
 
 
+def test_damaged_gzip_is_answered_as_far_as_it_goes(model: Path) -> None:
+    lines = "".join(f"cat {random.Random(n).random()}\n" for n in range(3000)).encode()
+    (model.parent / "whole.gz").write_bytes(gzip.compress(b"the cat\nsat\n"))
+    (model.parent / "cut.gz").write_bytes(gzip.compress(lines)[:-20000])
+    assert translate(model.parent, "--input", "whole.gz", "--beam", 1).stdout.count(b"\n") == 2
+    result = translate(model.parent, "--input", "cut.gz", "--beam", 1)
+    assert result.returncode == 2
+    assert result.stdout.count(b"\n") > 100
+    assert result.stderr.startswith(b"nmt-translate: error: cut.gz: truncated or damaged gzip data")
+
+
+def test_a_device_as_output_stays_a_device(model: Path) -> None:
+    result = translate(model.parent, "--output", "/dev/stdout", data=b"the cat\n")
+    assert result.returncode == 0
+    assert result.stdout.count(b"\n") == 1
+
+
+def test_a_folder_as_standard_input_is_said_in_one_line(model: Path) -> None:
+    folder = os.open(model, os.O_RDONLY)
+    try:
+        result = subprocess.run(command([]), stdin=folder, capture_output=True, check=False, **options(model.parent))
+    finally:
+        os.close(folder)
+    assert result.returncode == 2
+    assert result.stderr == b"nmt-translate: error: standard input: cannot be read (Is a directory)\n"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_said_in_one_line(model: Path) -> None:
     with open("/dev/full", "wb") as full:
         result = subprocess.run(
             command([]), input=b"the cat\n", stdout=full, stderr=subprocess.PIPE, check=False, **options(model.parent)
         )
-    assert result.returncode == 2 and result.stderr.count(b"\n") == 1
+    assert result.returncode == 2
+    assert result.stderr.count(b"\n") == 1
     assert b"standard output: no space left on the device" in result.stderr

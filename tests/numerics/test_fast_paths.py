@@ -20,7 +20,8 @@ def random(*shape: int, seed: int) -> Tensor:
 
 def test_the_gru_passes_gradcheck_and_equals_the_plain_one() -> None:
     inputs = random(4, 3, 6, seed=1), random(3, 2, seed=2), random(2, 6, seed=3)
-    assert gradcheck(FastGRU.apply, inputs)
+    check = (*inputs, torch.float64)
+    assert gradcheck(FastGRU.apply, check)
     torch.testing.assert_close(run_gru(*inputs, fast=True), run_gru(*inputs, fast=False))
 
 
@@ -51,7 +52,7 @@ def test_the_decoder_passes_gradcheck(kept_bytes: int, monkeypatch: pytest.Monke
     shapes = [(steps, batch, 3 * hidden), (batch, hidden), (batch, length, size), (batch, length, size)]
     weights = [(hidden, 3 * hidden), (hidden, size + 3 * hidden), (3 * hidden,), (size,), (size, 3 * hidden)]
     tensors = [random(*shape, seed=i) for i, shape in enumerate(shapes + weights)]
-    inputs = (*tensors[:4], mask, *tensors[4:])
+    inputs = (*tensors[:4], mask, *tensors[4:], torch.float64)
     assert gradcheck(fast_decoder.FastConditionalGRU.apply, inputs)
 
 

@@ -47,7 +47,7 @@ class ToyState:
 
 
 class ToyModel(TranslationModel):
-    """The smallest model that reads its source. Random weights of the given spread; rows: size of the one vocabulary. Counts the rows it is asked to compute."""
+    """The smallest model that reads its source: random weights, one vocabulary of `rows`. Counts what it computes."""
 
     def __init__(self, rows: int, seed: int, spread: float = 1.0) -> None:
         super().__init__()
@@ -177,11 +177,15 @@ def test_a_batch_gives_what_each_sentence_gives_alone_in_order(batch_tokens: int
         assert [h.log_prob for h in found] == pytest.approx([h.log_prob for h in expected], abs=1e-4)
 
 
-def test_asking_rarely_who_is_done_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "value"), [("LEAVE_SHARE", 1), ("CHECK_STEPS", {"cpu": 4}), ("MAX_SCORES", 1)])
+def test_who_shares_a_batch_and_for_how_long_changes_nothing(
+    name: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, batch = ToyModel(150, 1), sources(1, 150, [7, 3, 12, 1, 3, 9, 20, 2])
-    often = beam_search(model, batch, config(), num_best=2)
-    monkeypatch.setattr(beam, "LEAVE_SHARE", 1)
-    assert beam_search(model, batch, config(), num_best=2) == often
+    usual = beam_search(model, batch, config(), num_best=2)
+    monkeypatch.setattr(beam, name, value)
+    other = beam_search(model, batch, config(), num_best=2)
+    assert [[h.pieces for h in found] for found in other] == [[h.pieces for h in found] for found in usual]
 
 
 def test_finished_sentences_leave_the_batch() -> None:
@@ -189,15 +193,19 @@ def test_finished_sentences_leave_the_batch() -> None:
     finished: list[int] = []
     beam_search(model, sources(1, 150, [7, 3, 12, 1, 3, 9, 20, 2]), config(), progress=finished.append)
     rows = [sentences for sentences, _ in model.asked]
-    assert rows[0] == 8 and rows[-1] < 8 and rows == sorted(rows, reverse=True)
-    assert sum(finished) == 8 and len(finished) > 1
+    assert rows[0] == 8
+    assert rows[-1] < 8
+    assert rows == sorted(rows, reverse=True)
+    assert sum(finished) == 8
+    assert len(finished) > 1
 
 
 def test_empty_sources_never_reach_the_model() -> None:
     model = ToyModel(20, 0)
     empty = Hypothesis(pieces=(), log_prob=0.0, score=0.0)
     assert beam_search(model, [np.array([], dtype=np.int64)] * 2, config()) == [[empty], [empty]]
-    assert beam_search(model, [], config()) == [] and model.asked == []
+    assert beam_search(model, [], config()) == []
+    assert model.asked == []
 
 
 def never_ending(rows: int) -> ToyModel:
@@ -212,23 +220,34 @@ def test_what_never_ends_is_cut_at_the_limit() -> None:
     settings = config(beam=3, max_length_ratio=2.0)
     for source, found in zip(batch, beam_search(never_ending(30), batch, settings, num_best=3), strict=True):
         limit = math.ceil(2.0 * len(source)) + 10
-        assert [len(h.pieces) for h in found] == [limit] * 3 and not any(h.finished for h in found)
-        assert found[0].log_prob == pytest.approx(forced(never_ending(30), source, found[0].pieces, finished=False), abs=1e-3)
+        assert [len(h.pieces) for h in found] == [limit] * 3
+        assert not any(h.finished for h in found)
+        log_prob = forced(never_ending(30), source, found[0].pieces, finished=False)
+        assert found[0].log_prob == pytest.approx(log_prob, abs=1e-3)
 
 
 def test_attention_has_one_row_for_each_piece_that_sums_to_one() -> None:
     model = ToyModel(50, 4)
     batch = sources(4, 50, [6, 2])
     for source, [found] in zip(batch, beam_search(model, batch, config(), keep_attention=True), strict=True):
-        assert found.attention is not None and found.attention.shape == (len(found.pieces), 7)
+        assert found.attention is not None
+        assert found.attention.shape == (len(found.pieces), 7)
         assert torch.allclose(found.attention[:, : len(source) + 1].sum(1), torch.ones(len(found.pieces)))
         alone = beam_search(model, [source], config(), keep_attention=True)[0][0].attention
-        assert alone is not None and torch.allclose(alone, found.attention[:, : len(source) + 1], atol=1e-5)
+        assert alone is not None
+        assert torch.allclose(alone, found.attention[:, : len(source) + 1], atol=1e-5)
 
 
 def test_more_translations_than_the_beam_holds_is_an_error() -> None:
-    with pytest.raises(UserError, match="search.beam: 5 translations of each sentence asked of a beam of 4"):
+    with pytest.raises(UserError, match=r"search\.beam: 5 translations of each sentence asked of a beam of 4"):
         beam_search(ToyModel(20, 0), sources(0, 20, [3]), config(), num_best=5)
+
+
+@pytest.mark.parametrize("setting", ["length_penalty", "max_length_ratio"])
+@pytest.mark.parametrize("value", [1e9, math.inf])
+def test_settings_beyond_what_can_be_computed_are_errors(setting: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"{setting}: .* is out of range: it must be at most 10"):
+        beam_search(ToyModel(20, 0), sources(0, 20, [3]), config(**{setting: value}))
 
 
 def test_probabilities_that_are_not_numbers_are_an_error() -> None:
@@ -239,7 +258,7 @@ def test_probabilities_that_are_not_numbers_are_an_error() -> None:
         beam_search(model, sources(0, 20, [3]), config())
 
 
-@pytest.mark.parametrize("rows", [3, 64, 65, 200, 1000])
+@pytest.mark.parametrize("rows", [3, 50, 64, 65, 200, 1000])
 @pytest.mark.parametrize("count", [1, 3, 7])
 def test_top_continuations_are_those_of_a_full_sort(rows: int, count: int) -> None:
     generator = torch.Generator().manual_seed(rows)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import nmt.translator
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from nmt.config import SearchConfig
@@ -26,7 +28,8 @@ def translator(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 def test_each_line_has_the_text_of_its_own_search(translator: Translator) -> None:
     bundle, found = translator.bundle, translator.translate(LINES)
-    assert len(found) == len(LINES) and not any("\n" in line or "\r" in line for line in found)
+    assert len(found) == len(LINES)
+    assert not any("\n" in line or "\r" in line for line in found)
     for line, text in zip(LINES, found, strict=True):
         ids = np.array(bundle.vocabulary.encode(bundle.text.pieces(line, "source")), dtype=np.int64)
         [[best]] = beam_search(bundle.model, [bundle.source_view.from_union(ids)], translator.search)
@@ -46,21 +49,26 @@ def test_details_hold_pieces_probabilities_and_attention(translator: Translator)
         assert len(found) == 3
         assert [t.score for t in found if t.finished] == sorted((t.score for t in found if t.finished), reverse=True)
         for one in found:
-            assert one.attention is not None and one.log_prob < 0
-            assert one.attention.size(0) == len(one.pieces) and one.attention.size(1) > len(one.source_pieces)
+            assert one.attention is not None
+            assert one.log_prob < 0
+            assert one.attention.size(0) == len(one.pieces)
+            assert one.attention.size(1) > len(one.source_pieces)
 
 
 def test_a_long_line_is_translated_in_parts(translator: Translator) -> None:
     words = random.Random(1).choices(["ab", "cde", "f", "gh,", "ij."], k=1000)
     parts = split_source(translator.bundle.text, " ".join(words))
     texts = [" ".join(translator.bundle.text.text(part, "source").split()) for part in parts]
-    assert len(parts) > 4 and all(len(part) <= MAX_SOURCE_PIECES for part in parts)
+    assert len(parts) > 4
+    assert all(len(part) <= MAX_SOURCE_PIECES for part in parts)
     assert " ".join(texts) == " ".join(words)
     assert all(text.endswith(".") for text in texts[:-1])
     [whole] = translator.translate([" ".join(words)])
     assert whole == " ".join(filter(None, translator.translate(texts)))
     [[detailed]] = translator.translate_detailed([" ".join(words)], num_best=2)
-    assert detailed.text == whole and detailed.attention is None and detailed.log_prob < 0
+    assert detailed.text == whole
+    assert detailed.attention is None
+    assert detailed.log_prob < 0
 
 
 @pytest.mark.parametrize("line", ["x" * 1000, "ab " * 500 + "x" * 600, "a " * 256, "a " * 257, "ab, " * 300])
@@ -80,6 +88,20 @@ def test_progress_adds_up_to_the_lines(translator: Translator) -> None:
 
 def test_line_ends_become_spaces() -> None:
     assert one_line("a\r\nb\x85c\u2028d") == "a  b\x85c\u2028d"
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA"), MemoryError(), RuntimeError("can't allocate memory")]
+)
+def test_too_little_memory_says_what_to_lower(
+    translator: Translator, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(nmt.translator, "beam_search", fail)
+    with pytest.raises(UserError, match="not enough memory to search; lower --batch-tokens or --beam"):
+        translator.translate(["a"])
 
 
 def test_no_model_folder_is_an_error(tmp_path: Path) -> None:

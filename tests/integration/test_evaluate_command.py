@@ -1,0 +1,119 @@
+"""nmt-evaluate: the numbers, where they come from, and what is said when something is missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sacrebleu import utils
+
+from nmt.cli.evaluate import main
+from nmt.evaluation import score
+from nmt.translator import Translator
+from tests.tiny_model import make_model_folder
+
+SOURCES = ["the cat sat.", "", "dogs bark", "a, b and c"]
+REFERENCES = ["die katze sass.", "", "hunde bellen", "a, b und c"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model_folder(tmp_path_factory.mktemp("evaluate") / "model")
+
+
+@pytest.fixture
+def here(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a corpus/ of one test split."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus").mkdir()
+    for language, lines in (("en", SOURCES), ("de", REFERENCES)):
+        (tmp_path / "corpus" / f"test.{language}").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    assert main([*map(str, arguments), "--json", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    parsed: dict[str, Any] = json.loads(out)
+    return parsed
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    assert main([*map(str, arguments)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return captured.err.removeprefix("nmt-evaluate: error: ").rstrip("\n")
+
+
+def test_a_model_on_the_test_split(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, "--model", model, "--beam", 2, "--device", "cpu", "--output", "out.de", "--examples", 1)
+    lines = (here / "out.de").read_text().split("\n")[:-1]
+    translator = Translator.load(model, device="cpu")
+    assert found["search"] == {**vars(translator.search), "beam": 2}
+    expected = score(lines, REFERENCES)
+    assert [found[name] for name in ("bleu", "chrf2", "ter")] == [expected.bleu, expected.chrf2, expected.ter]
+    assert found["signatures"] == expected.signatures
+    assert found["num_lines"] == 4
+    assert found["model"] == str(model)
+    assert found["weights"]["tying"] == "three-way"
+    digest = hashlib.sha256((here / "corpus" / "test.de").read_bytes()).hexdigest()
+    assert found["test_set"]["reference"] == {"path": "corpus/test.de", "lines": 4, "sha256": digest}
+    assert found["examples"] == [{"source": SOURCES[0], "reference": REFERENCES[0], "translation": lines[0]}]
+    assert found["sentences_per_second"] > 0
+    assert "torch" in found["versions"]
+
+
+def test_existing_translations_need_no_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "hyp").write_text("\n".join(REFERENCES) + "\n")
+    found = report(capsys, "--hypotheses", "hyp", "--reference", "corpus/test.de", "--baseline", "corpus/test.en")
+    assert found["bleu"] == pytest.approx(100)
+    assert found["hypotheses"]["path"] == "hyp"
+    assert found["comparison"]["baseline"] < found["comparison"]["system"] == pytest.approx(100)
+    assert report(capsys, "--hypotheses", "hyp", "--src", "en", "--tgt", "de")["bleu"] == found["bleu"]
+
+
+def test_text_has_each_score_with_its_signature(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--hypotheses", "corpus/test.de", "--reference", "corpus/test.de", "--examples", "1"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[:4] == ["source       ", f"reference    {REFERENCES[0]}", f"translation  {REFERENCES[0]}", ""]
+    assert [line.split()[:2] for line in lines[4:7]] == [["BLEU", "100.00"], ["chrF2", "100.00"], ["TER", "0.00"]]
+    assert all("nrefs:1" in line for line in lines[4:7])
+    assert lines[7:] == ["test.de: 4 lines", ""]
+
+
+def test_what_is_wrong_is_said_in_one_line(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "short").write_text("one line\n")
+    assert failure(capsys, "--hypotheses", "short", "--reference", "corpus/test.de").startswith(
+        "1 translations for 4 references"
+    )
+    assert failure(capsys, "--model", model, "--source", "short", "--reference", "corpus/test.de").startswith(
+        "short: 1 lines, but 4 in corpus/test.de"
+    )
+    assert failure(capsys, "--model", "nowhere").startswith("nowhere: no such folder")
+    assert failure(capsys, "--model", model, "--corpus", "nowhere").startswith("nowhere/test.en: no such file")
+    assert failure(capsys, "--hypotheses", "short").startswith("which languages?")
+    assert failure(capsys, "--source", "short").startswith("--source without --reference")
+    assert failure(capsys, "--model", model, "--testset", "wmt14/ful") == (
+        "--testset: unknown test set 'wmt14/ful'; did you mean wmt14/full?"
+    )
+    assert failure(capsys, "--model", model, "--testset", "wmt19", "--tgt", "xx").startswith(
+        "--testset: wmt19 has no en-xx; it has"
+    )
+
+
+def test_a_download_that_fails_is_said_in_one_line(
+    model: Path, here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> str:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(utils, "get_source_file", fail)
+    assert failure(capsys, "--model", model, "--testset", "wmt14/full") == (
+        "--testset wmt14/full: cannot be had (OSError: no route to host); "
+        "check the network, or give --source and --reference"
+    )

@@ -1,0 +1,176 @@
+import io
+import json
+import random
+import sys
+
+import pytest
+import sacremoses
+
+from bpe.codes import MergeTable
+from bpe.errors import UserError
+from bpe.learn import count_words, learn_merges
+from nmt.text import SIDES, TextOptions, TextPipeline
+from nmt.tokenization import MosesTokenizer, SpaceTokenizer, clean
+
+SENTENCES = [
+    "Two young, white males are outside near many bushes.",
+    "The U.S. president said: \u201cIt's 3.5 % (of 1,000)\u201d \u2026 and e.g. Mr. Smith didn't.",
+    "A <unk> and </s> & &amp; an e-mail@example.org, http://example.org/a?b=c#d",
+    "Aujourd'hui, l'homme \u00ab\u00a0parle\u00a0\u00bb\u00a0: c'est \u00e7a\u00a0!",
+    "Z\u00fcrich\u2013Bern \u201eso\u201c \u2026 z. B. 3 000 \u20ac",
+]
+ODD_LINES = ["", " ", "\t\u00a0\u2003", "\x00", "\x1c\x1d", "a\x00b", "\x01 \x02", "a\u2028b\u0085c\x0bd", "x\ry", "\u200b", "\ufeffa"]
+
+
+def _pipeline(tokenizer="moses", merges=100, **options):
+    words = SpaceTokenizer() if tokenizer == "none" else MosesTokenizer("en")
+    counts = count_words(" ".join(words.words(line)) for line in SENTENCES * 3)
+    return TextPipeline(
+        TextOptions(source="en", target="de", tokenizer=tokenizer, **options), learn_merges(counts, merges)
+    )
+
+
+def _sentencepiece(kind="unigram"):
+    import sentencepiece
+
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(SENTENCES * 5),
+        model_writer=model,
+        vocab_size=80,
+        model_type=kind,
+        character_coverage=1.0,
+        normalization_rule_name="identity",
+        bos_id=-1,
+        eos_id=-1,
+        minloglevel=2,
+    )
+    options = TextOptions(source="en", target="de", tokenizer="none", subwords="sentencepiece")
+    return TextPipeline(options, model.getvalue())
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "it", "cs", "fi", "zh", "xx", "pt-BR"])
+def test_moses_words_are_those_of_sacremoses(language):
+    draw = random.Random(7)
+    characters = "abzAZ.,'\"-\u2013\u2014\u2026\u00bb\u00ab\u201e\u201c\u201d\u2018\u2019\u00b4` \u00a0%:;!?()12\t\x00\u00ba\u00e9"
+    noise = ["".join(draw.choices(characters, k=draw.randint(0, 30))) for _ in range(2000)]
+    code = language.split("-")[0]
+    normalizer, tokenizer = sacremoses.MosesPunctNormalizer(code), sacremoses.MosesTokenizer(code)
+    ours = MosesTokenizer(language)
+    for line in SENTENCES + ODD_LINES + noise:
+        assert ours.words(line) == tokenizer.tokenize(normalizer.normalize(line), escape=False)
+
+
+def test_moses_text_is_that_of_sacremoses():
+    words = MosesTokenizer("fr").words(SENTENCES[3])
+    assert MosesTokenizer("fr").text(words) == sacremoses.MosesDetokenizer("fr").detokenize(words, unescape=False)
+
+
+def test_a_line_that_sacremoses_cannot_detokenize_is_still_a_line():
+    assert "li" in MosesTokenizer("cs").text(["x", "a'", "-", "li", "b"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [_pipeline, lambda: _pipeline("none"), _sentencepiece, lambda: _sentencepiece("bpe")],
+    ids=["moses", "none", "unigram", "bpe"],
+)
+def test_odd_characters_make_no_empty_piece_and_no_second_line(make):
+    pipeline = make()
+    for line in ODD_LINES + SENTENCES:
+        for side in SIDES:
+            pieces = pipeline.pieces(line, side)
+            assert all(piece and not any(c.isspace() for c in piece) for piece in pieces)
+            assert not any(c in pipeline.text(pieces, side) for c in "\n\r\x00")
+    for line in ODD_LINES[:5]:
+        assert pipeline.pieces(line, "source") == []
+        assert pipeline.text([], "source") == ""
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_sentencepiece_gives_the_text_back(kind):
+    pipeline = _sentencepiece(kind)
+    for line in SENTENCES:
+        assert pipeline.text(pipeline.pieces(line, "target"), "target") == clean(line)
+
+
+def test_untokenised_text_comes_back():
+    pipeline = _pipeline("none")
+    for line in SENTENCES:
+        assert pipeline.text(pipeline.pieces(line, "source"), "source") == clean(line)
+
+
+def test_moses_text_comes_back():
+    pipeline = _pipeline()
+    for line in (SENTENCES[0], "She said: \"It's fine\" & left."):
+        assert pipeline.text(pipeline.pieces(line, "source"), "source") == line
+
+
+def test_any_sequence_of_pieces_is_one_line_of_text():
+    for pipeline in (_pipeline(), _pipeline("none"), _sentencepiece()):
+        for pieces in (["a@@"], ["@@"], ["<unk>", "a@@", "b"], ["\u2581"], ["</s>", "\u2581\u2581"]):
+            assert "\n" not in pipeline.text(pieces, "target")
+
+
+def test_clean_collapses_whitespace_and_removes_control_characters():
+    assert clean("  a\u00a0\tb\x00c \x01 d\u2028") == "a bc d"
+
+
+@pytest.mark.parametrize("make", [_pipeline, _sentencepiece], ids=["bpe", "sentencepiece"])
+def test_save_and_load(make, tmp_path):
+    pipeline = make()
+    pipeline.save(tmp_path)
+    again = TextPipeline.load(tmp_path)
+    assert again.options == pipeline.options
+    assert {path.name for path in TextPipeline.files(tmp_path)} == {path.name for path in tmp_path.iterdir()}
+    for line in SENTENCES:
+        assert again.pieces(line, "target") == pipeline.pieces(line, "target")
+
+
+def test_a_side_uses_only_the_pieces_allowed_to_it(tmp_path):
+    free = _pipeline()
+    whole = free.pieces("outside", "source")
+    limited = TextPipeline(TextOptions(source="en", target="de", source_pieces=("o@@", "u@@")), free.subwords)
+    assert limited.pieces("outside", "target") == whole
+    assert len(limited.pieces("outside", "source")) > len(whole)
+    limited.save(tmp_path)
+    assert TextPipeline.load(tmp_path).pieces("outside", "source") == limited.pieces("outside", "source")
+
+
+@pytest.mark.parametrize(("package", "make"), [("sacremoses", _pipeline), ("sentencepiece", _sentencepiece)])
+def test_a_missing_package_is_named(package, make, tmp_path, monkeypatch):
+    make().save(tmp_path)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UserError, match=f"pip install {package}"):
+        TextPipeline.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b"{", "not JSON"),
+        (b"[]", "does not describe a text pipeline"),
+        (json.dumps({"format": "nmt-text", "version": 9}).encode(), "format version 9"),
+        (json.dumps({"format": "nmt-text", "version": 1, "source": "en"}).encode(), "missing or wrong"),
+    ],
+)
+def test_damaged_descriptions_are_refused(content, message, tmp_path):
+    if content is not None:
+        (tmp_path / "text.json").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        TextPipeline.load(tmp_path)
+
+
+def test_missing_and_damaged_subwords_are_refused(tmp_path):
+    _sentencepiece().save(tmp_path)
+    (tmp_path / "sentencepiece.model").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match="not a sentencepiece model"):
+        TextPipeline.load(tmp_path)
+    (tmp_path / "sentencepiece.model").unlink()
+    with pytest.raises(UserError, match="copy the whole folder"):
+        TextPipeline.load(tmp_path)
+    TextPipeline(TextOptions(source="en", target="de"), MergeTable(())).save(tmp_path)
+    (tmp_path / "bpe.codes").unlink()
+    with pytest.raises(UserError, match="no such file"):
+        TextPipeline.load(tmp_path)
