@@ -8,7 +8,9 @@ from bpe.errors import UserError
 from nmt.corpora import homeassistant, libreoffice, multi30k, wmt
 from nmt.corpora.records import Corpus
 
-CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in (homeassistant.CORPUS, multi30k.CORPUS, libreoffice.CORPUS, *wmt.CORPORA)}
+CORPORA: dict[str, Corpus] = {
+    corpus.name: corpus for corpus in (homeassistant.CORPUS, multi30k.CORPUS, libreoffice.CORPUS, *wmt.CORPORA)
+}
 
 
 def find(name: str) -> Corpus:

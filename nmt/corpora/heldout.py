@@ -75,7 +75,9 @@ class NearDuplicates:
             return True
         query = grams_of(text)
         candidates = {number for gram in self._prefix(query) for number in self.index.get(gram, ())}
-        return any(dice(query, self.grams[number]) >= NEAR for number in candidates)
+        least, most = len(query) * NEAR / (2 - NEAR), len(query) * (2 - NEAR) / NEAR
+        alike = (grams for grams in map(self.grams.__getitem__, candidates) if least <= len(grams) <= most)
+        return any(dice(query, grams) >= NEAR for grams in alike)
 
 
 def dice(left: frozenset[str], right: frozenset[str]) -> float:
@@ -109,15 +111,15 @@ def split_by_document(
 
 
 def _held_out(pairs: list[TextPair], near: NearDuplicates, targets: set[str], size: int) -> list[TextPair]:
-    """The pairs of one held-out set, thinned to `size` by hash, in their own order."""
-    sources: set[str] = set()
-    kept = []
-    for source, target in pairs:
+    """The pairs of one held-out set: the first `size` good ones in the order of their hash, in their own order."""
+    forms: set[str] = set()
+    chosen: set[TextPair] = set()
+    distinct = list(dict.fromkeys(pairs))
+    for source, target in sorted(distinct, key=lambda pair: bucket("\t".join(pair))):
         form = normal_form(source)
-        if form in sources or not MIN_WORDS <= len(source.split()) <= MAX_WORDS:
+        if len(chosen) == size or form in forms or not MIN_WORDS <= len(source.split()) <= MAX_WORDS:
             continue
+        forms.add(form)
         if normal_form(target) not in targets and not near.has_near(form):
-            sources.add(form)
-            kept.append((source, target))
-    chosen = set(sorted(kept, key=lambda pair: bucket(pair[0]))[:size])
-    return [pair for pair in kept if pair in chosen]
+            chosen.add((source, target))
+    return [pair for pair in distinct if pair in chosen]

@@ -99,18 +99,18 @@ OUTPUTS: dict[Pair, dict[str, Output]] = {
     ("en", "de"): {
         "train.en": Output(lines=34_134, sha256="8b29b928d240313062747ddf5a318c5a7514585bc4ef301466f8ed9358e022ab"),
         "train.de": Output(lines=34_134, sha256="05daf1b27e6cdb94df637c2b9eeff4dd21b2364487a1df169639e3f8323f8af9"),
-        "valid.en": Output(lines=1_000, sha256="b5fd6ae3f232b623190935750bcc1555c0c012c3d36986889ecf73be90f4773b"),
-        "valid.de": Output(lines=1_000, sha256="045d02ce7241b22535ee6462817fa2aeaedea6657542637b222a5b8bf6245316"),
-        "test.en": Output(lines=1_000, sha256="2168268b6662d76a92a667ba13f532de499391aa2e0d9a954ce5907e7e1d60f9"),
-        "test.de": Output(lines=1_000, sha256="1734ccec8d31c74be1b9783a5117c68bae29e8cf290416ce3e14df60348548fa"),
+        "valid.en": Output(lines=1_000, sha256="9b46e5bd0f4333bf1340f8ea4fc095343faba14a2ef5b9df40109635b89206bf"),
+        "valid.de": Output(lines=1_000, sha256="760bc0d72faad5c90c68b7c1e3e1bf1aeea33fb47c27a264b53ba2633909a70a"),
+        "test.en": Output(lines=1_000, sha256="cd39db6420799e905190b89bcec91736aeb4d8b5fbc7a17c51008294be2868f3"),
+        "test.de": Output(lines=1_000, sha256="f6d20bcbcf368d80de04fb6d2346cd631c717dbc8eb1316c2d29c8a546cfc2aa"),
     },
     ("en", "fr"): {
         "train.en": Output(lines=27_926, sha256="3a8a8cdaaa2991f46cdb37a0910939e51da8b97c7950954241538f7d3f016030"),
         "train.fr": Output(lines=27_926, sha256="86f8f6d22a8928b7c79bd806d5f13ad6e9444c4cc31bd4987a473bff637b231e"),
-        "valid.en": Output(lines=1_000, sha256="a764e1d439e483ee7a18fc1addb36bf873a24242323f6004b949e7ed1fe6a187"),
-        "valid.fr": Output(lines=1_000, sha256="fba4db68222af680ae326e81b4ce91a4869efa6df626fa96862cbcee7573c0fb"),
-        "test.en": Output(lines=1_000, sha256="0566dc34b848eda02dc624d8762bf106d1b4ef44fae080bce72efb819a668aa4"),
-        "test.fr": Output(lines=1_000, sha256="d9bccef173d15339a9c1ce675778bf9fbbcd204c7869416c21f335091a13752a"),
+        "valid.en": Output(lines=1_000, sha256="af933eabd601ee02e3b3b68ef15206da5dd84228657dbaa219a9a15b292720a9"),
+        "valid.fr": Output(lines=1_000, sha256="88027a3fdd1a13a4d68a34682445182c97d61d700de1f305432a7deca03a9d07"),
+        "test.en": Output(lines=1_000, sha256="b8571ac7c6507c2cdb592ba3052cf868c1d57bd9245d75fb2d2640b2b187cfa9"),
+        "test.fr": Output(lines=1_000, sha256="58e015aeca3442cf85ed34ed6200b94ef8a903fd6c6459fe488d52402e71966f"),
     },
 }
 

@@ -224,7 +224,7 @@ NEWSTESTS = (
         build_2014,
         (FULL_2014,),
         {pair: text_2014("newstest2014", pair) for pair in (EN_DE, EN_FR)},
-        "The full set: 3,003 lines (sacreBLEU's wmt14/full), which most papers score on. The official EN-DE set of "
+        "The full set: 3,003 lines (sacreBLEU's wmt14/full), the usual test set. The official EN-DE set of "
         "2,737 lines (sacreBLEU's wmt14) is newstest2014-filtered; scores on the two cannot be compared.",
     ),
     single(

@@ -12,10 +12,28 @@ from bpe.errors import UserError
 
 SPLITS = ("train", "valid", "test")
 LANGUAGE = "[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?"
-NAME = re.compile(rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*)?)\.(?P<language>{LANGUAGE})(?:\.gz)?")
+NAME = re.compile(rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*?)??)\.(?P<language>{LANGUAGE})(?:\.gz)?")
 "File names as train.en, train.en.gz, and for several shards train.news.en, train-1.en, train.en-de.en."
 NOT_LANGUAGES = frozenset(
-    ("txt", "tsv", "csv", "xml", "sgm", "bpe", "tok", "ids", "log", "bak", "tmp", "raw", "old", "zip", "tar", "xz", "gz")
+    (
+        "txt",
+        "tsv",
+        "csv",
+        "xml",
+        "sgm",
+        "bpe",
+        "tok",
+        "ids",
+        "log",
+        "bak",
+        "tmp",
+        "raw",
+        "old",
+        "zip",
+        "tar",
+        "xz",
+        "gz",
+    )
 )
 OTHER_NAMES = {"valid": ("val", "dev", "validation")}
 
@@ -74,7 +92,7 @@ def find_corpus(
             raise UserError("has no partner", where=languages[there], hint=f"add {stem}.{missing}, or take it away")
     splits |= _pairs_of(named or {})
     _check_splits(folder, splits, f"{source}-{target}")
-    return CorpusFiles(source, target, splits, chosen)
+    return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen)
 
 
 def named_files(named: Named, source: str | None = None, target: str | None = None) -> CorpusFiles:
@@ -169,9 +187,7 @@ def _check_splits(where: Path, splits: Mapping[str, object], pair: str) -> None:
         hint = f"add {split}.{pair.split('-')[0]} and {split}.{pair.split('-')[-1]}"
         if split == "valid":
             hint += " (1,000 to 3,000 pairs that are not in the training text), or name two files with --valid"
-            others = [
-                path.name for name in OTHER_NAMES["valid"] for path in where.parent.glob(f"{where.name}/{name}.*")
-            ]
+            others = sorted(path.name for name in OTHER_NAMES["valid"] for path in where.glob(f"{name}.*"))
             hint = f"{others[0]} is there: name it valid.{others[0].partition('.')[2]}" if others else hint
         raise UserError(f"no {split} text for {pair}", where=where, hint=hint)
 

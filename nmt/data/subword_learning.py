@@ -24,6 +24,8 @@ MAX_WORD = 1_000
 "Longer words (data that is not text) teach no merges."
 TRAINING_THREADS = 2
 "The unigram model depends on their number, so it is not the machine's."
+MANY_CHARACTERS_COVERAGE = 0.9995
+"Share of the running characters that get a piece, where single characters would fill over a quarter of the pieces."
 SENTENCES = 2_000_000
 "Lines, drawn at random with a fixed seed, that sentencepiece holds in memory."
 
@@ -73,16 +75,19 @@ def learn_sentencepiece(
         problem = "thresholds cut BPE pieces smaller; they do nothing for sentencepiece"
         raise UserError(problem, where="prep.source_threshold, prep.target_threshold", hint="set them to 0")
     characters: set[str] = set()
+    for line in _lines(tokenized):
+        characters.update(line)
     model = io.BytesIO()
     sentencepiece.set_random_generator_seed(1)
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_lines(tokenized, characters),
+            sentence_iterator=_lines(tokenized),
             model_writer=model,
             vocab_size=prep.sentencepiece,
             model_type=prep.sentencepiece_model,
             input_sentence_size=SENTENCES,
             shuffle_input_sentence=True,
+            character_coverage=1.0 if len(characters) <= prep.sentencepiece // 4 else MANY_CHARACTERS_COVERAGE,
             num_threads=TRAINING_THREADS,
             normalization_rule_name="identity",
             bos_id=-1,
@@ -95,8 +100,8 @@ def learn_sentencepiece(
     return pipeline, Subwords(prep.sentencepiece, prep.sentencepiece, "pieces", len(characters), 0, 0)
 
 
-def _lines(paths: tuple[Path, Path], characters: set[str]) -> Iterator[str]:
-    """All lines that are not empty; their characters are collected on the way."""
+def _lines(paths: tuple[Path, Path]) -> Iterator[str]:
+    """All lines that are not empty, the source's first."""
     with (
         open(paths[0], encoding="utf-8", newline="\n") as source,
         open(paths[1], encoding="utf-8", newline="\n") as target,
@@ -104,7 +109,6 @@ def _lines(paths: tuple[Path, Path], characters: set[str]) -> Iterator[str]:
         for line in chain(source, target):
             text = line.removesuffix("\n")
             if text:
-                characters.update(text)
                 yield text
 
 

@@ -137,13 +137,10 @@ def beam_search(
     hypotheses come back only where there are no more. Hypotheses cut at the length limit (finished=False) fill up the
     list after the finished ones. An empty source gives one empty hypothesis without asking the model.
     Ties go to whichever torch.topk puts first, always the same one for the same input.
-    Raises UserError where num_best exceeds the beam, or the model's probabilities are not numbers.
+    Raises UserError where num_best exceeds the beam, a setting its limit, or the model's probabilities are not numbers.
     """
     assert not model.training, "search needs model.eval()"
-    if not 1 <= num_best <= config.beam:
-        raise UserError(
-            f"{num_best} translations of each sentence asked of a beam of {config.beam}", where="search.beam"
-        )
+    _check_settings(config, num_best)
     results: list[list[Hypothesis]] = [[Hypothesis(pieces=(), log_prob=0.0, score=0.0)] for _ in sources]
     wanted = _Wanted(config, num_best, keep_attention)
     max_sentences = max(1, MAX_SCORES // (config.beam * model.embeddings.output.size(0)))

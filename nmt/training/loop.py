@@ -78,7 +78,6 @@ class Trainer:
         self.updater.restore(checkpoint.weights, checkpoint.average)
         load_optimizer(self.updater.optimizer, list(self.updater.parameters), checkpoint.optimizer)
         self.progress = checkpoint.progress
-        self.progress.finished = ""
 
     def run(self) -> Progress:
         """Train until finished. Raises Interrupted, with the state saved, on Ctrl-C or SIGTERM."""

@@ -40,15 +40,15 @@ class Request:
 def train(request: Request) -> Progress:
     """Train a model, or continue one; returns where it ended. Everything is told on standard error."""
     folder = Path(build_config(request.values).paths.model)
-    if request.force:
-        remove_model(folder)
+    removed = request.force and remove_model(folder)
     started_before = (folder / CONFIG).exists() and (folder / MANIFEST).exists()
     if started_before:
         base = saved_values(folder)
         config = build_config(base, request.values)
         changes = changed_keys(build_config(base), config)
     else:
-        check_free(folder)
+        if not removed:
+            check_free(folder)
         config, changes = build_config(request.values), []
     config = with_paths(config, folder)
     corpus = PreparedCorpus.open(config.paths.prepared)
@@ -93,11 +93,11 @@ class Session:
             reporter.say(f"changed: {change} (the new value is used)")
         if checkpoint:
             trainer.resume(checkpoint)
-            ended = trainer.reason_to_stop()
-            if ended and checkpoint.progress.finished:
+            if checkpoint.progress.finished and trainer.reason_to_stop():
                 reporter.close()
-                reporter.say(already_finished(self.folder, ended))
-                return dataclasses.replace(checkpoint.progress, finished=ended)
+                reporter.say(already_finished(self.folder, checkpoint.progress.finished))
+                return checkpoint.progress
+            trainer.progress.finished = ""
             reporter.say(f"continuing {self.folder} at update {resumed_at:,}")
         progress = trainer.run()
         reporter.say(
@@ -139,16 +139,17 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
     return load_checkpoint(found) if found else None
 
 
-def remove_model(folder: Path) -> None:
-    """--force: remove what training wrote, and nothing else."""
+def remove_model(folder: Path) -> bool:
+    """--force: remove what training wrote, and nothing else; returns whether a model was there."""
     if not (folder / MANIFEST).exists():
-        return
+        return False
     read_manifest(folder)
     for name in (LAST, f"{LAST}.new", f"{LAST}.old", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
     names = [folder / name for name in (CONFIG, VOCABULARY, BEST, METRICS)]
     for path in [*names, *TextPipeline.files(folder), folder / MANIFEST]:
         path.unlink(missing_ok=True)
+    return True
 
 
 def check_free(folder: Path) -> None:

@@ -19,15 +19,18 @@ from nmt.cli.prep import main
 from nmt.data.corpus import PreparedCorpus
 
 ROOT = Path(__file__).parents[2]
-ENGLISH = "the a dog cat house man runs sleeps eats big small green and or in on under tree car street".split()
-GERMAN = "der ein Hund Katze Haus Mann rennt schläft isst groß klein grün und oder in auf unter Baum Auto Straße".split()
+WORDS = (
+    ("the", "der"), ("a", "ein"), ("dog", "Hund"), ("cat", "Katze"), ("house", "Haus"), ("man", "Mann"),
+    ("runs", "rennt"), ("sleeps", "schläft"), ("eats", "isst"), ("big", "groß"), ("small", "klein"), ("green", "grün"),
+    ("and", "und"), ("or", "oder"), ("in", "in"), ("on", "auf"), ("under", "unter"), ("tree", "Baum"), ("car", "Auto"),
+)  # fmt: skip
 
 
 def sentences(number, seed=0):
     """Pairs of word by word translations."""
     draw = random.Random(seed)
-    rows = [[draw.randrange(len(ENGLISH)) for _ in range(draw.randint(3, 12))] for _ in range(number)]
-    return [tuple(" ".join(words[n] for n in row) + " ." for words in (ENGLISH, GERMAN)) for row in rows]
+    rows = [draw.choices(WORDS, k=draw.randint(3, 12)) for _ in range(number)]
+    return [(" ".join(word[0] for word in row) + ".", " ".join(word[1] for word in row) + ".") for row in rows]
 
 
 def write(path, lines):
@@ -68,7 +71,15 @@ def test_a_corpus_folder_is_prepared(corpus, capsys):
     assert main(["--joint-bpe", "50"]) == 0
     output = capsys.readouterr()
     assert "en -> de (English is the source unless --src says otherwise)" in output.err
-    for text in ("train: 300 pairs", "test: 20 pairs", "only in source", "Vocabulary:", "three-way", "#", "in prepared"):
+    for text in (
+        "train: 300 pairs",
+        "test: 20 pairs",
+        "only in source",
+        "Vocabulary:",
+        "three-way",
+        "#",
+        "in prepared",
+    ):
         assert text in output.out
     prepared = PreparedCorpus.open("prepared")
     prepared.verify()
@@ -171,9 +182,6 @@ def test_files_named_one_by_one(corpus, capsys):
     assert main([*files, "--joint-bpe", "50", "--quiet"]) == 0
     assert not PreparedCorpus.open("prepared").has_split("test")
     assert "no valid text for en-de" in fails(capsys, *files[:3], "--prepared", "other")
-    assert "does not end in a language code; give the language with --src" in fails(
-        capsys, "--train", "corpus/train.EN-text", "corpus/train.de"
-    ) or True
     assert "--train names the text and so does --corpus" in fails(capsys, *files, "--corpus", "corpus")
     assert "corpus/none.en: no such file" in fails(capsys, "--train", "corpus/none.en", "corpus/train.de")
     shutil.copy("corpus/valid.en", "held.txt")
@@ -203,9 +211,8 @@ def test_what_a_corpus_folder_must_hold(corpus, capsys):
     assert "bare: no training text; it needs train.LANG and valid.LANG" in fails(capsys, "--corpus", "bare")
     for language in ("en", "de"):
         (corpus / f"valid.{language}").rename(corpus / f"val.{language}")
-    assert "no valid text for en-de; val.de is there: name it valid.de" in fails(capsys).replace("val.en", "val.de").replace(
-        "valid.en", "valid.de"
-    )
+    assert "no valid text for en-de; val.de is there: name it valid.de" in fails(capsys)
+    write_pairs(corpus, "valid", sentences(20, seed=1))
     (corpus / "train.de").unlink()
     assert "training text in one language only" in fails(capsys)
     write(corpus / "train.de.gz", ["x"])
@@ -263,7 +270,9 @@ def test_sides_that_are_the_same(corpus, capsys):
 def test_sides_that_are_swapped(corpus, capsys):
     write_pairs(corpus, "valid", sentences(20, seed=1), ("de", "en"))
     message = fails(capsys)
-    assert message.startswith("corpus/valid.en and corpus/valid.de look swapped: 100% of their words are on the other side")
+    assert message.startswith(
+        "corpus/valid.en and corpus/valid.de look swapped: 100% of their words are on the other side"
+    )
     assert "exchange the two files" in message
 
 
@@ -286,7 +295,9 @@ def test_pairs_are_dropped_with_their_reasons(corpus, capsys):
 
 def test_all_pairs_dropped(corpus, capsys):
     message = fails(capsys, "--set", "prep.max_length=1")
-    assert message.startswith("all 300 training pairs were dropped (300: more than 1 pieces on a side); check that line n")
+    assert message.startswith(
+        "all 300 training pairs were dropped (300: more than 1 pieces on a side); check that line n"
+    )
 
 
 def test_fewer_merges_than_asked_for(corpus, capsys):
@@ -298,11 +309,14 @@ def test_fewer_merges_than_asked_for(corpus, capsys):
 
 
 def test_thresholds_are_applied_before_the_union(corpus):
-    assert main(["--joint-bpe", "150", "--quiet", "--set", "prep.target_threshold=100"]) == 0
+    assert main(["--joint-bpe", "150", "--quiet", "--set", "prep.target_threshold=120"]) == 0
     assert main(["--joint-bpe", "150", "--quiet", "--prepared", "free"]) == 0
     limited, free = PreparedCorpus.open("prepared"), PreparedCorpus.open("free")
-    assert limited.vocabulary.target_size < free.vocabulary.target_size
+    counts = np.bincount(limited.split("train").target_ids, minlength=limited.vocabulary.size)
+    for row in np.flatnonzero(counts):
+        assert counts[row] >= 120 or len(limited.vocabulary.piece_of(row).removesuffix("@@")) == 1
     assert limited.vocabulary.source_size == free.vocabulary.source_size
+    assert limited.vocabulary.target_only != free.vocabulary.target_only
     for row in (0, 1):
         line = sentences(300)[row][1]
         assert limited.text.text(limited.vocabulary.decode(limited.split("train").target(row)), "target") == line
@@ -316,10 +330,10 @@ def test_a_threshold_that_leaves_nothing(corpus, capsys):
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
 def test_sentencepiece(corpus, kind):
     pytest.importorskip("sentencepiece")
-    assert main(["--sentencepiece", "80", "--set", f"prep.sentencepiece_model={kind}", "--quiet"]) == 0
+    assert main(["--sentencepiece", "50", "--set", f"prep.sentencepiece_model={kind}", "--quiet"]) == 0
     prepared = PreparedCorpus.open("prepared")
     train, vocabulary = prepared.split("train"), prepared.vocabulary
-    assert vocabulary.size <= 82
+    assert vocabulary.size <= 52
     for row, pair in enumerate(sentences(10)):
         assert vocabulary.encode(prepared.text.pieces(pair[0], "source")) == train.source(row).tolist()
         assert prepared.text.text(vocabulary.decode(train.target(row)), "target") == pair[1]
@@ -330,7 +344,9 @@ def test_sentencepiece_limits(corpus, capsys):
     assert fails(capsys, "--sentencepiece", "50000").startswith(
         "--sentencepiece: 50,000 pieces are too many for this text; the most is "
     )
-    assert "--sentencepiece: 10 pieces are too few for the characters of this text" in fails(capsys, "--sentencepiece", "10")
+    assert "--sentencepiece: 10 pieces are too few for the characters of this text" in fails(
+        capsys, "--sentencepiece", "10"
+    )
     message = fails(capsys, "--sentencepiece", "60", "--set", "prep.source_threshold=3")
     assert "thresholds cut BPE pieces smaller" in message
 
@@ -389,7 +405,8 @@ def test_a_killed_run_leaves_nothing_that_looks_finished(corpus, number):
     command = [sys.executable, "-m", "nmt.cli.prep", "--joint-bpe", "50", "--quiet", "--threads", "2"]
     process = subprocess.Popen(command, env=environment)
     deadline = time.monotonic() + 60
-    while not list(Path(".").glob(".prepared.part-*/train.*")) and time.monotonic() < deadline:
+    while not any(path.stat().st_size for path in Path(".").glob(".prepared.part-*/train.*")):
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
     assert process.wait(60) != 0

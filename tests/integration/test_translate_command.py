@@ -187,16 +187,6 @@ def test_a_device_as_output_stays_a_device(model: Path) -> None:
     assert result.stdout.count(b"\n") == 1
 
 
-def test_a_folder_as_standard_input_is_said_in_one_line(model: Path) -> None:
-    folder = os.open(model, os.O_RDONLY)
-    try:
-        result = subprocess.run(command([]), stdin=folder, capture_output=True, check=False, **options(model.parent))
-    finally:
-        os.close(folder)
-    assert result.returncode == 2
-    assert result.stderr == b"nmt-translate: error: standard input: cannot be read (Is a directory)\n"
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_said_in_one_line(model: Path) -> None:
     with open("/dev/full", "wb") as full:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from reference_rnn import Arrays, scores
+from tests.numerics.reference_rnn import Arrays, scores
 
 from nmt.config import ModelConfig
 from nmt.data.batching import Batch

@@ -155,7 +155,10 @@ def test_homeassistant_pairs_by_component_and_key(tmp_path: Path) -> None:
     german = {"state": {"on": "Die Lampe ist an. Sie leuchtet.", "other": "Nur deutsch"}, "title": "Lamp"}
     wheel = make_wheel(tmp_path / "x.whl", {"lamp": {"en": english, "de": german}, "pump": {"en": {"a": "A pump"}}})
     splits = {split.name: list(split.pairs) for split in homeassistant.build(("en", "de"), {"x.whl": wheel})}
-    assert [pair for pairs in splits.values() for pair in pairs] == [("The lamp is on.", "Die Lampe ist an."), ("It shines.", "Sie leuchtet.")]
+    assert [pair for pairs in splits.values() for pair in pairs] == [
+        ("The lamp is on.", "Die Lampe ist an."),
+        ("It shines.", "Sie leuchtet."),
+    ]
 
 
 def test_wheel_that_is_none(tmp_path: Path) -> None:

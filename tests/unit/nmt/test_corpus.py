@@ -25,7 +25,9 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("small")
     for name, text in (("train", TRAIN), ("valid", VALID)):
         for language, lines in text.items():
-            (root / f"{name}.{language}").write_text("".join(line + "\n" for line in lines), encoding="utf-8", newline="\n")
+            (root / f"{name}.{language}").write_text(
+                "".join(line + "\n" for line in lines), encoding="utf-8", newline="\n"
+            )
     prep = PrepConfig(joint_bpe=20, tokenizer="none", source="en", target="de")
     prepare(Preparation(files=find_corpus(root), prep=prep, folder=root / "prepared", quiet=True))
     return root / "prepared"
@@ -84,7 +86,7 @@ def test_the_whole_folder_verifies_and_can_be_moved(copy):
 def test_truncated_and_missing_files_are_refused(copy, name):
     path = copy / name
     path.write_bytes(path.read_bytes()[:-4])
-    with pytest.raises(UserError, match="truncated: .* bytes where nmt-prep wrote"):
+    with pytest.raises(UserError, match=r"truncated: .* bytes where nmt-prep wrote"):
         PreparedCorpus.open(copy)
     path.unlink()
     with pytest.raises(UserError, match="missing; run nmt-prep --force"):

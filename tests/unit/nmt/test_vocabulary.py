@@ -117,7 +117,8 @@ def test_changed_files_are_refused(tmp_path, change, message):
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(b"\xff\xfe", "not JSON"), (b"{", "not JSON"), (b"[]", "not a vocabulary"), (None, "no such")]
+    ("content", "message"),
+    [(b"\xff\xfe", "not JSON"), (b"{", "not JSON"), (b"[]", "not a vocabulary"), (None, "no such")],
 )
 def test_foreign_files_are_refused(tmp_path, content, message):
     path = tmp_path / "vocabulary.json"
