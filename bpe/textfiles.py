@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -35,7 +36,7 @@ def decode_line(raw: bytes, where: object, number: int) -> str:
 def open_binary(path: Path) -> BinaryIO:
     """Open plain or gzip-compressed data for reading; the file's first bytes decide, not its name."""
     try:
-        plain = open(path, "rb")
+        plain = open(path, "rb")  # noqa: SIM115 (the caller closes it)
         compressed = plain.peek(2)[:2] == GZIP_MAGIC if path.is_file() else path.suffix == ".gz"
         return gzip.open(plain, "rb") if compressed else plain  # type: ignore[return-value]
     except FileNotFoundError:
@@ -52,8 +53,10 @@ def read_lines(path: Path | str) -> Iterator[str]:
         try:
             for number, raw in enumerate(stream, 1):
                 yield decode_line(raw, path, number)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise UserError(f"truncated or damaged gzip data after line {number} ({error})", where=path) from None
+        except OSError as error:
+            raise UserError(f"cannot be read after line {number} ({error.strerror})", where=path) from None
 
 
 def no_space(error: OSError, path: Path | str) -> UserError:
