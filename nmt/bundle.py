@@ -1,7 +1,7 @@
 """The model folder: everything translation needs, and nothing outside it.
 
-    config.yaml, vocabulary.json, text.json and the merges (or sentencepiece model), best.safetensors, manifest.json;
-    last/, metrics.jsonl and tensorboard/ belong to training.
+config.yaml, vocabulary.json, text.json and the merges (or sentencepiece model), best.safetensors, manifest.json;
+last/, metrics.jsonl and tensorboard/ belong to training.
 """
 
 from __future__ import annotations

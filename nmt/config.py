@@ -62,7 +62,7 @@ class PrepConfig:
     max_length: int = 250
     "Training pairs with more pieces than this on a side are dropped."
     max_ratio: float = 9.0
-    "Training pairs in which one side has more than this times the pieces of the other are dropped (shorter than 10: kept)."
+    "Training pairs in which one side has more than this times the other's pieces are dropped (below 10: kept)."
     deduplicate: bool = False
     "Drop training pairs seen before (by 64-bit hash, 8 bytes of memory a pair)."
     check_sides: bool = True
@@ -70,7 +70,9 @@ class PrepConfig:
 
     def __post_init__(self) -> None:
         require(self.joint_bpe >= 0, "prep.joint_bpe", self.joint_bpe, "0 or more")
-        require(self.sentencepiece is None or self.sentencepiece >= 10, "prep.sentencepiece", self.sentencepiece, "10 or more")
+        require(
+            self.sentencepiece is None or self.sentencepiece >= 10, "prep.sentencepiece", self.sentencepiece, ">= 10"
+        )
         choice("prep.sentencepiece_model", self.sentencepiece_model, ("unigram", "bpe"))
         choice("prep.tokenizer", self.tokenizer, ("moses", "none"))
         require(self.min_frequency >= 1, "prep.min_frequency", self.min_frequency, "1 or more")
@@ -95,7 +97,7 @@ class ModelConfig:
     dropout: float = 0.3
     "Dropout on embeddings, annotations and readout. Table 8: 0."
     initialization: str = "dl4mt"
-    "dl4mt: orthogonal recurrent matrices, the rest N(0, 0.01^2), zero biases. scaled: Glorot normal instead of 0.01."
+    "dl4mt: recurrent matrices orthogonal, the rest N(0, 0.01^2). scaled: embeddings N(0, 1/E), the rest Glorot normal."
 
     def __post_init__(self) -> None:
         choice("model.architecture", self.architecture, ("rnn",))
@@ -131,7 +133,7 @@ class TrainingConfig:
     normalization: str = "tokens"
     "tokens: the gradient is of the mean cost per target piece. sentences: of the mean cost per sentence (Table 8)."
     batch_tokens: int = 2048
-    "Target pieces, </s> included, in one batch at most; the padded source is held to the same. 0: batch_sentences alone."
+    "Target pieces, </s> included, in one batch at most; the padded source is held to it too. 0: batch_sentences alone."
     batch_sentences: int = 0
     "Pairs in one batch at most; 0: batch_tokens alone. Table 8: 80."
     max_length: int = 100
@@ -165,7 +167,7 @@ class TrainingConfig:
         choice("training.validation_metric", self.validation_metric, ("bleu", "cost"))
         require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
         require(0 < self.adam_beta2 < 1, "training.adam_beta2", self.adam_beta2, "between 0 and 1")
-        require(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, "at least 0 and below 1")
+        require(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, "0 or more, below 1")
         require(0 <= self.ema < 1, "training.ema", self.ema, "at least 0 and below 1")
         require(self.max_minutes >= 0, "training.max_minutes", self.max_minutes, "0 or more")
         require(self.clip_norm >= 0, "training.clip_norm", self.clip_norm, "0 or more")

@@ -101,12 +101,14 @@ def check_key(key: str, where: str) -> Any:
     near = difflib.get_close_matches(key, keys, 1, 0.6) or [
         short[name] for name in difflib.get_close_matches(key.rpartition(".")[2], short, 1, 0.6)
     ]
-    hint = f"did you mean {near[0]!r}?" if near else f"sections are {', '.join(sorted({k.split('.')[0] for k in keys}))}"
+    hint = (
+        f"did you mean {near[0]!r}?" if near else f"sections are {', '.join(sorted({k.split('.')[0] for k in keys}))}"
+    )
     raise UserError(f"unknown key {key!r}", where=where, hint=hint)
 
 
 def checked(key: str, value: Any, where: str) -> Any:
-    """The value in its field's type (1 is good for 1.0; '1e-3', which YAML reads as text, for 0.001), or a UserError."""
+    """The value in its field's type, or a UserError. 1 is good for 1.0, and '1e-3', which YAML reads as text."""
     hint = check_key(key, where)
     accepted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if type(value) in accepted or (value is None and types.NoneType in accepted):

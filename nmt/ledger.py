@@ -38,9 +38,7 @@ def size_of(model: nn.Module) -> Size:
 def sizes_of_modes(config: ModelConfig, sizes: VocabularySizes) -> dict[Tying, Size]:
     """The model's size in each tying mode, counted from models built without storage."""
     meta = torch.device("meta")
-    return {
-        mode: size_of(build_empty(dataclasses.replace(config, tying=mode.value), sizes, meta)) for mode in Tying
-    }
+    return {mode: size_of(build_empty(dataclasses.replace(config, tying=mode.value), sizes, meta)) for mode in Tying}
 
 
 def matrix_lines(model: nn.Module) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import nmt
 from bpe.errors import UserError
@@ -40,7 +41,8 @@ FLAGS: dict[str, dict[str, object]] = {
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are UserErrors, so that they too are one line and exit code 2."""
 
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print."""
         raise UserError(message, hint=f"see {self.prog} --help")
 
 

@@ -36,7 +36,7 @@ def command(argv: list[str]) -> None:
     """Parse and call."""
     parser = make_parser(
         PROG,
-        "Train a translation model with untied, decoder-tied or three-way tied word embeddings. Run again, it continues.",
+        "Train a model with untied, decoder-tied or three-way tied word embeddings. Run again, it continues.",
         KEYS,
     )
     parser.add_argument("--force", action="store_true", help="remove the model that is there and start over")

@@ -48,10 +48,13 @@ class Batch:
         """The same batch on a device."""
         if device.type == "cpu":
             return self
-        tensors = (self.source, self.source_lengths, self.target, self.target_lengths)
-        moved = [tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-                 for tensor in tensors]  # fmt: skip
-        return Batch(*moved, self.pairs, self.num_target_tokens)
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+        source, target = moved(self.source), moved(self.target)
+        lengths = moved(self.source_lengths), moved(self.target_lengths)
+        return Batch(source, lengths[0], target, lengths[1], self.pairs, self.num_target_tokens)
 
 
 def mask_of(lengths: Tensor, size: int) -> Tensor:
@@ -92,7 +95,10 @@ class BatchMaker:
 
 @dataclass(frozen=True)
 class Budget:
-    """The limits of a batch: padded tokens a side (</s> counted), and pairs; 0 is no limit. max_length: pieces a side."""
+    """The limits of a batch: padded tokens a side, </s> counted, and pairs; 0 is no limit.
+
+    max_length: pieces a side; longer pairs are left out.
+    """
 
     tokens: int
     sentences: int

@@ -1,0 +1,1 @@
+"""Parts of models, over tensors; they take plain parameters and never a config."""

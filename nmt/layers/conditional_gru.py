@@ -48,7 +48,13 @@ class ConditionalGRU(nn.Module):
         return self.second(self.second.project(context), middle), context, weights
 
     def forward(
-        self, projected: Tensor, initial: Tensor, source: Source, dtype: torch.dtype = torch.float32, *, fast: bool = True
+        self,
+        projected: Tensor,
+        initial: Tensor,
+        source: Source,
+        dtype: torch.dtype = torch.float32,
+        *,
+        fast: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """All steps of the training target. projected: [T, B, 3H]. initial: [B, H]. dtype: of the fast path's products.
 

@@ -44,6 +44,7 @@ class FastConditionalGRU(torch.autograd.Function):
         context_weight: Tensor,
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
+        """States and contexts of all steps."""
         (steps, batch, width), (_, length, size) = projected.shape, keys.shape
         hidden_size = width // 3
         states = projected.new_empty(steps + 1, batch, hidden_size)
@@ -86,11 +87,12 @@ class FastConditionalGRU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_states: Tensor, grad_contexts: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of all inputs."""
         (
             states, middles, contexts, first_gates, second_gates, candidates, weights, kept,
             keys, annotations, first_weight, middle_weight, energy_weight, context_weight,
         ) = ctx.saved_tensors  # fmt: skip
-        (steps, batch, width), (_, length, size) = first_gates.shape, keys.shape
+        (steps, batch, width), size = first_gates.shape, keys.shape[2]
         grad_projected = torch.empty_like(first_gates)
         grad_first = torch.empty_like(first_gates)
         grad_middle = states.new_empty(steps, batch, size + width)  # query | second GRU's hidden side

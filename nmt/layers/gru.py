@@ -89,7 +89,7 @@ def gates_backward(
     size = hidden.shape[1]
     reset, update, candidate = gates.split(size, 1)
     to_reset, to_update, to_candidate = grad_input.split(size, 1)
-    direct = grad * update
+    direct: Tensor = grad * update
     through = grad - direct  # grad * (1 - u)
     torch.mul(through, 1 - candidate * candidate, out=to_candidate)
     torch.mul(hidden - candidate, direct, out=to_update).mul_(1 - update)
@@ -104,6 +104,7 @@ class FastGRU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, projected: Tensor, initial: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """States of all steps."""
         steps, batch, width = projected.shape
         states = projected.new_empty(steps + 1, batch, width // 3)
         gates = torch.empty_like(projected)
@@ -122,6 +123,7 @@ class FastGRU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_states: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of projected inputs, initial state and weight."""
         states, gates, candidates, weight = ctx.saved_tensors
         steps, batch, _ = gates.shape
         grad_projected, grad_hidden = torch.empty_like(gates), torch.empty_like(gates)

@@ -28,7 +28,8 @@ def initialize(model: nn.Module, seed: int, rule: str = "dl4mt") -> None:
     """Fill every parameter of the model.
 
     dl4mt: square recurrent matrices orthogonal, gate by gate; other matrices N(0, 0.01^2); biases zero (Press & Wolf's
-    baseline). scaled: Glorot's normal instead of 0.01 for matrices that are not embeddings.
+    baseline). scaled: N(0, 1 / E) for embeddings of width E, which suits both roles of a tied matrix (inputs of unit
+    length, scores of unit variance at most), and Glorot's normal for the other matrices.
     """
     for name, parameter in unique_parameters(model).items():
         generator = generator_for(seed, name)
@@ -40,6 +41,7 @@ def initialize(model: nn.Module, seed: int, rule: str = "dl4mt") -> None:
                 nn.init.orthogonal_(square, generator=generator)
                 gate.copy_(square)
         else:
-            inside = "embeddings." not in name
-            scale = (2.0 / sum(parameter.shape)) ** 0.5 if rule == "scaled" and inside else SMALL
+            vocabulary = name.startswith("embeddings.")
+            variance = 1.0 / parameter.shape[1] if vocabulary else 2.0 / sum(parameter.shape)
+            scale = variance**0.5 if rule == "scaled" else SMALL
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)

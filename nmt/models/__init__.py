@@ -1,0 +1,1 @@
+"""Models, and the interface that training and search know of them."""

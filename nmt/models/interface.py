@@ -20,8 +20,9 @@ from nmt.layers.tying import TiedEmbeddings
 class Memory(Protocol):
     """An encoded batch of B sentences: everything that does not change from step to step (annotations, keys, mask)."""
 
-    mask: Tensor
-    "[B, S], True at real source positions."
+    @property
+    def mask(self) -> Tensor:
+        """[B, S], True at real source positions."""
 
     def select(self, sentences: Tensor) -> Memory:
         """The memory of the given sentences, [N] int64, in that order."""

@@ -31,7 +31,9 @@ class Encoder(nn.Module):
     def forward(
         self, embedded: Tensor, lengths: Tensor, dtype: torch.dtype = torch.float32, *, fast: bool = True
     ) -> Tensor:
-        """embedded: [S, B, E]. lengths: [B]. dtype: of the products. Returns annotations, [S, B, C]; those at padding have no meaning.
+        """embedded: [S, B, E]. lengths: [B]. dtype: of the products.
+
+        Returns annotations, [S, B, C]; those at padding have no meaning.
 
         The backward direction runs over each sequence reversed within its own length, so that neither direction ever
         sees padding before a real token.
@@ -60,12 +62,11 @@ class Readout(nn.Module):
         self.previous = nn.Linear(embedding_size, embedding_size)
         self.context = nn.Linear(annotation_size, embedding_size)
 
-    def forward(
-        self, state: Tensor, previous: Tensor, context: Tensor, dtype: torch.dtype = torch.float32
-    ) -> Tensor:
+    def forward(self, state: Tensor, previous: Tensor, context: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """[..., H], [..., E] and [..., C] -> [..., E]."""
-        layers = (self.state, state), (self.previous, previous), (self.context, context)
-        return torch.tanh(sum(product(x, layer.weight.t(), dtype) + layer.bias for layer, x in layers))
+        summed = product(state, self.state.weight.t(), dtype) + self.state.bias
+        summed = summed + product(previous, self.previous.weight.t(), dtype) + self.previous.bias
+        return torch.tanh(summed + product(context, self.context.weight.t(), dtype) + self.context.bias)
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ class RNNModel(TranslationModel):
         projected = self.decoder.first.project(previous, dtype)
         states, contexts = self.decoder(projected, first, source, dtype, fast=self.fast)
         real = batch.target_mask.t()
-        return self.dropout(self.output_layer(states[real], previous[real], contexts[real], dtype))
+        rows: Tensor = self.dropout(self.output_layer(states[real], previous[real], contexts[real], dtype))
+        return rows
 
     def encode(self, source: Tensor, source_lengths: Tensor) -> RNNMemory:
         """See TranslationModel.encode."""

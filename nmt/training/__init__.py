@@ -1,0 +1,1 @@
+"""From prepared/ and a configuration to a model folder."""

@@ -220,4 +220,3 @@ class Trainer:
             where="training",
             hint=f"the state before it is in {self.folder / LAST}; lower training.learning_rate and run again",
         )
-

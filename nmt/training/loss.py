@@ -54,6 +54,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     def forward(
         ctx: Any, readout: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
+        """The two sums of `Costs`."""
         differentiate = any(ctx.needs_input_grad)
         rows = max(1, CHUNK_ELEMENTS // weight.shape[0])
         dtype = readout.dtype if dtype == torch.float32 else dtype
@@ -85,4 +86,5 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_smoothed: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients that the forward pass kept, scaled."""
         return (*(grad * grad_smoothed for grad in ctx.saved_tensors), None, None, None)

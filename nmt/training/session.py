@@ -109,14 +109,15 @@ class Session:
     def _introduce(self, say: Callable[[str], None], trainer: Trainer, matrices: list[str]) -> None:
         sizes = VocabularySizes.of(self.corpus.vocabulary)
         pairs, plan = len(self.corpus.split("train")), trainer.plan
-        say(f"{self.config.prep.source} -> {self.config.prep.target}, {self.config.model.tying} tying, on {self.device} in {self.config.training.precision}")
+        languages, precision = f"{self.config.prep.source} -> {self.config.prep.target}", self.config.training.precision
+        say(f"{languages}, {self.config.model.tying} tying, on {self.device} in {precision}")
         say(f"vocabulary: source {sizes.source:,}, target {sizes.target:,}, union {sizes.union:,}")
         if matrices:
             say("parameters (= NAME: the same storage, counted once):\n" + "\n".join(matrices))
         say("size in each tying mode:\n" + "\n".join(mode_lines(self.config.model, sizes)))
         say(
             f"{plan.num_pairs:,} of {pairs:,} pairs have at most {plan.budget.max_length} pieces a side; "
-            f"{len(plan.batches(0)):,} batches an epoch, {100 * plan.padding():.1f}% padding; {self.threads} CPU threads"
+            f"{len(plan.batches(0)):,} batches an epoch, {100 * plan.padding():.1f}% padding; {self.threads} threads"
         )
 
 

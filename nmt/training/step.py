@@ -93,7 +93,9 @@ class Updater:
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "memory" not in str(error):
                 raise
-            size = f"{len(batch.pairs)} pairs, {batch.source.numel()} source and {batch.target.numel()} target positions"
+            size = (
+                f"{len(batch.pairs)} pairs, {batch.source.numel()} source and {batch.target.numel()} target positions"
+            )
             raise UserError(
                 f"the largest batch does not fit in memory ({size})",
                 where="training.batch_tokens",

@@ -67,7 +67,12 @@ def stop_at(run: subprocess.Popen[str], line_start: str, number: int) -> tuple[i
 
 
 def assert_same_run(one: Path, other: Path) -> None:
-    for name in ("best.safetensors", "last/weights.safetensors", "last/optimizer.safetensors", "last/average.safetensors"):
+    for name in (
+        "best.safetensors",
+        "last/weights.safetensors",
+        "last/optimizer.safetensors",
+        "last/average.safetensors",
+    ):
         left, right = load_file(one / name), load_file(other / name)
         assert left.keys() == right.keys()
         assert all(torch.equal(left[key], right[key]) for key in left), name
@@ -79,7 +84,9 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["update 5 ", "update 25 ", "validation at update 30"])
-def test_a_killed_run_continues_to_the_same_bits(line: str, prepared: Path, uninterrupted: Path, tmp_path: Path) -> None:
+def test_a_killed_run_continues_to_the_same_bits(
+    line: str, prepared: Path, uninterrupted: Path, tmp_path: Path
+) -> None:
     wanted = arguments(prepared, tmp_path / "model", "--max-updates", "50")
     code, _ = stop_at(process(wanted), line, signal.SIGKILL)
     assert code == -signal.SIGKILL
@@ -174,7 +181,10 @@ def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        (["--set", "training.lerning_rate=1"], "--set: unknown key 'training.lerning_rate'; did you mean 'training.learning_rate'?"),
+        (
+            ["--set", "training.lerning_rate=1"],
+            "--set: unknown key 'training.lerning_rate'; did you mean 'training.learning_rate'?",
+        ),
         (["--set", "learning_rate=1"], "--set: unknown key 'learning_rate'; did you mean 'training.learning_rate'?"),
         (["--set", "training.learning_rate=fast"], "--set: training.learning_rate is 'fast', a str; it must be float"),
         (["--set", "model.dropout=1"], "model.dropout: 1.0 is out of range: it must be at least 0 and below 1"),
@@ -185,7 +195,7 @@ def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str
         (["--max-updates", "0"], "training.max_updates: 0 is out of range: it must be 1 or more"),
         (["--threads", "100000"], "--threads: 100000 threads on "),
         (["--config", "none.yaml"], "none.yaml: cannot be read (No such file or directory); check --config"),
-        (["--set", "training.max_length=1"], "training.max_length: no pair has at most 1 pieces on both sides; raise it"),
+        (["--set", "training.max_length=1"], "training.max_length: no pair has at most 1 pieces on both sides"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_line(
@@ -224,7 +234,9 @@ def test_folders_that_do_not_fit(
     line = refused(arguments(prepared, other), capsys)
     assert line == f"{other}: holds files that are no model; name another folder with --model"
     line = refused(arguments(prepared, uninterrupted, "--tying", "untied"), capsys)
-    assert line.startswith(f"{uninterrupted}: this run has model.tying = 'three-way', which cannot become 'untied' half way;")
+    assert line.startswith(
+        f"{uninterrupted}: this run has model.tying = 'three-way', which cannot become 'untied' half way;"
+    )
     more = make_prepared(tmp_path / "more", pairs=300)
     line = refused(arguments(more, uninterrupted), capsys)
     assert line.startswith(f"{uninterrupted}: was trained on other data than {more} holds;")

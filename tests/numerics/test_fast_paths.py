@@ -58,7 +58,9 @@ def test_the_decoder_passes_gradcheck(kept_bytes: int, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("elements", [1, 40, 10_000])
-def test_the_chunked_loss_equals_the_plain_one(smoothing: float, elements: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chunked_loss_equals_the_plain_one(
+    smoothing: float, elements: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loss, "CHUNK_ELEMENTS", elements)
     leaves = [random(17, 5, seed=1), random(11, 5, seed=2), random(11, seed=3)]
     labels = torch.randint(11, (17,), generator=torch.Generator().manual_seed(4))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.numerics.reference_rnn import Arrays, scores
 
 from nmt.config import ModelConfig
 from nmt.data.batching import Batch
@@ -13,6 +12,7 @@ from nmt.layers.tying import Tying
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.rnn import RNNModel
 from nmt.training.loss import chunked_cross_entropy
+from tests.numerics.reference_rnn import Arrays, scores
 
 SIZES = VocabularySizes(source=9, target=11, union=13)
 SOURCES = [[4, 5, 6, 7, 2], [8, 2], [3, 3, 5, 2]]

@@ -158,9 +158,7 @@ def test_the_sizes_of_table_8() -> None:
 
 def test_the_ledger_counts_aliases_once() -> None:
     model = model_of(Tying.THREE_WAY)
-    assert aliases(model) == dict.fromkeys(
-        ["embeddings.target_input", "embeddings.output"], "embeddings.source_input"
-    )
+    assert aliases(model) == dict.fromkeys(["embeddings.target_input", "embeddings.output"], "embeddings.source_input")
     text = "\n".join(matrix_lines(model))
     assert text.count("= embeddings.source_input") == 2
     assert size_of(model).embedding == 50 * 4 + 50
