@@ -83,7 +83,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The Markdown table."""
     untied = rows[0]["parameters"]["total"]
     lines = [
-        "| tying | parameters | of untied | validation BLEU | test BLEU | chrF2 | updates (best) | minutes | tokens/s |",
+        "| tying | parameters | of untied | valid BLEU | test BLEU | chrF2 | updates (best) | minutes | tokens/s |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from bpe.errors import UserError
+from bpe.textfiles import no_space, write_text
 from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, create_folder, read_config, read_manifest
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
@@ -24,6 +26,12 @@ from nmt.training.checkpoint import Checkpoint, Progress, find_checkpoint, load_
 from nmt.training.loop import LAST, Trainer
 from nmt.training.reporting import METRICS, Reporter
 
+try:
+    import fcntl
+except ImportError:  # not a POSIX system
+    fcntl = None  # type: ignore[assignment]
+
+LOCK = ".lock"
 FIXED_KEYS = ("seed", "precision", "optimizer", "batch_tokens", "batch_sentences", "max_length", "ema")
 "Training keys that decide what an update is; a run cannot change them half way."
 
@@ -38,26 +46,64 @@ class Request:
 
 
 def train(request: Request) -> Progress:
-    """Train a model, or continue one; returns where it ended. Everything is told on standard error."""
+    """Train a model, or continue one; returns where it ended. Everything is told on standard error.
+
+    With `force`, the model that is there is removed only after everything else has been checked.
+    """
     folder = Path(build_config(request.values).paths.model)
-    removed = request.force and remove_model(folder)
-    started_before = (folder / CONFIG).exists() and (folder / MANIFEST).exists()
-    if started_before:
-        base = saved_values(folder)
-        config = build_config(base, request.values)
-        changes = changed_keys(build_config(base), config)
-    else:
-        if not removed:
+    with locked(folder):
+        continues = not request.force and in_progress(folder)
+        before = read_config(folder) if continues else None
+        config, changes = resolve(request, folder, before)
+        corpus = PreparedCorpus.open(config.paths.prepared)
+        config = with_precision(with_languages(config, corpus), before)
+        if continues:
+            check_same_data(folder, corpus)
+        elif (folder / MANIFEST).exists():
+            remove_model(folder)
+        else:
             check_free(folder)
-        config, changes = build_config(request.values), []
-    config = with_paths(config, folder)
-    corpus = PreparedCorpus.open(config.paths.prepared)
-    if started_before:
-        check_same_data(folder, corpus)
-    config = with_precision(with_languages(config, corpus), read_config(folder) if started_before else None)
-    checkpoint = last_checkpoint(folder) if started_before else None
-    session = Session(config, corpus, folder, request.quiet)
-    return session.run(checkpoint, changes)
+        checkpoint = last_checkpoint(folder) if continues else None
+        return Session(config, corpus, folder, request.quiet).run(checkpoint, changes)
+
+
+def resolve(request: Request, folder: Path, before: Config | None) -> tuple[Config, list[str]]:
+    """The configuration, and what the user changed since `before`, the one of the run that is continued."""
+    if before is None:
+        return with_paths(build_config(request.values), folder), []
+    values = flatten(dataclasses.asdict(before), str(folder / CONFIG))
+    config = with_paths(build_config(values, request.values), folder)
+    return config, changed_keys(before, config)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a second nmt-train out of the folder; the lock ends with the process, however it ends."""
+    if fcntl is None:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = open(folder / LOCK, "w")  # noqa: SIM115 (held until the end)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError("is a file, not a folder", where=folder, hint="name another with --model") from None
+    except OSError as error:
+        raise no_space(error, folder) from None
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                "another nmt-train is at work in this folder", where=folder, hint="wait for it, or name another --model"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                (folder / LOCK).unlink()
+                folder.rmdir()  # of a run that was refused before it began; a folder with anything in it stays
 
 
 class Session:
@@ -69,10 +115,10 @@ class Session:
         self.threads = set_threads(config.runtime.threads)
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
-        if checkpointless(folder):
+        if not in_progress(folder):
             create_folder(folder, config, corpus)
         else:
-            (folder / CONFIG).write_text(to_yaml(config), encoding="utf-8")
+            write_text(folder / CONFIG, to_yaml(config))
         self.quiet = quiet
 
     def run(self, checkpoint: Checkpoint | None, changes: list[str]) -> Progress:
@@ -129,9 +175,11 @@ def already_finished(folder: Path, reason: str) -> str:
     )
 
 
-def checkpointless(folder: Path) -> bool:
-    """Whether nothing of a run would be lost by writing the folder anew."""
-    return find_checkpoint(folder / LAST) is None and not (folder / BEST).exists()
+def in_progress(folder: Path) -> bool:
+    """Whether a run has something to lose here: a checkpoint or weights."""
+    if not (folder / MANIFEST).exists():
+        return False
+    return find_checkpoint(folder / LAST) is not None or (folder / BEST).exists()
 
 
 def last_checkpoint(folder: Path) -> Checkpoint | None:
@@ -140,32 +188,21 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
     return load_checkpoint(found) if found else None
 
 
-def remove_model(folder: Path) -> bool:
-    """--force: remove what training wrote, and nothing else; returns whether a model was there."""
-    if not (folder / MANIFEST).exists():
-        return False
+def remove_model(folder: Path) -> None:
+    """Remove what training wrote, and nothing else."""
     read_manifest(folder)
     for name in (LAST, f"{LAST}.new", f"{LAST}.old", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
     names = [folder / name for name in (CONFIG, VOCABULARY, BEST, METRICS)]
     for path in [*names, *TextPipeline.files(folder), folder / MANIFEST]:
         path.unlink(missing_ok=True)
-    return True
 
 
 def check_free(folder: Path) -> None:
-    """A folder that holds other things is not written into."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError("is a file, not a folder", where=folder, hint="name another with --model")
-    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-        unfinished = (folder / CONFIG).exists() or (folder / VOCABULARY).exists()
-        if not unfinished:
-            raise UserError("holds files that are no model", where=folder, hint="name another folder with --model")
-
-
-def saved_values(folder: Path) -> Values:
-    """The dotted keys and values of the run's configuration."""
-    return flatten(dataclasses.asdict(read_config(folder)), str(folder / CONFIG))
+    """A folder that holds other things is not written into; what a run killed at its start left is no hindrance."""
+    own = {CONFIG, VOCABULARY, METRICS, "tensorboard", *(path.name for path in TextPipeline.files(folder))}
+    if any(path.name not in own and not path.name.startswith(".") for path in folder.iterdir()):
+        raise UserError("holds files that are no model", where=folder, hint="name another folder with --model")
 
 
 def changed_keys(before: Config, after: Config) -> list[str]:

@@ -19,6 +19,7 @@ import bpe.textfiles
 from nmt.bundle import load_bundle
 from nmt.cli import train
 from nmt.training.reporting import read_metrics
+from nmt.training.session import locked
 from nmt.training.step import Updater
 from tests.tiny_corpus import make_prepared
 
@@ -167,6 +168,24 @@ def test_force_starts_over_and_touches_nothing_else(prepared: Path, tmp_path: Pa
     assert train.main(arguments(prepared, model, "--max-updates", "5", "--tying", "untied", "--force", "--quiet")) == 0
     assert load_bundle(model, CPU).metadata["tying"] == "untied"
     assert (model / "notes.txt").read_text() == "mine"
+
+
+def test_two_runs_do_not_share_a_folder(
+    prepared: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = copy_of(uninterrupted, tmp_path / "model")
+    with locked(model):
+        line = refused(arguments(prepared, model, "--max-updates", "60"), capsys)
+    assert line == f"{model}: another nmt-train is at work in this folder; wait for it, or name another --model"
+
+
+def test_force_removes_nothing_where_the_new_run_cannot_begin(
+    prepared: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = copy_of(uninterrupted, tmp_path / "model")
+    refused(arguments(tmp_path / "nothing", model, "--force"), capsys)
+    refused(arguments(prepared, model, "--force", "--set", "training.seed=-1"), capsys)
+    assert_same_run(uninterrupted, model)
 
 
 def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
