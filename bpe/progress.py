@@ -28,7 +28,9 @@ class Progress:
     def __init__(self, label: str, total: int | None = None, *, unit: str = "lines", quiet: bool = False) -> None:
         self.label, self.total, self.unit, self.quiet = label, total, unit, quiet
         self.done, self.started = 0, time.monotonic()
-        self.terminal = sys.stderr.isatty()
+        if sys.stderr is None or sys.stderr.closed:  # None: the process was started with 2>&-
+            self.quiet = True
+        self.terminal = not self.quiet and sys.stderr.isatty()
         self.printed_at = self.started
 
     def advance(self, steps: int = 1) -> None:

@@ -17,7 +17,7 @@ import torch
 
 import nmt
 from bpe.errors import UserError
-from bpe.textfiles import write_text
+from bpe.textfiles import atomic_write, write_text
 from nmt.config import Config
 from nmt.configfile import build_config, read_yaml, to_yaml
 from nmt.data.corpus import PreparedCorpus
@@ -59,7 +59,9 @@ def create_folder(folder: Path, config: Config, corpus: PreparedCorpus) -> None:
     """Write what does not change while training: configuration, vocabulary, text pipeline, manifest."""
     folder.mkdir(parents=True, exist_ok=True)
     corpus.vocabulary.save(folder / VOCABULARY)
-    corpus.text.save(folder)
+    for path in TextPipeline.files(corpus.folder):  # as they are: training may do without what they need
+        with atomic_write(folder / path.name) as stream:
+            stream.write(path.read_bytes())
     write_text(folder / CONFIG, to_yaml(config))
     manifest = {
         "format": FORMAT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import types
 import typing
@@ -18,6 +19,19 @@ from nmt.config import Config
 
 Values = dict[str, Any]
 "Dotted key -> value, as in {'training.learning_rate': 0.001}."
+
+
+class RecipeLoader(yaml.SafeLoader):
+    """Safe YAML in which a key stands once; YAML itself keeps the last of two in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node, or an error at the second of two equal keys."""
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is there twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def known_keys() -> dict[str, Any]:
@@ -37,7 +51,7 @@ def read_yaml(path: Path | str) -> Values:
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", where=path, hint="check --config") from None
     try:
-        tree = yaml.safe_load(text)
+        tree = yaml.load(text, RecipeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -46,11 +60,13 @@ def read_yaml(path: Path | str) -> Values:
 
 
 def flatten(tree: object, where: str) -> Values:
-    """{'training': {'seed': 1}} -> {'training.seed': 1}, each key checked."""
+    """{'training': {'seed': 1}} -> {'training.seed': 1}, each key checked. A section without keys changes nothing."""
     if not isinstance(tree, Mapping):
         raise UserError(f"a recipe is a mapping of sections, not {type(tree).__name__}", where=where)
     values: Values = {}
     for section, body in tree.items():
+        if body is None and section in typing.get_type_hints(Config):
+            continue
         if not isinstance(body, Mapping):
             check_key(str(section), where)
             raise UserError(f"section {section!r} must hold keys, not {body!r}", where=where)
@@ -61,7 +77,7 @@ def flatten(tree: object, where: str) -> Values:
 
 
 def parse_assignments(assignments: Sequence[str]) -> Values:
-    """`--set` arguments KEY=VALUE, the value read as YAML."""
+    """`--set` arguments KEY=VALUE, the value read as YAML; for a text, `no` and `2024` are what they look like."""
     values: Values = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -71,6 +87,8 @@ def parse_assignments(assignments: Sequence[str]) -> Values:
             value = yaml.safe_load(text)
         except yaml.YAMLError:
             raise UserError(f"{text!r} is not a YAML value", where=f"--set {key}") from None
+        if str in _accepted(check_key(key, "--set")) and isinstance(value, bool | int | float | datetime.date):
+            value = text
         values[key] = checked(key, value, "--set")
     return values
 
@@ -109,8 +127,7 @@ def check_key(key: str, where: str) -> Any:
 
 def checked(key: str, value: Any, where: str) -> Any:
     """The value in its field's type, or a UserError. 1 is good for 1.0, and '1e-3', which YAML reads as text."""
-    hint = check_key(key, where)
-    accepted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    accepted = _accepted(check_key(key, where))
     if type(value) in accepted or (value is None and types.NoneType in accepted):
         return value
     if float in accepted and not isinstance(value, bool) and isinstance(value, int | str):
@@ -120,6 +137,10 @@ def checked(key: str, value: Any, where: str) -> Any:
             pass
     names = " or ".join("nothing" if kind is types.NoneType else kind.__name__ for kind in accepted)
     raise UserError(f"{key} is {value!r}, a {type(value).__name__}; it must be {names}", where=where)
+
+
+def _accepted(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
 
 
 def _section_class(name: str) -> Any:

@@ -12,6 +12,10 @@ CONTROL = re.compile(r"[\x00-\x1f]")
 "What Moses' tokenizer removes before it splits."
 
 
+class MissingPackage(UserError):
+    """A package that the text needs is not installed."""
+
+
 class Tokenizer(Protocol):
     """Words of a line and back. Words hold no whitespace and are never empty."""
 
@@ -85,12 +89,12 @@ def make_tokenizer(name: str, language: str) -> Tokenizer:
 
 
 def import_package(name: str, needed_for: str) -> ModuleType:
-    """Import an optional package, or a UserError that says how to get it."""
+    """Import an optional package, or a MissingPackage that says how to get it."""
     try:
         return __import__(name)
     except ImportError as error:
         hint = f"pip install {name}"
-        raise UserError(f"{needed_for} needs the package {name} ({error})", hint=hint) from None
+        raise MissingPackage(f"{needed_for} needs the package {name} ({error})", hint=hint) from None
 
 
 def _make(tokenizer_class: Any, code: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import torch
@@ -30,9 +31,9 @@ def make_model_folder(folder: Path, *, tying: str = "three-way", seed: int = 1) 
         model=ModelConfig(tying=tying, embedding_size=6, hidden_size=8, dropout=0.1),
         search=SearchConfig(beam=3, max_length_ratio=0.5),
     )
-    corpus = PreparedCorpus(folder, {}, vocabulary)
-    corpus.__dict__["text"] = text
-    create_folder(folder, config, corpus)
+    with tempfile.TemporaryDirectory() as prepared:
+        text.save(prepared)
+        create_folder(folder, config, PreparedCorpus(Path(prepared), {}, vocabulary))
     model = build_model(config.model, VocabularySizes.of(vocabulary), seed=seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

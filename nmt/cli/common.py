@@ -76,6 +76,8 @@ def config_from(arguments: argparse.Namespace, base: Values | None = None) -> Co
 
 def run(prog: str, main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
     """Call a command's main and turn what it raises into an exit code: 2 user error, 130 Ctrl-C, 141 broken pipe."""
+    if sys.stderr is None:  # started with 2>&-: what is printed to None would go to standard output
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
     try:
         main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

@@ -10,13 +10,17 @@ import contextlib
 import dataclasses
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from bpe.errors import UserError
 from bpe.textfiles import no_space, write_text
+from nmt.layers.tying import unique_parameters
+from nmt.models.interface import TranslationModel
 from nmt.weights import read_tensors, save_tensors
 
 WEIGHTS, OPTIMIZER, AVERAGE, STATE = "weights.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
@@ -92,6 +96,26 @@ def find_checkpoint(folder: Path) -> Path | None:
         with contextlib.suppress(OSError):
             old.rename(folder)
     return folder if folder.exists() else None
+
+
+def check_belongs(checkpoint: Checkpoint, model: TranslationModel, folder: Path) -> None:
+    """Raise a UserError unless the tensors read from `folder` are this model's: tying mode, names and shapes."""
+    wanted = {name: parameter.shape for name, parameter in unique_parameters(model).items()}
+    owners = {name.rpartition(".")[0] for name in checkpoint.optimizer}
+    foreign = ""
+    if checkpoint.metadata.get("tying") != model.embeddings.tying.value or _shapes(checkpoint.weights) != wanted:
+        foreign = WEIGHTS
+    elif checkpoint.average and _shapes(checkpoint.average) != wanted:
+        foreign = AVERAGE
+    elif not owners <= wanted.keys():
+        foreign = OPTIMIZER
+    if foreign:
+        hint = f"restore {folder} from a copy, or start over with --force"
+        raise UserError("belongs to another model", where=folder / foreign, hint=hint)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

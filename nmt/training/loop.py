@@ -19,12 +19,12 @@ from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.layers.tying import Tying
 from nmt.models.interface import TranslationModel
-from nmt.training.checkpoint import Checkpoint, Progress, save_checkpoint
+from nmt.training.checkpoint import Checkpoint, Progress, check_belongs, save_checkpoint
 from nmt.training.interruption import Interrupted, Interruption
 from nmt.training.optimizers import load_optimizer, optimizer_tensors
 from nmt.training.reporting import Reporter
 from nmt.training.step import NonFiniteLoss, StepResult, Updater
-from nmt.training.validation import Validation, Validator
+from nmt.training.validation import Validation, Validator, can_score
 from nmt.weights import save_tensors, weight_metadata, weight_tensors
 
 LAST = "last"
@@ -62,7 +62,10 @@ class Trainer:
         budget = Budget(self.settings.batch_tokens, self.settings.batch_sentences, self.settings.max_length)
         self.plan = EpochPlan(corpus.split("train"), budget, self.settings.seed)
         self.validator = Validator(
-            corpus, BatchMaker(corpus.split("valid"), *views), beam=self.settings.validation_beam, with_bleu=True
+            corpus,
+            BatchMaker(corpus.split("valid"), *views),
+            beam=self.settings.validation_beam,
+            with_bleu=can_score(corpus, self.settings.validation_metric, reporter.say),
         )
         self.updater = Updater(model, self.settings)
         self.progress = Progress()
@@ -74,7 +77,8 @@ class Trainer:
             )
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Continue from last/."""
+        """Continue from last/; one of another model is a UserError."""
+        check_belongs(checkpoint, self.model, self.folder / LAST)
         self.updater.restore(checkpoint.weights, checkpoint.average)
         load_optimizer(self.updater.optimizer, list(self.updater.parameters), checkpoint.optimizer)
         self.progress = checkpoint.progress

@@ -32,8 +32,17 @@ except ImportError:  # not a POSIX system
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
-FIXED_KEYS = ("seed", "precision", "optimizer", "batch_tokens", "batch_sentences", "max_length", "ema")
-"Training keys that decide what an update is; a run cannot change them half way."
+FIXED_KEYS = (
+    "seed",
+    "precision",
+    "optimizer",
+    "batch_tokens",
+    "batch_sentences",
+    "max_length",
+    "ema",
+    "validation_metric",
+)
+"Training keys that decide what an update is, or what the best one is; a run cannot change them half way."
 
 
 @dataclass(frozen=True)

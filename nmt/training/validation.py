@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.evaluation import bleu
 from nmt.models.interface import TranslationModel
 from nmt.search.beam import beam_search
+from nmt.tokenization import MissingPackage
 from nmt.training.loss import chunked_cross_entropy
 
 NO_LIMIT = 1 << 30
@@ -32,6 +34,18 @@ class Validation:
     "Detokenised sacreBLEU of beam output, or None where it was not asked for."
     examples: tuple[tuple[str, str, str], ...]
     "(source, reference, translation) of a few sentences."
+
+
+def can_score(corpus: PreparedCorpus, metric: str, say: Callable[[str], None]) -> bool:
+    """Whether translations can be written as raw text for BLEU. Where BLEU is the metric, it is an error if not."""
+    try:
+        return bool(corpus.text)
+    except MissingPackage as error:
+        if metric == "bleu":
+            hint = f"{error.hint}, or choose by cost (--set training.validation_metric=cost)"
+            raise UserError(error.problem, where="training.validation_metric", hint=hint) from None
+        say(f"validation without BLEU: {error}")
+        return False
 
 
 class Validator:

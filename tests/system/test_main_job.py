@@ -1,0 +1,133 @@
+"""The main job as a user does it: three commands in a folder with a corpus/, each a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_corpus import make_corpus
+
+ROOT = Path(__file__).resolve().parents[2]
+PREP = ("prep", "--joint-bpe", "89500")
+
+RECIPE = """\
+model: {embedding_size: 32, hidden_size: 48, dropout: 0.1, initialization: scaled}
+training:
+  learning_rate: 0.005
+  warmup_updates: 50
+  batch_tokens: 400
+  max_updates: 350
+  validate_every: 100
+  precision: float32
+  tensorboard: false
+runtime: {device: cpu, threads: 1}
+"""
+
+UNIMPORTABLE = "raise ImportError('sacremoses is not installed')\n"
+
+
+def command(folder: Path, *words: str, stdin: Path | None = None, expect: int = 0) -> tuple[str, str]:
+    """Run one of the commands as `nmt-NAME ...` does; its standard output and standard error."""
+    hidden = folder / "hidden"  # holds a stand-in for a package that is not installed, in the tests that want one
+    line = [sys.executable, "-m", f"nmt.cli.{words[0]}", *words[1:]]
+    with open(stdin or os.devnull, "rb") as stream:
+        done = subprocess.run(
+            line,
+            cwd=folder,
+            stdin=stream,
+            capture_output=True,
+            encoding="utf-8",
+            env=os.environ | {"PYTHONPATH": f"{hidden}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+    assert done.returncode == expect, done.stderr
+    return done.stdout, done.stderr
+
+
+def workplace(folder: Path) -> Path:
+    make_corpus(folder / "corpus")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "input.en").write_text(
+        "The red dog sees Anna today.\n\nthe cat hears a bird.\n  \nBerlin finds Anna here."
+    )
+    return folder
+
+
+def without_sacremoses(folder: Path) -> None:
+    (folder / "hidden").mkdir(exist_ok=True)
+    (folder / "hidden/sacremoses.py").write_text(UNIMPORTABLE)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the first of the three commands was run."""
+    folder = workplace(tmp_path_factory.mktemp("job"))
+    printed, told = command(folder, *PREP)
+    assert "Prepared en -> de in prepared" in printed
+    learned = json.loads((folder / "prepared/manifest.json").read_text())["subwords"]["learned"]
+    assert 0 < learned < 89_500
+    assert f"learned {learned:,} of 89,500 merges: " in told
+    return folder
+
+
+@pytest.mark.parametrize("tying", ["three-way", "decoder", "untied"])
+def test_three_commands_learn_to_translate(tying: str, prepared: Path, tmp_path: Path) -> None:
+    for name in ("prepared", "corpus", "input.en", "recipe.yaml"):
+        (tmp_path / name).symlink_to(prepared / name)
+    _, told = command(tmp_path, "train", "--tying", tying, "--config", "recipe.yaml")
+    assert f"en -> de, {tying} tying, on cpu in float32" in told
+    printed, _ = command(tmp_path, "evaluate", "--json")
+    report = json.loads(printed)
+    assert report["bleu"] >= 80
+    assert report["num_lines"] == 30
+    assert report["weights"]["tying"] == tying
+    assert "tok:13a" in report["signatures"]["bleu"]
+    for name in ("prepared", "corpus", "recipe.yaml"):  # the model folder needs nothing else, wherever it lies
+        (tmp_path / name).unlink()
+    before, _ = command(tmp_path, "translate", stdin=tmp_path / "input.en")
+    lines = before.split("\n")
+    assert lines[-1] == ""
+    assert [bool(line) for line in lines[:-1]] == [True, False, True, False, True]
+    assert lines[0].endswith(".")
+    assert "Hund" in lines[0] or "Hündin" in lines[0]
+    shutil.move(tmp_path / "model", tmp_path / "some where else")
+    after, _ = command(tmp_path, "translate", "--model", "some where else", stdin=tmp_path / "input.en")
+    assert after == before
+
+
+SHORT = ("--config", "recipe.yaml", "--max-updates", "40", "--set", "training.validate_every=20")
+
+
+def test_tokenised_text_never_needs_sacremoses(tmp_path: Path) -> None:
+    without_sacremoses(workplace(tmp_path))
+    command(tmp_path, *PREP, "--tokenizer", "none")
+    _, told = command(tmp_path, "train", "--tying", "three-way", *SHORT)
+    assert "BLEU" in told
+    printed, _ = command(tmp_path, "translate", stdin=tmp_path / "input.en")
+    assert len(printed.split("\n")) - 1 == 5
+
+
+def test_data_of_moses_trains_without_sacremoses_where_cost_is_the_metric(prepared: Path, tmp_path: Path) -> None:
+    without_sacremoses(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    (tmp_path / "prepared").symlink_to(prepared / "prepared")
+    _, told = command(tmp_path, "train", *SHORT, expect=2)
+    assert "sacremoses" in told.split("\n")[-2]
+    assert told.split("\n")[-2].startswith("nmt-train: error: training.validation_metric: ")
+    assert "update " not in told
+    assert "Traceback" not in told
+    _, told = command(tmp_path, "train", *SHORT, "--set", "training.validation_metric=cost")
+    assert "validation without BLEU: " in told
+    validations = [line for line in told.split("\n") if line.startswith("validation at update ")]
+    assert len(validations) == 2
+    assert not any("BLEU" in line for line in validations)
+    (tmp_path / "hidden/sacremoses.py").unlink()
+    (tmp_path / "input.en").write_text("the cat sees Anna.\n")
+    printed, _ = command(tmp_path, "translate", stdin=tmp_path / "input.en")
+    assert printed.count("\n") == 1

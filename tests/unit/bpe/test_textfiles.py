@@ -1,0 +1,143 @@
+"""Text files: what ends a line, what is said of bytes that are no text, and writes that happen whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bpe.textfiles
+from bpe.errors import UserError
+from bpe.textfiles import atomic_write, no_space, read_lines, sha256_of, write_lines, write_text
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize(
+    "character", ["\u2028", "\u2029", "\u0085", "\f", "\v", "\x1c", "\x1d", "\x1e", "\u00a0", "\r"]
+)
+def test_only_a_line_feed_ends_a_line(character: str, tmp_path: Path) -> None:
+    lines = [f"a{character}b", f"{character}c", "d"]
+    write_lines(tmp_path / "text", lines)
+    assert list(read_lines(tmp_path / "text")) == lines
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (b"", []),
+        (b"\n", [""]),
+        (b"a", ["a"]),
+        (b"a\nb", ["a", "b"]),
+        (b"a\n\nb\n", ["a", "", "b"]),
+        (b"a\r\nb\r\n", ["a", "b"]),
+        (b"a\r\r\n", ["a\r"]),
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb\n", ["a", "\ufeffb"]),
+        (b"\x00\t \n", ["\x00\t "]),
+    ],
+)
+def test_lines_of_bytes(data: bytes, lines: list[str], tmp_path: Path) -> None:
+    """CRLF is a line end, a byte order mark is dropped where the file begins and nowhere else."""
+    assert list(read_lines(written(tmp_path / "plain", data))) == lines
+    assert list(read_lines(written(tmp_path / "packed.gz", gzip.compress(data)))) == lines
+
+
+def test_the_content_says_whether_a_file_is_compressed_not_its_name(tmp_path: Path) -> None:
+    assert list(read_lines(written(tmp_path / "a.txt", gzip.compress(b"x\n")))) == ["x"]
+    assert list(read_lines(written(tmp_path / "b.gz", b"x\n"))) == ["x"]
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_invalid_utf_8_is_named_by_file_line_and_byte(pack: type, tmp_path: Path) -> None:
+    path = written(tmp_path / "text", pack("gut\nschön\n".encode() + b"sch\xf6n\nmore\n"))
+    lines = read_lines(path)
+    assert [next(lines), next(lines)] == ["gut", "schön"]
+    with pytest.raises(UserError) as raised:
+        next(lines)
+    assert str(raised.value).startswith(f"{path}:3: invalid UTF-8: byte 0xf6 at byte 4 of the line; convert")
+
+
+def test_a_damaged_gzip_file_is_named_with_what_could_be_read(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.gz", gzip.compress(os.urandom(5000).hex().encode() + b"\n")[:-20])
+    with pytest.raises(UserError, match=r"a\.gz: truncated or damaged gzip data after line 0"):
+        list(read_lines(path))
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none: no such file; check the path"):
+        list(read_lines(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)"):
+        list(read_lines(tmp_path))
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = written(tmp_path / "file", b"old")
+
+    def lines() -> Iterator[str]:
+        yield "new"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_lines(path, lines())
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_old_file_is_read_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    path = written(tmp_path / "file", b"old")
+    with atomic_write(path) as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_is_named_and_harms_nothing(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "file", b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bpe.textfiles.os, call, full)
+    with pytest.raises(UserError) as raised:
+        write_text(path, "new")
+    assert str(raised.value).startswith(f"{path}: no space left on the device; free some space and run the command")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_other_failed_writes_are_told_in_the_systems_words(tmp_path: Path) -> None:
+    assert str(no_space(OSError(errno.EDQUOT, "quota"), "x")).startswith("x: no space left on the device")
+    assert str(no_space(OSError(errno.EROFS, "Read-only file system"), "x")) == (
+        "x: cannot be written (Read-only file system)"
+    )
+    written(tmp_path / "file", b"")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_text(tmp_path / "file" / "below", "text")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_the_umask_decides_who_may_read(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "new" / "file", "text")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new" / "file").stat().st_mode) == mode
+
+
+def test_the_hash_is_that_of_the_bytes(tmp_path: Path) -> None:
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, "abc"
+    assert sha256_of(written(tmp_path / "abc", b"abc")) == known

@@ -1,0 +1,102 @@
+"""bfloat16 products: near float32, sums and weights in float32, and training that goes the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from nmt.config import ModelConfig, TrainingConfig
+from nmt.data.batching import BatchMaker, Budget, EpochPlan
+from nmt.data.corpus import PreparedCorpus
+from nmt.layers.precision import StepProduct, over_time, product
+from nmt.models.build import VocabularySizes, build_model
+from nmt.training.step import Updater
+from tests.tiny_corpus import make_prepared
+
+BF16 = torch.bfloat16
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small products; more threads would only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def random(*shape: int, seed: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def error(found: Tensor, exact: Tensor) -> float:
+    """Distance from the exact result, relative to its size."""
+    assert found.dtype == torch.float32
+    return float((found.double() - exact).norm() / exact.norm())
+
+
+def test_a_rounded_product_is_within_one_percent() -> None:
+    inputs, weight, base = random(64, 300, seed=1), random(300, 80, seed=2), random(64, 80, seed=3)
+    exact = inputs.double() @ weight.double()
+    step, out = StepProduct(weight, 64, BF16), torch.empty(64, 80)
+    step.into(inputs, out)
+    for found in (product(inputs, weight, BF16), out):
+        assert 1e-4 < error(found, exact) < 0.01  # rounded indeed, and not by much
+    assert 1e-4 < error(step.added_to(base, inputs), base.double() + exact) < 0.01
+    time = random(20, 8, 30, seed=4), random(20, 8, 50, seed=5)
+    exact = torch.einsum("tbx,tby->xy", time[0].double(), time[1].double())
+    assert 1e-4 < error(over_time(*time, BF16), exact) < 0.01
+
+
+def test_a_float32_product_is_not_rounded() -> None:
+    inputs, weight, base = random(64, 300, seed=1), random(300, 80, seed=2), random(64, 80, seed=3)
+    exact = inputs.double() @ weight.double()
+    step, out = StepProduct(weight, 64, torch.float32), torch.empty(64, 80)
+    step.into(inputs, out)
+    assert max(error(out, exact), error(product(inputs, weight, torch.float32), exact)) < 1e-6
+    assert error(step.added_to(base, inputs), base.double() + exact) < 1e-6
+
+
+def test_a_product_added_to_a_base_leaves_base_and_earlier_results_alone() -> None:
+    base, step = random(4, 8, seed=1), StepProduct(random(6, 8, seed=2), 4, BF16)
+    before = base.clone()
+    first = step.added_to(base, random(4, 6, seed=3))
+    kept = first.clone()
+    step.added_to(base, random(4, 6, seed=4))
+    assert torch.equal(base, before)
+    assert torch.equal(first, kept)
+
+
+def train(corpus: PreparedCorpus, precision: str, updates: int) -> tuple[Updater, list[float]]:
+    """Loss per piece of each update of a three-way tied model."""
+    config = TrainingConfig(precision=precision, learning_rate=0.005, warmup_updates=0, schedule="constant")
+    model = build_model(
+        ModelConfig(embedding_size=32, hidden_size=48, dropout=0.1, initialization="scaled"),
+        VocabularySizes.of(corpus.vocabulary),
+    )
+    pairs, updater, losses = corpus.split("train"), Updater(model, config), []
+    maker = BatchMaker(pairs, corpus.vocabulary.source_view(True), corpus.vocabulary.target_view(True))
+    stream = EpochPlan(pairs, Budget(400, 0, 100), seed=1).stream(0, 0)
+    for number in range(1, updates + 1):
+        batch = maker.make(next(stream)[2])
+        losses.append(updater.update(batch, number).smoothed / batch.num_target_tokens)
+    return updater, losses
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> PreparedCorpus:
+    return PreparedCorpus.open(make_prepared(tmp_path_factory.mktemp("data"), pairs=300))
+
+
+def test_training_in_bfloat16_goes_the_way_of_float32(corpus: PreparedCorpus) -> None:
+    (_, exact), (updater, rounded) = (train(corpus, precision, 30) for precision in ("float32", "bf16"))
+    assert exact != rounded
+    assert exact[-1] < 0.8 * exact[0]
+    assert rounded[0] == pytest.approx(exact[0], rel=0.002)
+    assert sum(rounded[-10:]) == pytest.approx(sum(exact[-10:]), rel=0.03)
+    assert {parameter.dtype for parameter in updater.parameters.values()} == {torch.float32}
+    states = [tensor for state in updater.optimizer.state.values() for tensor in state.values()]
+    assert {tensor.dtype for tensor in states} == {torch.float32}

@@ -1,0 +1,131 @@
+"""Imports go down only, over the syntax tree of every module: the house keeps its shape."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("bpe",),
+    ("nmt.vocabulary", "nmt.tokenization", "nmt.layers", "nmt.streams", "nmt.corpora", "nmt.device"),
+    ("nmt.text", "nmt.config"),
+    ("nmt.configfile", "nmt.data"),
+    ("nmt.models",),
+    ("nmt.search", "nmt.weights", "nmt.ledger"),
+    ("nmt.bundle", "nmt.evaluation", "nmt.testsets"),
+    ("nmt.translator", "nmt.training"),
+    ("nmt.cli",),
+)
+"Bottom up. A module imports its own entry and entries of lower rows, never a neighbour in its row."
+
+LAZY = ("sacremoses", "subword_nmt", "sentencepiece", "tensorboard", "torch.utils.tensorboard")
+"Packages that a command may do without: imported inside the function that needs them."
+
+UNPICKLERS = ("pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = sorted(path for package in ("bpe", "nmt") for path in (ROOT / package).rglob("*.py"))
+TREES = {module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """What one statement imports; of `from package import name` the module if `name` is one."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "imports are absolute"
+        for alias in node.names:
+            full = f"{node.module}.{alias.name}"
+            yield full if full in TREES or full in LAZY else str(node.module)
+
+
+def imports(tree: ast.AST) -> set[str]:
+    """Everything a module imports, inside functions too."""
+    return {name for node in ast.walk(tree) for name in imported(node)}
+
+
+def imports_at_load(node: ast.AST) -> Iterator[str]:
+    """What importing the module imports: everything that is not inside a function."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from imported(child)
+            yield from imports_at_load(child)
+
+
+def is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def place(module: str) -> tuple[int, str]:
+    """The row and the entry a module belongs to; `nmt` itself holds the version and stands at the bottom."""
+    if module == "nmt":
+        return 0, module
+    found = [(row, entry) for row, entries in enumerate(LAYERS) for entry in entries if is_in(module, entry)]
+    assert len(found) == 1, f"{module} has {len(found)} places in LAYERS: give it one"
+    return found[0]
+
+
+@pytest.mark.parametrize("module", TREES)
+def test_imports_go_down_only(module: str) -> None:
+    row, entry = place(module)
+    for name in sorted(imports(TREES[module]) & TREES.keys()):
+        below, other = place(name)
+        assert other == entry or below < row or name == "nmt", f"{module} (row {row}) imports {name} (row {below})"
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    graph = {module: (imports(tree) & TREES.keys()) - {"nmt"} for module, tree in TREES.items()}
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(TREES) - 1  # raises CycleError, naming the circle
+
+
+def test_the_version_stands_alone() -> None:
+    assert imports(TREES["nmt"]) <= {"__future__"}
+
+
+def test_subwords_need_the_standard_library_alone() -> None:
+    allowed = {"bpe", *sys.stdlib_module_names}
+    for module, tree in TREES.items():
+        if is_in(module, "bpe"):
+            assert {name.partition(".")[0] for name in imports(tree)} <= allowed, module
+
+
+def test_a_model_is_known_by_its_interface_alone() -> None:
+    """Training and search see nmt.models.interface; only build.py knows which networks there are."""
+    for module, tree in TREES.items():
+        seen = {name for name in imports(tree) if is_in(name, "nmt.models")}
+        if is_in(module, "nmt.search"):
+            assert seen <= {"nmt.models.interface"}, module
+        elif module != "nmt.models.build":
+            assert seen <= {"nmt.models.interface", "nmt.models.build"}, module
+    builders = {module for module, tree in TREES.items() if "nmt.models.build" in imports(tree)}
+    assert builders & {module for module in TREES if is_in(module, "nmt.training")} <= {"nmt.training.session"}
+
+
+def test_optional_packages_are_imported_where_they_are_used() -> None:
+    for module, tree in TREES.items():
+        early = {name for name in imports_at_load(tree) for package in LAZY if is_in(name, package)}
+        assert not early, f"{module} imports {early} when it is loaded"
+
+
+def test_nothing_is_ever_unpickled() -> None:
+    for module, tree in TREES.items():
+        assert not {name for name in imports(tree) if name.partition(".")[0] in UNPICKLERS}, module
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                assert ast.unparse(node) not in ("torch.load", "torch.jit.load", "torch.hub.load"), module
+            if isinstance(node, ast.ImportFrom) and node.module == "torch":
+                assert "load" not in {alias.name for alias in node.names}, module
+            if isinstance(node, ast.keyword):
+                assert node.arg != "allow_pickle" or ast.unparse(node.value) == "False", module
