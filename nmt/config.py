@@ -96,7 +96,7 @@ class ModelConfig:
     "Width H of each GRU. Annotations of the bidirectional encoder are 2H wide."
     dropout: float = 0.3
     "Dropout on embeddings, annotations and readout. Table 8: 0."
-    initialization: str = "dl4mt"
+    initialization: str = "scaled"
     "dl4mt: recurrent matrices orthogonal, the rest N(0, 0.01^2). scaled: embeddings N(0, 1/E), the rest Glorot normal."
 
     def __post_init__(self) -> None:
@@ -118,7 +118,7 @@ class TrainingConfig:
     "Of matrix products: float32, bf16 (weights and sums stay float32), or auto (bf16 where the device multiplies it)."
     optimizer: str = "adam"
     "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8."
-    learning_rate: float = 0.001
+    learning_rate: float = 0.002
     "Peak step size (Table 8's Adadelta: 1)."
     adam_beta2: float = 0.98
     "Adam's second decay rate (the first is 0.9, eps 1e-9)."
@@ -154,7 +154,7 @@ class TrainingConfig:
     "Updates between saves of last/, from which an interrupted run continues."
     log_every: int = 50
     "Updates between progress lines and metrics.jsonl records."
-    ema: float = 0.0
+    ema: float = 0.999
     "Decay of an exponential moving average of the weights, which is what is validated and kept as best; 0: none."
     tensorboard: bool = True
     "Write TensorBoard event files to model/tensorboard when the package is installed."
