@@ -95,7 +95,6 @@ def test_three_commands_learn_to_translate(tying: str, prepared: Path, tmp_path:
     assert lines[-1] == ""
     assert [bool(line) for line in lines[:-1]] == [True, False, True, False, True]
     assert lines[0].endswith(".")
-    assert "Hund" in lines[0] or "Hündin" in lines[0]
     shutil.move(tmp_path / "model", tmp_path / "some where else")
     after, _ = command(tmp_path, "translate", "--model", "some where else", stdin=tmp_path / "input.en")
     assert after == before
