@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from safetensors.torch import load_file
 import bpe.textfiles
 from nmt.bundle import load_bundle
 from nmt.cli import train
+from nmt.config import TrainingConfig
 from nmt.training.reporting import read_metrics
 from nmt.training.session import locked
 from nmt.training.step import Updater
@@ -157,7 +159,8 @@ def test_a_new_learning_rate_is_used_and_said(
     more = ["--max-updates", "10", "--set", "training.learning_rate=0.5", "--set", "training.warmup_updates=0"]
     assert train.main(arguments(prepared, model, *more, "--set", "training.schedule=constant")) == 0
     printed = capsys.readouterr().err
-    assert "changed: training.learning_rate 0.001 -> 0.5 (the new value is used)" in printed
+    before = TrainingConfig().learning_rate
+    assert f"changed: training.learning_rate {before} -> 0.5 (the new value is used)" in printed
     assert read_metrics(model / "metrics.jsonl")[-2]["learning_rate"] == 0.5
 
 
@@ -262,8 +265,6 @@ def test_folders_that_do_not_fit(
 
 
 def copy_of(uninterrupted: Path, folder: Path) -> Path:
-    import shutil
-
     return Path(shutil.copytree(uninterrupted, folder))
 
 
@@ -337,3 +338,24 @@ def test_a_full_disk_does_not_harm_the_checkpoint_before(
     monkeypatch.undo()
     assert json.loads((model / "last/state.json").read_text())["update"] == 50
     assert train.main(arguments(prepared, model, "--max-updates", "60", "--quiet")) == 0
+
+
+def test_a_checkpoint_of_another_model_is_refused(
+    prepared: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model"
+    assert train.main(arguments(prepared, model, "--max-updates", "2", "--tying", "untied", "--quiet")) == 0
+    shutil.rmtree(model / "last")
+    copy_of(uninterrupted / "last", model / "last")
+    line = refused(arguments(prepared, model, "--max-updates", "60", "--tying", "untied"), capsys)
+    assert line.startswith(f"{model / 'last/weights.safetensors'}: belongs to another model; restore ")
+
+
+def test_what_the_best_is_cannot_change_half_way(
+    prepared: Path, uninterrupted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A cost below the best BLEU would never be the best again, and patience would end the run."""
+    model = copy_of(uninterrupted, tmp_path / "model")
+    more = ["--max-updates", "60", "--set", "training.validation_metric=cost"]
+    line = refused(arguments(prepared, model, *more), capsys)
+    assert f"{model}: this run has training.validation_metric = 'bleu', which cannot become 'cost' half way" in line

@@ -22,7 +22,7 @@ training:
   learning_rate: 0.005
   warmup_updates: 50
   batch_tokens: 400
-  max_updates: 350
+  max_updates: 300
   validate_every: 100
   precision: float32
   tensorboard: false

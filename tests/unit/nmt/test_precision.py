@@ -38,10 +38,11 @@ def error(found: Tensor, exact: Tensor) -> float:
     return float((found.double() - exact).norm() / exact.norm())
 
 
-def test_a_rounded_product_is_within_one_percent() -> None:
-    inputs, weight, base = random(64, 300, seed=1), random(300, 80, seed=2), random(64, 80, seed=3)
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_a_rounded_product_is_within_one_percent(rows: int) -> None:
+    inputs, weight, base = random(rows, 300, seed=1), random(300, 80, seed=2), random(rows, 80, seed=3)
     exact = inputs.double() @ weight.double()
-    step, out = StepProduct(weight, 64, BF16), torch.empty(64, 80)
+    step, out = StepProduct(weight, rows, BF16), torch.empty(rows, 80)
     step.into(inputs, out)
     for found in (product(inputs, weight, BF16), out):
         assert 1e-4 < error(found, exact) < 0.01  # rounded indeed, and not by much
@@ -49,6 +50,17 @@ def test_a_rounded_product_is_within_one_percent() -> None:
     time = random(20, 8, 30, seed=4), random(20, 8, 50, seed=5)
     exact = torch.einsum("tbx,tby->xy", time[0].double(), time[1].double())
     assert 1e-4 < error(over_time(*time, BF16), exact) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(7, 30), (3, 5, 30)])
+def test_the_gradients_of_a_rounded_product_are_within_one_percent(shape: tuple[int, ...]) -> None:
+    inputs, weight = random(*shape, seed=1).requires_grad_(), random(30, 20, seed=2).requires_grad_()
+    upstream = random(*shape[:-1], 20, seed=3)
+    found = torch.autograd.grad((product(inputs, weight, BF16) * upstream).sum(), (inputs, weight))
+    doubles = inputs.detach().double().requires_grad_(), weight.detach().double().requires_grad_()
+    exact = torch.autograd.grad((doubles[0] @ doubles[1] * upstream.double()).sum(), doubles)
+    for gradient, reference in zip(found, exact, strict=True):
+        assert 1e-4 < error(gradient, reference) < 0.01
 
 
 def test_a_float32_product_is_not_rounded() -> None:
