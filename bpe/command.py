@@ -1,8 +1,9 @@
-"""What the two commands of this package share: one-line errors and exit codes."""
+"""What every command shares: one-line errors and exit codes."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -23,6 +24,8 @@ class Parser(argparse.ArgumentParser):
 
 def run(prog: str, main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
     """Call a command's main; returns its exit code: 0, 2 user error, 130 Ctrl-C, 141 broken pipe."""
+    if sys.stderr is None:  # started with 2>&-: what is printed to None would go to standard output
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
     try:
         main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -34,7 +37,9 @@ def run(prog: str, main: Callable[[list[str]], None], argv: Sequence[str] | None
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
-        print(f"{prog}: error: {no_space(error, error.filename or 'standard output')}", file=sys.stderr)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        where = error.filename or "standard output"
+        print(f"{prog}: error: {no_space(error, where) if full else error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)

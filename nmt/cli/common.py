@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 import nmt
-from bpe.errors import UserError
+from bpe.command import Parser, run
 from nmt.config import Config
 from nmt.configfile import Values, build_config, parse_assignments, read_yaml
+
+__all__ = ["FLAGS", "Parser", "config_from", "make_parser", "overrides", "run"]
 
 FLAGS: dict[str, dict[str, object]] = {
     "paths.corpus": {"flag": "--corpus", "metavar": "DIR", "help": "folder of the parallel text"},
@@ -36,14 +34,6 @@ FLAGS: dict[str, dict[str, object]] = {
     "runtime.threads": {"flag": "--threads", "type": int, "metavar": "N", "help": "CPU threads"},
 }
 "Configuration keys that have a flag of their own; every other key is reached by --set."
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are UserErrors, so that they too are one line and exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print."""
-        raise UserError(message, hint=f"see {self.prog} --help")
 
 
 def make_parser(prog: str, description: str, keys: Sequence[str]) -> Parser:
@@ -72,22 +62,3 @@ def overrides(arguments: argparse.Namespace) -> Values:
 def config_from(arguments: argparse.Namespace, base: Values | None = None) -> Config:
     """The configuration: defaults, `base` (as a model folder's own), then the user's words."""
     return build_config(base or {}, overrides(arguments))
-
-
-def run(prog: str, main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
-    """Call a command's main and turn what it raises into an exit code: 2 user error, 130 Ctrl-C, 141 broken pipe."""
-    if sys.stderr is None:  # started with 2>&-: what is printed to None would go to standard output
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (open until the process ends)
-    try:
-        main(list(sys.argv[1:] if argv is None else argv))
-        sys.stdout.flush()
-        return 0
-    except UserError as error:
-        print(f"{prog}: error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
