@@ -40,8 +40,9 @@ def command(argv: list[str]) -> None:
         KEYS,
     )
     parser.add_argument("--force", action="store_true", help="remove the model that is there and start over")
+    parser.add_argument("--dry-run", action="store_true", help="print the parameter ledger and train nothing")
     arguments = parser.parse_args(argv)
-    train(Request(values=overrides(arguments), force=arguments.force, quiet=arguments.quiet))
+    train(Request(values=overrides(arguments), force=arguments.force, dry_run=arguments.dry_run, quiet=arguments.quiet))
 
 
 if __name__ == "__main__":

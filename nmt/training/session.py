@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from bpe.textfiles import no_space, write_text
 from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, create_folder, read_config, read_manifest
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
+from nmt.data.batching import Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.device import pick_device, set_threads
 from nmt.layers.precision import native_bfloat16
 from nmt.ledger import matrix_lines, mode_lines
-from nmt.models.build import VocabularySizes, build_model
+from nmt.models.build import VocabularySizes, build_empty, build_model
 from nmt.text import TextPipeline
 from nmt.training.checkpoint import Checkpoint, Progress, find_checkpoint, load_checkpoint
 from nmt.training.loop import LAST, Trainer
@@ -47,10 +48,14 @@ FIXED_KEYS = (
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for. values: dotted keys he set. force: start over where a model already is."""
+    """What the user asked for.
+
+    values: dotted keys that were set. force: start over where a model already is. dry_run: tell, and train nothing.
+    """
 
     values: Values
     force: bool = False
+    dry_run: bool = False
     quiet: bool = False
 
 
@@ -68,10 +73,11 @@ def train(request: Request) -> Progress:
         config = with_precision(with_languages(config, corpus), before)
         if continues:
             check_same_data(folder, corpus)
-        elif (folder / MANIFEST).exists():
-            remove_model(folder)
-        else:
-            check_free(folder)
+        if request.dry_run:
+            print("\n".join(introduction(config, corpus)))
+            return Progress()
+        if not continues:
+            make_room(folder)
         checkpoint = last_checkpoint(folder) if continues else None
         return Session(config, corpus, folder, request.quiet).run(checkpoint, changes)
 
@@ -143,7 +149,8 @@ class Session:
             quiet=self.quiet,
         )
         trainer = Trainer(model, self.corpus, self.config, reporter)
-        self._introduce(reporter.say, trainer, matrix_lines(model) if not checkpoint else [])
+        reporter.say("\n".join(introduction(self.config, self.corpus, matrices=not checkpoint)))
+        reporter.say(f"training on {self.device} with {self.threads} threads")
         for change in changes:
             reporter.say(f"changed: {change} (the new value is used)")
         if checkpoint:
@@ -161,19 +168,26 @@ class Session:
         )
         return progress
 
-    def _introduce(self, say: Callable[[str], None], trainer: Trainer, matrices: list[str]) -> None:
-        sizes = VocabularySizes.of(self.corpus.vocabulary)
-        pairs, plan = len(self.corpus.split("train")), trainer.plan
-        languages, precision = f"{self.config.prep.source} -> {self.config.prep.target}", self.config.training.precision
-        say(f"{languages}, {self.config.model.tying} tying, on {self.device} in {precision}")
-        say(f"vocabulary: source {sizes.source:,}, target {sizes.target:,}, union {sizes.union:,}")
-        if matrices:
-            say("parameters (= NAME: the same storage, counted once):\n" + "\n".join(matrices))
-        say("size in each tying mode:\n" + "\n".join(mode_lines(self.config.model, sizes)))
-        say(
-            f"{plan.num_pairs:,} of {pairs:,} pairs have at most {plan.budget.max_length} pieces a side; "
-            f"{len(plan.batches(0)):,} batches an epoch, {100 * plan.padding():.1f}% padding; {self.threads} threads"
-        )
+
+def introduction(config: Config, corpus: PreparedCorpus, *, matrices: bool = True) -> list[str]:
+    """The ledger and the plan, told before training: vocabulary, every matrix, sizes of the modes, batches."""
+    sizes = VocabularySizes.of(corpus.vocabulary)
+    languages, pairs = f"{config.prep.source} -> {config.prep.target}", corpus.split("train")
+    lines = [
+        f"{languages}, {config.model.tying} tying, in {config.training.precision}",
+        f"vocabulary: source {sizes.source:,}, target {sizes.target:,}, union {sizes.union:,}",
+    ]
+    if matrices:
+        lines.append("parameters (= NAME: the same storage, counted once):")
+        lines += matrix_lines(build_empty(config.model, sizes, torch.device("meta")))
+    lines += ["size in each tying mode:", *mode_lines(config.model, sizes)]
+    settings = config.training
+    plan = EpochPlan(pairs, Budget(settings.batch_tokens, settings.batch_sentences, settings.max_length), settings.seed)
+    lines.append(
+        f"{plan.num_pairs:,} of {len(pairs):,} pairs have at most {settings.max_length} pieces a side; "
+        f"{len(plan.batches(0)):,} batches an epoch, {100 * plan.padding():.1f}% padding"
+    )
+    return lines
 
 
 def already_finished(folder: Path, reason: str) -> str:
@@ -195,6 +209,14 @@ def last_checkpoint(folder: Path) -> Checkpoint | None:
     """last/, or None for a run that was stopped before its first save."""
     found = find_checkpoint(folder / LAST)
     return load_checkpoint(found) if found else None
+
+
+def make_room(folder: Path) -> None:
+    """Ready for a new run: the model that is there is removed; anything else that is there is a UserError."""
+    if (folder / MANIFEST).exists():
+        remove_model(folder)
+    else:
+        check_free(folder)
 
 
 def remove_model(folder: Path) -> None:

@@ -122,7 +122,7 @@ def test_what_it_tells_and_writes(prepared: Path, tmp_path: Path, capsys: pytest
     model = tmp_path / "model"
     assert train.main(arguments(prepared, model, "--max-updates", "20", "--tying", "decoder")) == 0
     printed = capsys.readouterr().err
-    assert "en -> de, decoder tying, on cpu in float32" in printed
+    assert "en -> de, decoder tying, in float32" in printed
     assert "embeddings.output" in printed
     assert "= embeddings.target_input" in printed
     assert "<- this model" in printed
@@ -139,6 +139,16 @@ def test_what_it_tells_and_writes(prepared: Path, tmp_path: Path, capsys: pytest
     bundle = load_bundle(model, CPU)
     assert bundle.metadata["tying"] == "decoder"
     assert bundle.config.prep.source == "en"
+
+
+def test_a_dry_run_prints_the_ledger_and_leaves_nothing(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(arguments(prepared, tmp_path / "model", "--tying", "untied", "--dry-run")) == 0
+    printed = capsys.readouterr().out
+    for word in ("untied  ", "decoder  ", "three-way  ", "<- this model", "embeddings.output_bias", "padding"):
+        assert word in printed
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_finished_run_says_so_and_does_nothing(

@@ -1,0 +1,85 @@
+"""CUDA against the CPU; skipped where there is no device. All of them: scripts/test -m cuda"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from nmt.cli import train
+from nmt.config import ModelConfig, SearchConfig, TrainingConfig
+from nmt.data.batching import BatchMaker
+from nmt.data.corpus import PreparedCorpus
+from nmt.layers.tying import Tying, unique_parameters
+from nmt.models.build import VocabularySizes, build_model
+from nmt.search.beam import beam_search
+from nmt.training.step import Updater
+from tests.tiny_corpus import make_prepared
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
+]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_prepared(tmp_path_factory.mktemp("data"))
+
+
+def updater_of(corpus: PreparedCorpus, mode: Tying, device: str, precision: str) -> Updater:
+    config = ModelConfig(tying=mode.value, embedding_size=16, hidden_size=24, dropout=0.0)
+    model = build_model(config, VocabularySizes.of(corpus.vocabulary)).to(device)
+    model.embeddings.assert_tied()
+    return Updater(model, TrainingConfig(precision=precision))
+
+
+@pytest.mark.parametrize("mode", Tying)
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bf16", 5e-2)])
+def test_loss_and_gradients_equal_the_cpus(mode: Tying, precision: str, tolerance: float, prepared: Path) -> None:
+    corpus = PreparedCorpus.open(prepared)
+    shared = mode.shares_source
+    maker = BatchMaker(
+        corpus.split("train"), corpus.vocabulary.source_view(shared), corpus.vocabulary.target_view(shared)
+    )
+    batch = maker.make(list(range(40)))
+    gradients, losses = [], []
+    for device, kind in (("cpu", "float32"), ("cuda", precision)):
+        updater = updater_of(corpus, mode, device, kind)
+        loss, _ = updater.loss(batch.to(torch.device(device)))
+        loss.backward()
+        losses.append(loss.item())
+        gradients.append({name: p.grad.cpu() for name, p in updater.parameters.items() if p.grad is not None})
+    assert losses[1] == pytest.approx(losses[0], rel=tolerance)
+    for name, expected in gradients[0].items():
+        error = (gradients[1][name] - expected).norm() / expected.norm().clamp_min(1e-6)
+        assert error < 10 * tolerance, name
+
+
+def test_search_gives_the_cpus_translations(prepared: Path) -> None:
+    corpus = PreparedCorpus.open(prepared)
+    pairs, found = corpus.split("valid"), []
+    for device in ("cpu", "cuda"):
+        model = updater_of(corpus, Tying.THREE_WAY, device, "float32").model.eval()
+        with torch.no_grad():
+            for parameter in unique_parameters(model).values():
+                parameter.mul_(3)
+        sources = [pairs.source(i) for i in range(len(pairs))]
+        found.append([best[0].pieces for best in beam_search(model, sources, SearchConfig(beam=4))])
+    agreeing = sum(one == other for one, other in zip(*found, strict=True))
+    assert agreeing >= 0.9 * len(pairs)
+
+
+def test_a_run_in_two_parts_equals_one_in_one(prepared: Path, tmp_path: Path) -> None:
+    small = [
+        "--prepared", str(prepared), "--device", "cuda", "--batch-tokens", "200", "--quiet",
+        "--set", "model.embedding_size=16", "--set", "model.hidden_size=24", "--set", "training.validate_every=20",
+        "--set", "training.tensorboard=false",
+    ]  # fmt: skip
+    for folder, limits in (("whole", ["40"]), ("parts", ["20", "40"])):
+        for limit in limits:
+            assert train.main([*small, "--model", str(tmp_path / folder), "--max-updates", limit]) == 0
+    left, right = (load_file(tmp_path / name / "last/weights.safetensors") for name in ("whole", "parts"))
+    assert all(torch.equal(left[name], right[name]) for name in left)
