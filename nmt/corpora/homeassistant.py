@@ -28,7 +28,7 @@ def files(pair: Pair) -> tuple[RemoteFile, ...]:
     return (
         RemoteFile(
             name=WHEEL,
-            url=f"https://pypi.org/project/homeassistant/{VERSION}/",
+            url=f"PyPI, project homeassistant, version {VERSION}",
             pip=f"homeassistant=={VERSION}",
             size=67_607_712,
             sha256="7ca5fbde9dea879ac7723949fc84347aac5182e6309c357b2e4973fd391b00f7",

@@ -29,21 +29,18 @@ AR_MAGIC, AR_HEADER_BYTES = b"!<arch>\n", 60
 PACKAGES = {
     "en": (
         1_753_504,
-        "d4ccd840972b4de88129de9268cfdde5fa039296",
         "8faa840285734d6cfe1ed25537b48f07e74bd6412e3917bf8e5f8a653f7b3712",
     ),
     "de": (
         3_293_908,
-        "6a62f9640b0a2745fbcebeb2c1a9e448d3388138",
         "00490b63c509ac96f7f212d6a6e40452d3e0d1f97ccf4b824dd5ec4c01e8277f",
     ),
     "fr": (
         3_237_008,
-        "a9443698722e4ab13e1e947466b1ebd5a84247c9",
         "c796530d3e95af1ea4d054076682efc8aad2b569ae9513f3d4a776b2df3fd206",
     ),
 }
-"Language -> size, SHA-1 (snapshot.debian.org's address) and SHA-256 of the package."
+"Language -> size and SHA-256 of the package."
 
 
 def files(pair: Pair) -> tuple[RemoteFile, ...]:
@@ -52,13 +49,13 @@ def files(pair: Pair) -> tuple[RemoteFile, ...]:
 
 
 def package(code: str) -> RemoteFile:
-    """The Debian package of one language; apt has it on bookworm, Debian's snapshot archive for good."""
-    size, sha1, sha256 = PACKAGES[code]
+    """The Debian package of one language; apt has it on bookworm."""
+    size, sha256 = PACKAGES[code]
     name = f"libreoffice-help-{LOCALES[code].lower()}"
     return RemoteFile(
         name=f"{name}_{VERSION}_all.deb",
         also=f"{name}_4%3a{VERSION}_all.deb",
-        url=f"https://snapshot.debian.org/file/{sha1}",
+        url=f"Debian, package {name}, version 4:{VERSION}",
         apt=f"{name}=4:{VERSION}",
         size=size,
         sha256=sha256,

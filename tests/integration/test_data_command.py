@@ -35,7 +35,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
 
     def files(pair: Pair) -> tuple[RemoteFile, ...]:
-        return (RemoteFile(name=wheel.name, url="https://pypi.org/", pip="homeassistant==0", sha256=sha256),)
+        return (RemoteFile(name=wheel.name, url="PyPI", pip="homeassistant==0", sha256=sha256),)
 
     tiny = replace(homeassistant.CORPUS, files=files, outputs={})
     monkeypatch.setitem(catalogue.CORPORA, "homeassistant", tiny)
