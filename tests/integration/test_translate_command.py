@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import random
 import signal
@@ -196,3 +197,35 @@ def test_a_full_disk_is_said_in_one_line(model: Path) -> None:
     assert result.returncode == 2
     assert result.stderr.count(b"\n") == 1
     assert b"standard output: no space left on the device" in result.stderr
+
+
+def test_n_best_lists_are_numbered_and_fall_in_score(model: Path) -> None:
+    lines = ["abc", "", "dec one"]
+    result = translate(model.parent, "--model", model, "--n-best", "3", data="\n".join(lines).encode())
+    assert result.returncode == 0, result.stderr
+    rows = [row.split(" ||| ") for row in result.stdout.decode().split("\n")[:-1]]
+    best = Translator.load(model, device="cpu").translate(lines)
+    for number in range(3):
+        mine = [row for row in rows if row[0] == str(number)]
+        scores = [float(row[2]) for row in mine]
+        assert len(mine) == (3 if lines[number] else 1)
+        assert scores == sorted(scores, reverse=True)
+        assert mine[0][1] == best[number]
+
+
+def test_json_lines_hold_the_text_and_its_probability(model: Path) -> None:
+    result = translate(model.parent, "--model", model, "--json", data="abc\n \n".encode())
+    assert result.returncode == 0, result.stderr
+    records = [json.loads(row) for row in result.stdout.decode().split("\n")[:-1]]
+    assert [record["source"] for record in records] == ["abc", " "]
+    best = records[0]["translations"][0]
+    assert best["text"] == Translator.load(model, device="cpu").translate(["abc"])[0]
+    assert best["log_prob"] < 0
+
+
+def test_n_best_beyond_the_beam_is_one_line(model: Path) -> None:
+    result = translate(model.parent, "--model", model, "--n-best", "9", "--beam", "3", data=b"abc\n")
+    assert result.returncode == 2
+    assert result.stderr.decode() == (
+        "nmt-translate: error: search.beam: 9 translations of each sentence asked of a beam of 3\n"
+    )
