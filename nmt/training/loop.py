@@ -194,8 +194,8 @@ class Trainer:
     def _judge(self, found: Validation) -> None:
         """Keep the weights if they are the best so far."""
         state = self.progress
-        by_bleu = self.settings.validation_metric == "bleu" and found.bleu is not None
-        score = found.bleu if by_bleu and found.bleu is not None else -found.cost
+        wanted = found.bleu if self.settings.validation_metric == "bleu" else None
+        score = -found.cost if wanted is None else wanted
         if state.best_score is not None and score <= state.best_score:
             state.waiting += 1
             return
@@ -220,7 +220,7 @@ class Trainer:
         shown = ", ".join(str(row + 1) for row in rows[:5])
         return UserError(
             f"{error} at update {state.update + 1} (epoch {state.epoch + 1}, batch {state.batch + 1}: "
-            f"{len(rows)} pairs, {shown} ...)",
+            f"{len(rows)} pairs, numbers {shown} ... of the prepared training data)",
             where="training",
             hint=f"the state before it is in {self.folder / LAST}; lower training.learning_rate and run again",
         )
