@@ -58,18 +58,23 @@ class Bundle:
 def create_folder(folder: Path, config: Config, corpus: PreparedCorpus) -> None:
     """Write what does not change while training: configuration, vocabulary, text pipeline, manifest."""
     folder.mkdir(parents=True, exist_ok=True)
-    corpus.vocabulary.save(folder / VOCABULARY)
     for path in TextPipeline.files(corpus.folder):  # as they are: training may do without what they need
         with atomic_write(folder / path.name) as stream:
             stream.write(path.read_bytes())
+    describe_folder(folder, config, corpus.vocabulary, corpus.manifest)
+
+
+def describe_folder(folder: Path, config: Config, vocabulary: Vocabulary, data: dict[str, Any]) -> None:
+    """Write configuration, vocabulary and manifest. data: what the model was made from."""
+    vocabulary.save(folder / VOCABULARY)
     write_text(folder / CONFIG, to_yaml(config))
     manifest = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "tying": config.model.tying,
         "languages": {"source": config.prep.source, "target": config.prep.target},
-        "vocabulary": corpus.vocabulary.fingerprint,
-        "data": corpus.manifest,
+        "vocabulary": vocabulary.fingerprint,
+        "data": data,
         "versions": versions(),
     }
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")

@@ -32,7 +32,7 @@ class TextOptions:
     tokenizer: str = "moses"
     "moses or none. sentencepiece reads raw text, so it goes with none."
     subwords: str = "bpe"
-    "bpe or sentencepiece."
+    "bpe, sentencepiece, or none: words are pieces already (models converted without their merges)."
     source_pieces: tuple[str, ...] | None = field(default=None, repr=False)
     "The pieces BPE may make on the source side (a frequency threshold's result); None: all."
     target_pieces: tuple[str, ...] | None = field(default=None, repr=False)
@@ -73,6 +73,18 @@ class BpeSubwords:
         return desegment(list(pieces)).split()
 
 
+class SegmentedText:
+    """Text whose words are pieces already."""
+
+    def pieces(self, words: list[str]) -> list[str]:
+        """The words."""
+        return words
+
+    def words(self, pieces: Sequence[str]) -> list[str]:
+        """Words of pieces that end in `@@` where a word goes on."""
+        return desegment(list(pieces)).split()
+
+
 class SentencePieceSubwords:
     """A sentencepiece model, BPE or unigram, of the text of both sides."""
 
@@ -98,10 +110,11 @@ class SentencePieceSubwords:
 class TextPipeline:
     """Both directions for both sides. Safe to use from several threads: its caches only ever gain entries.
 
-    options: what it is made of. subwords: a `MergeTable`, or the bytes of a sentencepiece model.
+    options: what it is made of. subwords: a `MergeTable`, the bytes of a sentencepiece model, or None for text whose
+    words are pieces already.
     """
 
-    def __init__(self, options: TextOptions, subwords: MergeTable | bytes, *, where: object = "") -> None:
+    def __init__(self, options: TextOptions, subwords: MergeTable | bytes | None, *, where: object = "") -> None:
         self.options = options
         self.subwords = subwords
         self._tokenizers: dict[Side, Tokenizer] = {
@@ -111,6 +124,8 @@ class TextPipeline:
         if isinstance(subwords, bytes):
             shared = SentencePieceSubwords(subwords, where)
             self._subwords = dict.fromkeys(SIDES, shared)
+        elif subwords is None:
+            self._subwords = dict.fromkeys(SIDES, SegmentedText())
         else:
             self._subwords = {side: BpeSubwords(subwords, options.allowed(side)) for side in SIDES}
 
@@ -136,7 +151,7 @@ class TextPipeline:
         if isinstance(self.subwords, bytes):
             with atomic_write(folder / SENTENCEPIECE_FILE) as stream:
                 stream.write(self.subwords)
-        else:
+        elif self.subwords is not None:
             self.subwords.save(folder / CODES_FILE)
         body = {"format": FORMAT, "version": FORMAT_VERSION} | asdict(self.options)
         write_text(folder / TEXT_FILE, json.dumps(body, ensure_ascii=False, indent=1) + "\n")
@@ -146,6 +161,8 @@ class TextPipeline:
         """Read what `save` wrote; missing, damaged and foreign files are UserErrors, missing packages too."""
         folder = Path(folder)
         options = _read_options(folder / TEXT_FILE)
+        if options.subwords == "none":
+            return cls(options, None)
         if options.subwords == "bpe":
             return cls(options, MergeTable.load(folder / CODES_FILE))
         path = folder / SENTENCEPIECE_FILE
@@ -183,7 +200,11 @@ def _options_from(body: Mapping[str, Any], path: Path) -> TextOptions:
     lists = {name: body.get(name) for name in ("source_pieces", "target_pieces")}
     valid = all(isinstance(value, str) for value in texts.values())
     valid = valid and all(value is None or isinstance(value, list) for value in lists.values())
-    if not valid or texts["tokenizer"] not in ("moses", "none") or texts["subwords"] not in ("bpe", "sentencepiece"):
+    if (
+        not valid
+        or texts["tokenizer"] not in ("moses", "none")
+        or texts["subwords"] not in ("bpe", "sentencepiece", "none")
+    ):
         raise UserError("damaged: a key is missing or wrong", where=path, hint="restore the file or prepare again")
     pieces = {name: None if value is None else tuple(value) for name, value in lists.items()}
     return TextOptions(**texts, **pieces)  # type: ignore[arg-type]

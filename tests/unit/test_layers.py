@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.models",),
     ("nmt.search", "nmt.weights", "nmt.ledger"),
     ("nmt.bundle", "nmt.evaluation", "nmt.testsets"),
-    ("nmt.translator", "nmt.scorer", "nmt.training"),
+    ("nmt.translator", "nmt.scorer", "nmt.training", "nmt.conversion"),
     ("nmt.cli",),
 )
 "Bottom up. A module imports its own entry and entries of lower rows, never a neighbour in its row."

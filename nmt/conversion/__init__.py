@@ -1,0 +1,1 @@
+"""Models of other toolkits into model folders, and back."""

@@ -1,0 +1,109 @@
+"""Converted models as model folders, and model folders as other toolkits' files."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bpe.codes import MergeTable
+from bpe.errors import UserError
+from bpe.textfiles import atomic_write, sha256_of, write_text
+from nmt.bundle import BEST, describe_folder, load_bundle
+from nmt.config import Config, ModelConfig, PrepConfig
+from nmt.conversion.dl4mt import from_dl4mt, read_arrays, read_dictionary, to_dl4mt
+from nmt.layers.tying import load_unique, unique_parameters
+from nmt.models.build import VocabularySizes, build_empty
+from nmt.text import TextOptions, TextPipeline
+from nmt.weights import save_tensors, weight_metadata, weight_tensors
+
+
+@dataclass(frozen=True)
+class Files:
+    """The other toolkit's three files."""
+
+    model: Path
+    source_vocabulary: Path
+    target_vocabulary: Path
+
+
+@dataclass(frozen=True)
+class TextChoice:
+    """How raw text becomes pieces. codes: BPE merges, or None where lines are segmented already."""
+
+    source: str
+    target: str
+    tokenizer: str = "none"
+    codes: Path | None = None
+
+
+def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
+    """Write a model folder from a DL4MT or Nematus model; returns its configuration."""
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError("is not empty", where=folder, hint="name another folder with --model")
+    dictionaries = read_dictionary(files.source_vocabulary), read_dictionary(files.target_vocabulary)
+    try:
+        found = from_dl4mt(read_arrays(files.model), *dictionaries)
+    except UserError as error:
+        raise UserError(error.problem, where=error.where or files.model, hint=error.hint) from None
+    config = Config(
+        prep=PrepConfig(source=text.source, target=text.target, tokenizer=text.tokenizer),
+        model=ModelConfig(
+            tying=found.tying.value,
+            embedding_size=found.embedding_size,
+            hidden_size=found.hidden_size,
+            dropout=0.0,
+            initialization="dl4mt",
+        ),
+    )
+    model = build_empty(config.model, VocabularySizes.of(found.vocabulary), torch.device("cpu"))
+    check_shapes(files.model, model, found.weights)
+    load_unique(model, found.weights)
+    model.embeddings.assert_tied()
+    folder.mkdir(parents=True, exist_ok=True)
+    options = TextOptions(
+        source=text.source,
+        target=text.target,
+        tokenizer=text.tokenizer,
+        subwords="bpe" if text.codes else "none",
+    )
+    TextPipeline(options, MergeTable.load(text.codes) if text.codes else None).save(folder)
+    paths = (files.model, files.source_vocabulary, files.target_vocabulary)
+    describe_folder(folder, config, found.vocabulary, {"converted": {p.name: sha256_of(p) for p in paths}})
+    save_tensors(folder / BEST, weight_tensors(model), weight_metadata(model, converted="dl4mt"))
+    return config
+
+
+def check_shapes(path: Path, model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Raise a UserError that names the first weight whose shape is not the architecture's."""
+    for name, parameter in unique_parameters(model).items():
+        found = weights[name].shape
+        if found != parameter.shape:
+            raise UserError(
+                f"{name} would be {tuple(found)}, where the model's other sizes ask for {tuple(parameter.shape)}",
+                where=path,
+                hint="it is not the attention model of Table 8",
+            )
+
+
+def export_dl4mt(folder: Path, files: Files) -> None:
+    """Write a model folder's best weights as DL4MT's three files."""
+    bundle = load_bundle(folder, torch.device("cpu"))
+    shared = bundle.model.embeddings.tying.shares_source
+    named = dict(bundle.model.named_parameters(remove_duplicate=False))
+    arrays, source, target = to_dl4mt(named, bundle.vocabulary, shared)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    with atomic_write(files.model) as stream:
+        stream.write(buffer.getbuffer())
+    for path, pieces in ((files.source_vocabulary, source), (files.target_vocabulary, target)):
+        ids = {piece: number for number, piece in enumerate(pieces)}
+        if len(ids) != len(pieces):
+            raise UserError(
+                "the text has a piece 'eos' or 'UNK', which their dictionaries cannot tell from their own", where=folder
+            )
+        write_text(path, json.dumps(ids, ensure_ascii=False, indent=0) + "\n")
