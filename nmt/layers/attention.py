@@ -31,6 +31,6 @@ class AdditiveAttention(nn.Module):
 
         Returns the contexts, [B, K, C], and the weights, [B, K, S], zero at padding.
         """
-        energies = torch.tanh(keys[:, None] + query[:, :, None]) @ self.energy_weight + self.energy_bias
+        energies = (keys[:, None] + query[:, :, None]).tanh_() @ self.energy_weight + self.energy_bias
         weights = torch.softmax(energies.squeeze(-1).masked_fill(~mask[:, None], -torch.inf), -1)
         return weights @ annotations, weights
