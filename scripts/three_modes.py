@@ -55,7 +55,10 @@ def measure(wanted: argparse.Namespace, mode: Tying) -> dict[str, Any]:
             "train", "--tying", mode.value, "--config", wanted.config, "--prepared", wanted.prepared,
             "--model", folder, "--threads", wanted.threads,
         )  # fmt: skip
-    scores = json.loads(call("evaluate", "--model", folder, "--corpus", wanted.corpus, "--json", output=True))
+    translations, baseline = wanted.models / f"{mode.value}.test", wanted.models / f"{Tying.UNTIED.value}.test"
+    compared = [] if mode is Tying.UNTIED else ["--baseline", baseline]
+    test = ["--corpus", wanted.corpus, "--output", translations, *compared]
+    scores = json.loads(call("evaluate", "--model", folder, *test, "--json", output=True))
     bundle = load_bundle(folder, torch.device("cpu"))
     size = size_of(bundle.model)
     metrics = read_metrics(folder / METRICS)
@@ -72,6 +75,8 @@ def measure(wanted: argparse.Namespace, mode: Tying) -> dict[str, Any]:
         "tokens_per_second": sorted(record["tokens_per_second"] for record in trained)[len(trained) // 2],
         "validation": {"bleu": best["bleu"], "cross_entropy": best["cross_entropy"]},
         "test": {key: scores[key] for key in ("bleu", "chrf2", "ter", "signatures", "search", "num_lines")},
+        "p_value_against_untied": scores["comparison"]["p_value"] if compared else None,
+        "sentences_per_second": scores["sentences_per_second"],
         "curve": [
             {key: record[key] for key in ("update", "target_tokens", "seconds", "bleu", "cross_entropy")}
             for record in checks
@@ -83,15 +88,16 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The Markdown table."""
     untied = rows[0]["parameters"]["total"]
     lines = [
-        "| tying | parameters | of untied | valid BLEU | test BLEU | chrF2 | updates (best) | minutes | tokens/s |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| tying | parameters | of untied | valid BLEU | test BLEU | p | chrF2 | updates (best) | minutes | tokens/s |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         total = row["parameters"]["total"]
-        test = row["test"]
+        test, p_value = row["test"], row["p_value_against_untied"]
+        p = "" if p_value is None else f"{p_value:.3f}"
         lines.append(
             f"| {row['tying']} | {total:,} | {100 * total / untied:.1f}% | {row['validation']['bleu']:.2f} "
-            f"| **{test['bleu']:.2f}** | {test['chrf2']:.2f} | {row['updates']:,} ({row['best_update']:,}) "
+            f"| **{test['bleu']:.2f}** | {p} | {test['chrf2']:.2f} | {row['updates']:,} ({row['best_update']:,}) "
             f"| {row['minutes']:.0f} | {row['tokens_per_second']:,.0f} |"
         )
     return "\n".join(lines)
@@ -151,7 +157,9 @@ def main() -> None:
     text = [
         f"# {wanted.title}",
         table(rows),
-        f"Recipe: `{wanted.config}`. Test: beam 5, detokenised, sacreBLEU `{signature}`.",
+        f"Recipe: `{wanted.config}`, one seed. Test: beam {rows[0]['test']['search']['beam']}, detokenised, sacreBLEU "
+        f"`{signature}`; p: paired bootstrap against untied. Minutes include validations; tokens/s is the median of "
+        "target tokens, `</s>` included.",
         f"{facts['date']}, {facts['machine']}, "
         + ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
         + ".",
