@@ -60,7 +60,7 @@ class ToyModel(TranslationModel):
         self.eval()
 
     def readout(self, batch: Batch) -> Tensor:
-        raise NotImplementedError
+        raise AssertionError("search does not train")
 
     def encode(self, source: Tensor, source_lengths: Tensor) -> ToyMemory:
         mask = torch.arange(source.size(1)) < source_lengths[:, None]

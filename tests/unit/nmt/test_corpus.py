@@ -79,7 +79,13 @@ def test_a_split_that_is_not_there(folder):
 
 
 def test_the_whole_folder_verifies_and_can_be_moved(copy):
-    PreparedCorpus.open(copy).verify()
+    before = PreparedCorpus.open(copy)
+    before.verify()
+    pairs = len(before.split("train"))
+    moved = PreparedCorpus.open(copy.rename(copy.with_name("moved")))
+    moved.verify()
+    assert moved.fingerprint == before.fingerprint
+    assert len(moved.split("train")) == pairs
 
 
 @pytest.mark.parametrize("name", ["train.source.ids", "train.target.offsets", "vocabulary.json", "bpe.codes"])
