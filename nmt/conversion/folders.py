@@ -43,6 +43,8 @@ class TextChoice:
 
 def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
     """Write a model folder from a DL4MT or Nematus model; returns its configuration."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError("is a file, not a folder", where=folder, hint="name another with --model")
     if folder.exists() and any(folder.iterdir()):
         raise UserError("is not empty", where=folder, hint="name another folder with --model")
     dictionaries = read_dictionary(files.source_vocabulary), read_dictionary(files.target_vocabulary)

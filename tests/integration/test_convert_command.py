@@ -155,3 +155,7 @@ def test_a_missing_array_and_a_full_folder_are_named(tmp_path: Path, capsys: pyt
     assert from_dl4mt(tmp_path) == 0
     assert from_dl4mt(tmp_path) == 2
     assert "out: is not empty; name another folder with --model" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    where = ["--model", str(tmp_path / "file")]
+    assert convert.main(["--from", "dl4mt", str(tmp_path / "model.npz"), *files(tmp_path), *where]) == 2
+    assert "file: is a file, not a folder; name another with --model" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from nmt.streams import BLOCK_LINES
 from nmt.translator import Translator
 from tests.tiny_model import make_model_folder
 
@@ -229,3 +230,12 @@ def test_n_best_beyond_the_beam_is_one_line(model: Path) -> None:
     assert result.stderr.decode() == (
         "nmt-translate: error: search.beam: 9 translations of each sentence asked of a beam of 3\n"
     )
+
+
+def test_n_best_numbers_go_on_from_block_to_block(model: Path) -> None:
+    """More lines than one block holds: the number is that of the line in the whole input."""
+    lines = ["a"] * (BLOCK_LINES + 3)
+    result = translate(model.parent, "--model", model, "--n-best", "1", data="\n".join(lines).encode())
+    assert result.returncode == 0, result.stderr
+    numbers = [int(row.split(" ||| ")[0]) for row in result.stdout.decode().split("\n")[:-1]]
+    assert numbers == list(range(len(lines)))
