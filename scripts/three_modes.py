@@ -157,8 +157,8 @@ def main() -> None:
     text = [
         f"# {wanted.title}",
         table(rows),
-        f"Command, after `nmt-prep`: `python scripts/three_modes.py --config {wanted.config} --threads {wanted.threads} "
-        "--corpus corpus --prepared prepared --models models --out OUT`.",
+        f"Command, after `nmt-prep`: `python scripts/three_modes.py --config {wanted.config} "
+        f"--threads {wanted.threads} --corpus corpus --prepared prepared --models models --out OUT`.",
         f"Recipe: `{wanted.config}`, one seed. Test: beam {rows[0]['test']['search']['beam']}, detokenised, sacreBLEU "
         f"`{signature}`; p: paired bootstrap against untied. Minutes include validations; tokens/s is the median of "
         "target tokens, `</s>` included.",
