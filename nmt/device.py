@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import torch
 
 from bpe.errors import UserError
+
+try:
+    import resource
+except ImportError:  # not a POSIX system
+    resource = None  # type: ignore[assignment]
 
 
 def pick_device(name: str) -> torch.device:
@@ -27,3 +33,13 @@ def set_threads(count: int) -> int:
         raise UserError(f"{count} threads on {cores} cores", where="--threads", hint=f"use {cores} or fewer")
     torch.set_num_threads(count or cores)
     return count or cores
+
+
+def peak_memory(device: torch.device) -> int:
+    """Most bytes this process has held at once: on CUDA of that GPU, elsewhere resident; 0 where nothing tells."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    if resource is None:
+        return 0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(most if sys.platform == "darwin" else most * 1024)

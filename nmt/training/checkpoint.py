@@ -41,6 +41,10 @@ class Progress:
     "Target pieces trained on, </s> included."
     seconds: float = 0.0
     "Wall-clock time spent training and validating, all sessions."
+    cpu_seconds: float = 0.0
+    "Processor time of the same, all threads; unlike wall-clock time it does not tell how busy the machine was."
+    peak_memory: int = 0
+    "Most bytes held at once in any session: GPU memory on CUDA, the process's resident memory elsewhere."
     validated: int = 0
     "Update of the last validation."
     best_score: float | None = None

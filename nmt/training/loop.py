@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from bpe.errors import UserError
 from bpe.progress import duration
 from nmt.bundle import BEST
 from nmt.config import Config, TrainingConfig
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
+from nmt.device import peak_memory
 from nmt.layers.tying import Tying
 from nmt.models.interface import TranslationModel
 from nmt.training.checkpoint import Checkpoint, Progress, check_belongs, save_checkpoint
@@ -28,6 +31,19 @@ from nmt.training.validation import Validation, Validator, can_score
 from nmt.weights import save_tensors, weight_metadata, weight_tensors
 
 LAST = "last"
+
+
+class Cost:
+    """Time and memory of a run, earlier sessions counted."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.wall, self.processor = time.monotonic() - progress.seconds, time.process_time() - progress.cpu_seconds
+
+    def note(self, progress: Progress, device: torch.device) -> None:
+        """Write what has been spent up to now into the progress."""
+        progress.seconds = time.monotonic() - self.wall
+        progress.cpu_seconds = time.process_time() - self.processor
+        progress.peak_memory = max(progress.peak_memory, peak_memory(device))
 
 
 @dataclass
@@ -101,15 +117,15 @@ class Trainer:
 
     def _loop(self, check: Callable[[], None]) -> None:
         state = self.progress
-        began = time.monotonic() - state.seconds
+        cost = Cost(state)
         window = Window(time.monotonic())
         stream = self.plan.stream(state.epoch, state.batch)
         while True:
-            state.seconds = time.monotonic() - began
+            cost.note(state, self.device)
             ended = self.reason_to_stop()
             if state.update and state.validated < state.update and (ended or self._due(self.settings.validate_every)):
-                self._validate(check)
-                state.seconds, window = time.monotonic() - began, Window(time.monotonic())
+                self._validate(check, cost)
+                window = Window(time.monotonic())
                 ended = ended or self.reason_to_stop()
             if ended:
                 state.finished = ended
@@ -125,7 +141,7 @@ class Trainer:
             state.target_tokens += batch.num_target_tokens
             window.add(result, batch.num_target_tokens)
             if self._due(self.settings.log_every):
-                state.seconds = time.monotonic() - began
+                cost.note(state, self.device)
                 self._log(window, result)
                 window = Window(time.monotonic())
 
@@ -169,7 +185,7 @@ class Trainer:
             left = min(left, 60 * settings.max_minutes - state.seconds)
         return f"{duration(state.seconds)} gone, at most {duration(max(left, 0))} left"
 
-    def _validate(self, check: Callable[[], None]) -> None:
+    def _validate(self, check: Callable[[], None], cost: Cost) -> None:
         state, started = self.progress, time.monotonic()
         self.updater.swap_average()
         try:
@@ -180,7 +196,9 @@ class Trainer:
             self.updater.swap_average()
         took = time.monotonic() - started
         values = {"cross_entropy": found.cross_entropy, "cost": found.cost, "bleu": found.bleu}
-        values |= {"epoch": state.epoch + 1, "target_tokens": state.target_tokens, "seconds": state.seconds + took}
+        cost.note(state, self.device)
+        values |= {"epoch": state.epoch + 1, "target_tokens": state.target_tokens, "seconds": state.seconds}
+        values |= {"cpu_seconds": state.cpu_seconds, "peak_memory": state.peak_memory}
         self.reporter.record("validation", state.update, values)
         best = "best so far" if state.waiting == 0 else f"best is update {state.best_update:,}"
         self.reporter.say(

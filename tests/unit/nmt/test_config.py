@@ -101,7 +101,7 @@ def test_every_recipe_builds(recipe: Path) -> None:
 
 def test_the_recipe_of_table_8_is_the_papers() -> None:
     """DL4MT's attention model: sizes, Adadelta of step 1, clipping at 1, length 50, 80 sentences, no dropout."""
-    config = build_config(read_yaml(ROOT / "configs/table8/base.yaml"))
+    config = build_config(read_yaml(ROOT / "configs/table8/paper.yaml"))
     training, model = config.training, config.model
     assert (model.embedding_size, model.hidden_size, model.dropout) == (500, 1000, 0.0)
     assert (training.optimizer, training.learning_rate, training.clip_norm) == ("adadelta", 1.0, 1.0)
