@@ -69,6 +69,21 @@ def from_corpus(folder: Path | str, source: str, target: str) -> TestSet:
     return TestSet("test", *(TextFile.read(path) for path in paths))
 
 
+def every_test_set(folder: Path | str, source: str, target: str) -> list[TestSet]:
+    """Every set of a corpus folder that is neither train nor valid and there in both languages, by name."""
+    names = []
+    for path in Path(folder).glob(f"*.{source}*"):
+        name = path.name.removesuffix(".gz").removesuffix(f".{source}")
+        other = [Path(folder) / f"{name}.{target}{ending}" for ending in ("", ".gz")]
+        known = path.name in (f"{name}.{source}", f"{name}.{source}.gz")
+        if known and not name.startswith(("train", "valid")) and any(each.is_file() for each in other):
+            names.append(name)
+    return [
+        TestSet(name, *(TextFile.read(_side(Path(folder), language, name)) for language in (source, target)))
+        for name in sorted(set(names))
+    ]
+
+
 def from_sacrebleu(name: str, source: str, target: str) -> TestSet:
     """One of sacreBLEU's test sets, downloaded into its cache (~/.sacrebleu) the first time; the first reference."""
     known = utils.get_available_testsets()
@@ -88,8 +103,8 @@ def from_sacrebleu(name: str, source: str, target: str) -> TestSet:
     return TestSet(f"{name}/{pair}", *(TextFile.read(path) for path in files))
 
 
-def _side(folder: Path, language: str) -> Path:
-    plain = folder / f"test.{language}"
+def _side(folder: Path, language: str, name: str = "test") -> Path:
+    plain = folder / f"{name}.{language}"
     for path in (plain, folder / f"{plain.name}.gz"):
         if path.is_file():
             return path

@@ -1,0 +1,52 @@
+"""nmt-reproduce: the paper's tables, one subcommand each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import nmt
+from bpe.errors import UserError
+from nmt.cli import reproduce_similarity, reproduce_table1, reproduce_table8
+from nmt.cli.common import run
+
+PROG = "nmt-reproduce"
+TABLES: dict[str, tuple[Callable[[list[str]], None], str]] = {
+    "table8": (reproduce_table8.command, "train the three tying modes on a corpus, score and compare them"),
+    "table1": (
+        reproduce_table1.command,
+        "how two languages share the pieces of a joint BPE, and what tying would save",
+    ),
+    "similarity": (reproduce_similarity.command, "what tying does to the embeddings of trained models"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return run(PROG, command, argv)
+
+
+def command(argv: list[str]) -> None:
+    """Hand over to the table's own command."""
+    if not argv:
+        raise UserError("no table named", hint=f"choose one of {', '.join(TABLES)}")
+    if argv[0] in ("-h", "--help"):
+        print(usage())
+    elif argv[0] == "--version":
+        print(f"{PROG} {nmt.__version__}")
+    elif argv[0] in TABLES:
+        TABLES[argv[0]][0](argv[1:])
+    else:
+        raise UserError(f"unknown table {argv[0]!r}", hint=f"choose one of {', '.join(TABLES)}")
+
+
+def usage() -> str:
+    """What there is."""
+    lines = [f"  {name:<12} {meaning}" for name, (_, meaning) in TABLES.items()]
+    return "\n".join(
+        [f"usage: {PROG} TABLE [options]", "", *lines, "", f"{PROG} TABLE --help tells each one's options"]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
