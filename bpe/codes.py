@@ -30,6 +30,12 @@ class MergeTable:
     def __len__(self) -> int:
         return len(self.merges)
 
+    def first(self, num_merges: int) -> MergeTable:
+        """The table of the first merges only, all where there are fewer. A negative number is a UserError."""
+        if num_merges < 0:
+            raise UserError(f"{num_merges} merges are out of range: it must be 0 or more")
+        return MergeTable(self.merges[:num_merges], self.version)
+
     @classmethod
     def load(cls, path: Path | str) -> MergeTable:
         """Read a codes file, plain or .gz. A missing, foreign or damaged file is a UserError naming file and line."""

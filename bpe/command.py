@@ -22,6 +22,14 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message, hint=f"see {self.prog} --help")
 
 
+def _drop_output() -> None:
+    """What standard output still holds cannot be written, and Python would say so once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run(prog: str, main: Callable[[list[str]], None], argv: Sequence[str] | None = None) -> int:
     """Call a command's main; returns its exit code: 0, 2 user error, 130 Ctrl-C, 141 broken pipe."""
     if sys.stderr is None:  # started with 2>&-: what is printed to None would go to standard output
@@ -34,9 +42,10 @@ def run(prog: str, main: Callable[[list[str]], None], argv: Sequence[str] | None
         print(f"{prog}: error: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 128 + signal.SIGPIPE
     except OSError as error:
+        _drop_output()
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         where = error.filename or "standard output"
         print(f"{prog}: error: {no_space(error, where) if full else error}", file=sys.stderr)

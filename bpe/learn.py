@@ -6,6 +6,8 @@ of both sides' counts.
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +19,8 @@ from bpe.command import Parser, run
 from bpe.errors import UserError
 from bpe.pair_counts import PRUNE_EVERY, PairCounts
 from bpe.progress import Progress
-from bpe.textfiles import decode_line, read_lines
+from bpe.segmenter import Segmenter
+from bpe.textfiles import decode_line, read_lines, write_lines
 from bpe.word_index import WordIndex
 
 MAX_MERGES = 1_000_000
@@ -29,6 +32,33 @@ def count_words(lines: Iterable[str]) -> Counter[str]:
     words = Counter(chain.from_iterable(line.strip("\r\n ").split(" ") for line in lines))
     del words[""]
     return words
+
+
+def read_word_counts(lines: Iterable[str], where: str) -> Counter[str]:
+    """Word counts from lines 'word count'; those of equal words add up. where: for errors, what the lines are of."""
+    words: Counter[str] = Counter()
+    for number, line in enumerate(lines, 1):
+        parts = line.strip("\r\n ").split(" ")
+        if len(parts) != 2 or not re.fullmatch("[0-9]+", parts[1]):
+            hint = "a line has a word, one space and a number"
+            raise UserError(f"not a word and its count: {line[:60]!r}", where=f"{where}:{number}", hint=hint)
+        words[parts[0]] += int(parts[1])
+    return words
+
+
+def count_pieces(words: Mapping[str, int], segmenter: Segmenter) -> Counter[str]:
+    """How often each piece occurs in a text of which these are the words; in order of first occurrence, as theirs."""
+    pieces: Counter[str] = Counter()
+    for word, count in words.items():
+        for piece in segmenter.cut(word):
+            pieces[piece] += count
+    return pieces
+
+
+def num_character_symbols(counts: Mapping[str, int]) -> int:
+    """Symbols before the first merge: the characters within words, and those at the end of one."""
+    within: set[str] = set().union(*(word[:-1] for word in counts))
+    return len(within) + len({word[-1] for word in counts if word})
 
 
 def learn_merges(
@@ -78,17 +108,19 @@ def _counted(lines: Iterable[str], progress: Progress, every: int = 1000) -> Ite
         yield line
 
 
-def _check_output(output: str, inputs: Sequence[str]) -> None:
-    """Find out before the work, not after it, that the result cannot be put there."""
-    path = Path(output)
-    if path.is_dir():
-        raise UserError("is a folder", where=output, hint="give --output the name of a file")
-    if path.exists() and any(name != "-" and Path(name).exists() and path.samefile(name) for name in inputs):
-        raise UserError("is also an input file", where=output, hint="give --output another name")
+def _check_outputs(outputs: Sequence[str], inputs: Sequence[str]) -> None:
+    """Find out before the work, not after it, that a result cannot be put where it should go."""
+    for number, output in enumerate(outputs):
+        path = Path(output)
+        if path.is_dir():
+            raise UserError("is a folder", where=output, hint="give the name of a file")
+        if path.exists() and any(name != "-" and Path(name).exists() and path.samefile(name) for name in inputs):
+            raise UserError("is also an input file", where=output, hint="give the output another name")
+        if path.resolve() in [Path(other).resolve() for other in outputs[:number]]:
+            raise UserError("two outputs would go there", where=output, hint="give each output a name of its own")
 
 
-def main(argv: Sequence[str]) -> None:
-    """The command: files to codes."""
+def _parser() -> Parser:
     parser = Parser(prog="python -m bpe.learn", description=__doc__, allow_abbrev=False)
     parser.add_argument("--merges", type=int, required=True, metavar="N", help="merges to learn")
     parser.add_argument(
@@ -96,23 +128,76 @@ def main(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--output", required=True, metavar="CODES", help="codes file to write")
     parser.add_argument(
+        "--write-vocabulary",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="files for the pieces and counts of each input",
+    )
+    parser.add_argument("--dict-input", action="store_true", help="the input is lines of a word and its count")
+    parser.add_argument(
         "--min-frequency", type=int, default=2, metavar="N", help="merge pairs that occur this often (default: 2)"
     )
+    parser.add_argument(
+        "--total-symbols", action="store_true", help="learn so many merges less as there are symbols without merges"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress and no notes on standard error")
-    options = parser.parse_args(argv)
-    _check_output(options.output, options.input)
-    counts: Counter[str] = Counter()
+    return parser
+
+
+def _num_merges(counts: Mapping[str, int], options: argparse.Namespace) -> int:
+    """The merges to learn; with --total-symbols what the characters leave of them."""
+    merges: int = options.merges
+    if not options.total_symbols:
+        return merges
+    characters = num_character_symbols(counts)
+    if merges < characters:
+        problem = f"{merges:,} symbols in all are too few: there are {characters:,} before the first merge"
+        raise UserError(problem, where="--total-symbols", hint="give --merges a larger number")
+    if not options.quiet:
+        print(f"{characters:,} symbols before the first merge leave {merges - characters:,} merges", file=sys.stderr)
+    return merges - characters
+
+
+def _read_inputs(options: argparse.Namespace) -> Iterator[Counter[str]]:
+    """The word counts of each input."""
     with Progress("Counting words", quiet=options.quiet) as progress:
         for path in options.input:
-            counts.update(count_words(_counted(_lines_of(path), progress)))
+            lines = _counted(_lines_of(path), progress)
+            where = "standard input" if path == "-" else path
+            yield read_word_counts(lines, where) if options.dict_input else count_words(lines)
+
+
+def _write_vocabulary(path: str, pieces: Mapping[str, int]) -> None:
+    """Lines 'piece count', the most frequent first, as subword-nmt writes them."""
+    write_lines(path, (f"{piece} {count}" for piece, count in sorted(pieces.items(), key=lambda item: -item[1])))
+
+
+def main(argv: Sequence[str]) -> None:
+    """The command: files to codes."""
+    options = _parser().parse_args(argv)
+    vocabularies: list[str] = options.write_vocabulary
+    if vocabularies and len(vocabularies) != len(options.input):
+        problem = f"{len(vocabularies)} vocabularies for {len(options.input)} inputs"
+        raise UserError(problem, where="--write-vocabulary", hint="give one file for each input, in the same order")
+    _check_outputs([options.output, *vocabularies], options.input)
+    counts: Counter[str] = Counter()
+    inputs = []
+    for words in _read_inputs(options):
+        counts.update(words)
+        inputs += [words] if vocabularies else []
     if not counts:
         raise UserError("no words to learn from", where=", ".join(options.input))
-    with Progress("Learning merges", options.merges, unit="merges", quiet=options.quiet) as progress:
-        table = learn_merges(counts, options.merges, min_frequency=options.min_frequency, progress=progress)
+    num_merges = _num_merges(counts, options)
+    with Progress("Learning merges", num_merges, unit="merges", quiet=options.quiet) as progress:
+        table = learn_merges(counts, num_merges, min_frequency=options.min_frequency, progress=progress)
     table.save(options.output)
-    if len(table) < options.merges and not options.quiet:
+    segmenter = Segmenter(table)
+    for path, words in zip(vocabularies, inputs, strict=True):
+        _write_vocabulary(path, count_pieces(words, segmenter))
+    if len(table) < num_merges and not options.quiet:
         print(
-            f"learned {len(table):,} of {options.merges:,} merges: "
+            f"learned {len(table):,} of {num_merges:,} merges: "
             f"no other pair occurs {options.min_frequency:,} times or more",
             file=sys.stderr,
         )

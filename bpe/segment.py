@@ -2,200 +2,73 @@
 
 from __future__ import annotations
 
-import re
+import argparse
+import contextlib
+import gzip
+import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import chain, count
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
-from bpe.codes import END_OF_WORD, MergeTable
+from bpe.chunks import STANDARD_INPUT, ChunkReader
+from bpe.codes import MergeTable
 from bpe.command import Parser, run
-from bpe.encode import apply_merges
 from bpe.errors import UserError
-from bpe.textfiles import decode_line, read_lines
+from bpe.progress import Progress
+from bpe.rewriting import DropoutPieceWriter, PieceJoiner, PieceWriter, Rewriter
+from bpe.segmenter import SEPARATOR, Segmenter, desegment, read_vocabulary
+from bpe.textfiles import atomic_write, check_output
+from bpe.workers import rewrite_all
 
-SEPARATOR = "@@"
-"Ends every piece of a word but the last."
-CACHED_WORDS = 500_000
-"Words whose pieces are remembered; then the cache starts anew."
-CHUNK_BYTES = 1 << 18
+__all__ = ["SEPARATOR", "Segmenter", "desegment", "read_vocabulary"]
 
-
-class Segmenter:
-    """Words and lines -> pieces.
-
-    merges: the merge table. vocabulary: pieces as they are written, separator included; a piece outside it is cut back
-    into what it was merged from, as far as needed (None or empty: pieces stay). glossary: regular expressions; what
-    they match is never cut. An invalid expression is a UserError.
-    """
-
-    def __init__(
-        self, merges: MergeTable, vocabulary: frozenset[str] | None = None, glossary: Sequence[str] = ()
-    ) -> None:
-        self.merges, self.vocabulary, self.glossary = merges, vocabulary, tuple(glossary)
-        # Of equal pairs the first counts; of pairs that spell the same symbol the one subword-nmt's dict ends up with.
-        self._ranks = {pair: rank for rank, pair in reversed(list(enumerate(merges.merges)))}
-        self._parts = {first + second: (first, second) for first, second in self._ranks}
-        try:
-            self._patterns = [(re.compile(f"^{one}$"), re.compile(one)) for one in self.glossary]
-            self._whole = re.compile(f"^({'|'.join(self.glossary)})$") if glossary else None
-        except re.error as error:
-            raise UserError(f"invalid regular expression {error.pattern!r}: {error}", where="glossary") from None
-        self._cache = _Cache(self)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Segmenter, (self.merges, self.vocabulary, self.glossary)
-
-    def segment_word(self, word: str) -> tuple[str, ...]:
-        """The pieces of one word, all but the last with '@@' at the end; none for the empty word."""
-        return self._cache[word]
-
-    def segment(self, line: str) -> list[str]:
-        """The pieces of a line, whose words stand between spaces."""
-        return list(chain.from_iterable(map(self._cache.__getitem__, line.strip("\r\n ").split(" "))))
-
-    def segment_text(self, line: str) -> str:
-        """The pieces of a line, spaces between them; white space around the line stays, as with subword-nmt."""
-        text = line.strip("\r\n ")
-        pieces = " ".join(chain.from_iterable(map(self._cache.__getitem__, text.split(" "))))
-        if len(text) == len(line):
-            return pieces
-        body = line.lstrip("\r\n ")
-        return line[: len(line) - len(body)] + pieces + body[len(text) :]
-
-    def cut(self, word: str) -> tuple[str, ...]:
-        """What segment_word returns, worked out anew."""
-        symbols = [symbol for part in self._isolate(word) if part for symbol in self._encode(part)]
-        return (*(symbol + SEPARATOR for symbol in symbols[:-1]), *symbols[-1:])
-
-    def _isolate(self, word: str) -> list[str]:
-        """Split a word around what the glossary matches."""
-        parts = [word]
-        for whole, anywhere in self._patterns:
-            parts = [
-                piece for part in parts for piece in ([part] if whole.match(part) else _split_around(anywhere, part))
-            ]
-        return parts
-
-    def _encode(self, part: str) -> list[str]:
-        if len(part) == 1 or (self._whole and self._whole.match(part)):
-            return [part]
-        ending = [END_OF_WORD] if self.merges.version == (0, 1) else []
-        symbols = apply_merges([*part, *ending] if ending else [*part[:-1], part[-1] + END_OF_WORD], self._ranks)
-        last = symbols.pop().removesuffix(END_OF_WORD)
-        if last:
-            symbols.append(last)
-        return self._revert(symbols) if self.vocabulary else symbols
-
-    def _revert(self, symbols: list[str]) -> list[str]:
-        """Undo merges until every piece is in the vocabulary or was never merged."""
-        assert self.vocabulary is not None
-        kept: list[str] = []
-        waiting = [(symbol, place == 0) for place, symbol in enumerate(reversed(symbols))]
-        while waiting:
-            symbol, final = waiting.pop()
-            parts = self._parts.get(symbol + END_OF_WORD if final else symbol)
-            known = (symbol if final else symbol + SEPARATOR) in self.vocabulary
-            if known or parts is None or (final and not parts[1].endswith(END_OF_WORD)):
-                kept.append(symbol)
-                continue
-            right = parts[1].removesuffix(END_OF_WORD) if final else parts[1]
-            if right:
-                waiting.append((right, final))
-            waiting.append((parts[0], False))
-        return kept
-
-
-def _split_around(pattern: re.Pattern[str], text: str) -> Iterator[str]:
-    """The matches of a pattern and what stands between them."""
-    end = 0
-    for match in pattern.finditer(text):
-        yield text[end : match.start()]
-        yield match.group()
-        end = match.end()
-    yield text[end:]
-
-
-class _Cache(dict[str, tuple[str, ...]]):
-    """Words and their pieces; looking up a new word cuts it."""
-
-    def __init__(self, segmenter: Segmenter) -> None:
-        super().__init__()
-        self._segmenter = segmenter
-
-    def __missing__(self, word: str) -> tuple[str, ...]:
-        if len(self) >= CACHED_WORDS:
-            self.clear()
-        pieces = self[word] = self._segmenter.cut(word)
-        return pieces
-
-
-def desegment(pieces: Sequence[str]) -> str:
-    """Join pieces into a line of words; a '@@' that nothing follows is dropped.
-
-    The inverse of `Segmenter.segment` for words that do not themselves end in '@@'.
-    """
-    return (" ".join(pieces) + " ").replace(SEPARATOR + " ", "").removesuffix(" ")
-
-
-def read_vocabulary(path: Path | str, threshold: int = 0) -> frozenset[str]:
-    """Pieces counted at least `threshold` times, from a file of lines 'piece count' (subword-nmt's get-vocab).
-
-    A line of another form, or no piece left, is a UserError.
-    """
-    kept = set()
-    for number, line in enumerate(read_lines(path), 1):
-        parts = line.strip("\r\n ").split(" ")
-        if len(parts) != 2 or not re.fullmatch(r"-?[0-9]+", parts[1]):
-            raise UserError(
-                f"not a piece and its count: {line[:60]!r}",
-                where=f"{path}:{number}",
-                hint="make the file with subword-nmt get-vocab",
-            )
-        if int(parts[1]) >= threshold:
-            kept.add(parts[0])
-    if not kept:
-        raise UserError(f"no piece with a count of {threshold} or more", where=path, hint="lower the threshold")
-    return frozenset(kept)
-
-
-def raw_chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Complete lines of a stream, line ends included, as soon as they can be read; the last may lack its end."""
-    waiting: list[bytes] = []
-    while chunk := stream.read1(CHUNK_BYTES):  # type: ignore[attr-defined]
-        head, found, rest = chunk.rpartition(b"\n")
-        if not found:
-            waiting.append(chunk)
-            continue
-        yield [line + b"\n" for line in b"".join([*waiting, head]).split(b"\n")]
-        waiting = [rest] if rest else []
-    if waiting:
-        yield [b"".join(waiting)]
-
-
-def segment_stream(segmenter: Segmenter, source: BinaryIO, target: BinaryIO) -> None:
-    """Segment UTF-8 lines of `source` to `target`, one for one; what was read is written before more is waited for.
-
-    Invalid UTF-8 is a UserError naming the line, after the lines before it were written.
-    """
-    numbers = count(1)
-    for lines in raw_chunks(source):
-        done: list[str] = []
-        try:
-            for raw, number in zip(lines, numbers, strict=False):  # lines first: they end without using up a number
-                text = raw.removesuffix(b"\n")
-                ending = ("\r" if text.endswith(b"\r") else "") + ("\n" if raw.endswith(b"\n") else "")
-                done.append(segmenter.segment_text(decode_line(raw, "standard input", number)) + ending)
-        finally:
-            target.write("".join(done).encode("utf-8"))
-            target.flush()
+GZIP_LEVEL = 6
+PATIENCE = 3.0
+"Seconds after which progress is worth a line."
 
 
 def main(argv: Sequence[str]) -> None:
-    """The command: standard input to standard output."""
+    """The command: lines of words to lines of pieces, or back."""
+    options = _parser().parse_args(argv)
+    rewrite = _rewriter(options)
+    chunks = ChunkReader(options.input)
+    if options.output is not None:
+        check_output(options.output, options.input)
+    signal.signal(signal.SIGTERM, _leave)
+    num_workers = options.workers if sys.platform.startswith("linux") else 1  # elsewhere a fork is not safe
+    # Progress would come between the lines of somebody who types or reads here.
+    typed, shown = (
+        STANDARD_INPUT in options.input and sys.stdin.isatty(),
+        options.output is None and sys.stdout.isatty(),
+    )
+    with (
+        _output(options.output) as target,
+        Progress("Segmenting", quiet=options.quiet or typed or shown, patience=PATIENCE) as progress,
+        contextlib.closing(rewrite_all(rewrite, chunks, num_workers)) as results,
+    ):
+        for chunk, result in results:
+            target.write(result)
+            target.flush()
+            progress.advance(chunk.text.count(b"\n"), chunks.share())
+
+
+def _parser() -> Parser:
     parser = Parser(prog="python -m bpe.segment", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--codes", required=True, metavar="FILE", help="merges, as python -m bpe.learn writes them")
+    parser.add_argument("--codes", metavar="FILE", help="merges, as python -m bpe.learn writes them")
+    parser.add_argument("--num-merges", type=int, metavar="N", help="use the first N merges only (default: all)")
+    parser.add_argument(
+        "--input",
+        nargs="+",
+        default=[STANDARD_INPUT],
+        metavar="FILE",
+        help="text, plain or .gz, one after the other; - for standard input (default)",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FILE",
+        help="where the result goes, compressed if it ends in .gz (default: standard output)",
+    )
     parser.add_argument("--vocabulary", metavar="FILE", help="pieces and counts; other pieces are cut smaller")
     parser.add_argument(
         "--vocabulary-threshold", type=int, metavar="N", help="leave pieces rarer than this out of the vocabulary"
@@ -203,12 +76,79 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--glossaries", nargs="+", default=[], metavar="REGEX", help="what is never cut; quote each expression"
     )
-    options = parser.parse_args(argv)
+    parser.add_argument(
+        "--separator", default=SEPARATOR, metavar="TEXT", help=f"ends pieces within words (default: {SEPARATOR})"
+    )
+    parser.add_argument(
+        "--dropout",
+        type=float,
+        metavar="P",
+        help="BPE-dropout, for training data: pass over every merge with this probability",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="what dropout's random numbers follow from (default: 1)")
+    parser.add_argument("--reverse", action="store_true", help="join pieces to words; needs no --codes")
+    parser.add_argument("--workers", type=int, default=_num_cores(), metavar="N", help="processes (default: all cores)")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    return parser
+
+
+def _rewriter(options: argparse.Namespace) -> Rewriter:
+    """What the options ask for, from bytes to the bytes that go to the output. Options that do not fit are refused."""
+    if options.workers < 1:
+        raise UserError(f"{options.workers} workers are out of range: it must be 1 or more")
     if options.vocabulary_threshold is not None and options.vocabulary is None:
         raise UserError("--vocabulary-threshold needs --vocabulary FILE")
+    if options.seed is not None and options.dropout is None:
+        raise UserError("--seed needs --dropout P")
+    rewrite = _joiner(options) if options.reverse else _piece_writer(options)
+    if options.output is None or not options.output.endswith(".gz"):
+        return rewrite
+    # Compressed files one after the other are one compressed file, so that each worker can compress its own chunks.
+    return lambda chunk: gzip.compress(rewrite(chunk), GZIP_LEVEL, mtime=0)
+
+
+def _joiner(options: argparse.Namespace) -> Rewriter:
+    for name in ("num_merges", "vocabulary", "dropout"):
+        if getattr(options, name) is not None:
+            raise UserError(f"--{name.replace('_', '-')} does not go with --reverse")
+    if options.glossaries:
+        raise UserError("--glossaries does not go with --reverse")
+    return PieceJoiner(options.separator)
+
+
+def _piece_writer(options: argparse.Namespace) -> Rewriter:
+    if options.codes is None:
+        raise UserError("--codes FILE is missing", hint="learn the merges with python -m bpe.learn")
+    merges = MergeTable.load(options.codes)
+    if options.num_merges is not None:
+        merges = merges.first(options.num_merges)
     vocabulary = read_vocabulary(options.vocabulary, options.vocabulary_threshold or 0) if options.vocabulary else None
-    segmenter = Segmenter(MergeTable.load(options.codes), vocabulary, options.glossaries)
-    segment_stream(segmenter, sys.stdin.buffer, sys.stdout.buffer)
+    segmenter = Segmenter(merges, vocabulary, options.glossaries, options.separator)
+    if options.dropout is None:
+        return PieceWriter(segmenter)
+    return DropoutPieceWriter(segmenter, options.dropout, 1 if options.seed is None else options.seed)
+
+
+@contextlib.contextmanager
+def _output(path: str | None) -> Iterator[BinaryIO]:
+    if path is not None:
+        with atomic_write(path) as stream:
+            yield stream
+            if path.endswith(".gz") and not stream.tell():
+                stream.write(gzip.compress(b"", GZIP_LEVEL, mtime=0))
+    elif sys.stdout is None:
+        raise UserError("is closed", where="standard output", hint="give --output FILE")
+    else:
+        yield sys.stdout.buffer
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    """End in the orderly way, so that no worker and no half-written file stays."""
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

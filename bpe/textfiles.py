@@ -70,9 +70,28 @@ def no_space(error: OSError, path: Path | str) -> UserError:
 
 
 @contextlib.contextmanager
+def _plain_write(path: Path | str) -> Iterator[BinaryIO]:
+    try:
+        with open(path, "wb") as stream:
+            yield stream
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise no_space(error, path) from None
+
+
+@contextlib.contextmanager
 def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
-    """Write bytes beside `path`, flush them to disk, then rename: readers see the old file or the whole new one."""
-    path = Path(path)
+    """Write bytes beside `path`, flush them to disk, then rename: readers see the old file or the whole new one.
+
+    A link stays, and what it points to is replaced. What cannot be replaced, a device or a pipe, is written to as it
+    is.
+    """
+    if Path(path).exists() and not (Path(path).is_file() or Path(path).is_dir()):
+        with _plain_write(path) as stream:
+            yield stream
+        return
+    path = Path(os.path.realpath(path))
     name = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,6 +109,15 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise no_space(error, path) from None
         raise
+
+
+def check_output(path: str, inputs: Iterable[str]) -> None:
+    """Find out before the work, not after it, that a result cannot be put there: in a folder's or an input's place."""
+    place = Path(path)
+    if place.is_dir():
+        raise UserError("is a folder", where=path, hint="give --output the name of a file")
+    if place.is_file() and any(Path(name).exists() and place.samefile(name) for name in inputs):
+        raise UserError("is also an input file", where=path, hint="give --output another name")
 
 
 def current_umask() -> int:

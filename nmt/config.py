@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from bpe.errors import UserError
 from nmt.layers.tying import Tying
+from nmt.protection import Patterns
 
 
 def require(condition: bool, key: str, value: object, limit: str) -> None:
@@ -53,12 +54,16 @@ class PrepConfig:
     "What sentencepiece learns: unigram or bpe."
     tokenizer: str = "moses"
     "moses: normalise punctuation and tokenise as Moses does. none: split at spaces (already tokenised text)."
+    protect: tuple[str, ...] = ()
+    "What is never cut and comes out as it went in: placeholders, urls, tags, all, or regular expressions."
     min_frequency: int = 2
     "A pair of symbols must occur this often to be merged (subword-nmt's --min-frequency)."
     source_threshold: int = 0
     "Pieces rarer than this on the source side are cut smaller (subword-nmt's --vocabulary-threshold); 0: keep all."
     target_threshold: int = 0
     "The same on the target side."
+    bpe_dropout: bool = False
+    "The vocabulary also holds every piece that leaving out merges can make, for training.bpe_dropout to draw from all."
     max_length: int = 250
     "Training pairs with more pieces than this on a side are dropped."
     max_ratio: float = 9.0
@@ -75,6 +80,9 @@ class PrepConfig:
         )
         choice("prep.sentencepiece_model", self.sentencepiece_model, ("unigram", "bpe"))
         choice("prep.tokenizer", self.tokenizer, ("moses", "none"))
+        Patterns(self.protect)
+        without_merges = self.bpe_dropout and self.sentencepiece is not None
+        require(not without_merges, "prep.bpe_dropout", True, "false: sentencepiece has no merges")
         require(self.min_frequency >= 1, "prep.min_frequency", self.min_frequency, "1 or more")
         require(self.source_threshold >= 0, "prep.source_threshold", self.source_threshold, "0 or more")
         require(self.target_threshold >= 0, "prep.target_threshold", self.target_threshold, "0 or more")
@@ -138,6 +146,8 @@ class TrainingConfig:
     "Pairs in one batch at most; 0: batch_tokens alone. Table 8: 80."
     max_length: int = 100
     "Pairs with more pieces than this on a side are left out of training. Table 8: 50."
+    bpe_dropout: float = 0.0
+    "How likely each merge is left out where training text is cut, anew in every epoch (Provilkov et al., 2020: 0.1)."
     max_updates: int = 20_000
     "Training ends after this many updates in all, earlier sessions counted."
     max_minutes: float = 0.0
@@ -168,6 +178,7 @@ class TrainingConfig:
         require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
         require(0 < self.adam_beta2 < 1, "training.adam_beta2", self.adam_beta2, "between 0 and 1")
         require(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, "0 or more, below 1")
+        require(0 <= self.bpe_dropout <= 1, "training.bpe_dropout", self.bpe_dropout, "0 to 1")
         require(0 <= self.ema < 1, "training.ema", self.ema, "at least 0 and below 1")
         require(self.max_minutes >= 0, "training.max_minutes", self.max_minutes, "0 or more")
         require(self.clip_norm >= 0, "training.clip_norm", self.clip_norm, "0 or more")

@@ -17,6 +17,7 @@ from bpe.errors import UserError
 from bpe.textfiles import decode_line
 from nmt.config import Config
 
+TEXTS = tuple[str, ...]
 Values = dict[str, Any]
 "Dotted key -> value, as in {'training.learning_rate': 0.001}."
 
@@ -126,10 +127,17 @@ def check_key(key: str, where: str) -> Any:
 
 
 def checked(key: str, value: Any, where: str) -> Any:
-    """The value in its field's type, or a UserError. 1 is good for 1.0, and '1e-3', which YAML reads as text."""
+    """The value in its field's type, or a UserError. 1 is good for 1.0, and '1e-3', which YAML reads as text.
+
+    A list of texts may be one text.
+    """
     accepted = _accepted(check_key(key, where))
     if type(value) in accepted or (value is None and types.NoneType in accepted):
         return value
+    if TEXTS in accepted:
+        texts = (value,) if isinstance(value, str) else value
+        if isinstance(texts, list | tuple) and all(isinstance(one, str) for one in texts):
+            return tuple(texts)
     if float in accepted and not isinstance(value, bool) and isinstance(value, int | str):
         try:
             return float(value)

@@ -5,6 +5,7 @@ Scores that others can repeat are of detokenised text: nothing here tokenises bu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ class Options:
 
 
 DEFAULTS = Options()
+WITHOUT_SPACES = ("ja", "th", "lo", "km", "my")
+"Languages written without spaces for which sacreBLEU has no tokenizer, or one in a package of its own."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,12 @@ def score(hypotheses: Sequence[str], references: Sequence[str], options: Options
         sacrebleu_version=sacrebleu.__version__,
         num_lines=len(references),
     )
+
+
+def validation_options(target_language: str) -> Options:
+    """How BLEU is computed during training: as Chinese for Chinese, by characters for WITHOUT_SPACES, else 13a."""
+    code = _code(target_language)
+    return Options(tokenize="zh" if code == "zh" else "char" if code in WITHOUT_SPACES else None)
 
 
 def bleu(hypotheses: Sequence[str], references: Sequence[str], options: Options = DEFAULTS) -> float:
@@ -130,8 +139,13 @@ def _bleu(options: Options) -> BLEU:
         known = ", ".join(BLEU.TOKENIZERS)
         raise UserError(f"unknown BLEU tokenizer {name!r}", where="--tokenize", hint=f"choose one of {known}")
     try:
-        return BLEU(lowercase=options.lowercase, tokenize=name, trg_lang=options.target_language)
+        return BLEU(lowercase=options.lowercase, tokenize=name, trg_lang=_code(options.target_language))
     except (RuntimeError, ImportError, OSError) as error:
         asked = name or f"for {options.target_language}"
         hint = "install what it names, or choose another with --tokenize"
         raise UserError(f"the BLEU tokenizer {asked} is not there ({error})", hint=hint) from None
+
+
+def _code(language: str) -> str:
+    """A language code without its script or country, as sacreBLEU knows it: zh of zh-CN."""
+    return re.split("[-_]", language.lower())[0]

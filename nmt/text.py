@@ -12,6 +12,7 @@ from bpe.codes import MergeTable
 from bpe.errors import UserError
 from bpe.segment import Segmenter, desegment
 from bpe.textfiles import atomic_write, write_text
+from nmt.protection import PROTECTED_WORD
 from nmt.tokenization import Tokenizer, clean, import_package, make_tokenizer
 
 Side = Literal["source", "target"]
@@ -33,6 +34,8 @@ class TextOptions:
     "moses or none. sentencepiece reads raw text, so it goes with none."
     subwords: str = "bpe"
     "bpe, sentencepiece, or none: words are pieces already (models converted without their merges)."
+    protect: tuple[str, ...] = ()
+    "What is kept whole (see `nmt.protection`). A sentencepiece model has learned it; here it is a note."
     source_pieces: tuple[str, ...] | None = field(default=None, repr=False)
     "The pieces BPE may make on the source side (a frequency threshold's result); None: all."
     target_pieces: tuple[str, ...] | None = field(default=None, repr=False)
@@ -41,6 +44,11 @@ class TextOptions:
     def language(self, side: Side) -> str:
         """The language code of a side."""
         return self.source if side == "source" else self.target
+
+    def make_tokenizer(self, side: Side, where: object = "prep.protect") -> Tokenizer:
+        """The tokenizer of a side. where: names the place in an error about `protect`."""
+        protect = () if self.subwords == "sentencepiece" else self.protect
+        return make_tokenizer(self.tokenizer, self.language(side), protect, where)
 
     def allowed(self, side: Side) -> frozenset[str] | None:
         """The pieces BPE may make on a side; None: all."""
@@ -59,10 +67,10 @@ class Subwords(Protocol):
 
 
 class BpeSubwords:
-    """Byte pair encoding with one merge table for both sides."""
+    """Byte pair encoding with one merge table for both sides. whole: a regular expression of words it never cuts."""
 
-    def __init__(self, merges: MergeTable, allowed: frozenset[str] | None = None) -> None:
-        self.segmenter = Segmenter(merges, allowed)
+    def __init__(self, merges: MergeTable, allowed: frozenset[str] | None = None, whole: str | None = None) -> None:
+        self.segmenter = Segmenter(merges, allowed, () if whole is None else (whole,))
 
     def pieces(self, words: list[str]) -> list[str]:
         """Pieces of words."""
@@ -108,7 +116,7 @@ class SentencePieceSubwords:
 
 
 class TextPipeline:
-    """Both directions for both sides. Safe to use from several threads: its caches only ever gain entries.
+    """Both directions for both sides. Safe to use from several threads: its caches hold what each would work out anew.
 
     options: what it is made of. subwords: a `MergeTable`, the bytes of a sentencepiece model, or None for text whose
     words are pieces already.
@@ -117,9 +125,7 @@ class TextPipeline:
     def __init__(self, options: TextOptions, subwords: MergeTable | bytes | None, *, where: object = "") -> None:
         self.options = options
         self.subwords = subwords
-        self._tokenizers: dict[Side, Tokenizer] = {
-            side: make_tokenizer(options.tokenizer, options.language(side)) for side in SIDES
-        }
+        self._tokenizers: dict[Side, Tokenizer] = {side: options.make_tokenizer(side, where) for side in SIDES}
         self._subwords: dict[Side, Subwords]
         if isinstance(subwords, bytes):
             shared = SentencePieceSubwords(subwords, where)
@@ -127,7 +133,8 @@ class TextPipeline:
         elif subwords is None:
             self._subwords = dict.fromkeys(SIDES, SegmentedText())
         else:
-            self._subwords = {side: BpeSubwords(subwords, options.allowed(side)) for side in SIDES}
+            whole = PROTECTED_WORD if options.protect else None
+            self._subwords = {side: BpeSubwords(subwords, options.allowed(side), whole) for side in SIDES}
 
     def words(self, line: str, side: Side) -> list[str]:
         """A raw line's words: tokens of Moses, or what stands between spaces."""
@@ -154,6 +161,8 @@ class TextPipeline:
         elif self.subwords is not None:
             self.subwords.save(folder / CODES_FILE)
         body = {"format": FORMAT, "version": FORMAT_VERSION} | asdict(self.options)
+        if not self.options.protect:  # as folders were before there was such an option
+            del body["protect"]
         write_text(folder / TEXT_FILE, json.dumps(body, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
@@ -162,9 +171,9 @@ class TextPipeline:
         folder = Path(folder)
         options = _read_options(folder / TEXT_FILE)
         if options.subwords == "none":
-            return cls(options, None)
+            return cls(options, None, where=folder / TEXT_FILE)
         if options.subwords == "bpe":
-            return cls(options, MergeTable.load(folder / CODES_FILE))
+            return cls(options, MergeTable.load(folder / CODES_FILE), where=folder / TEXT_FILE)
         path = folder / SENTENCEPIECE_FILE
         try:
             return cls(options, path.read_bytes(), where=path)
@@ -197,9 +206,11 @@ def _read_options(path: Path) -> TextOptions:
 
 def _options_from(body: Mapping[str, Any], path: Path) -> TextOptions:
     texts = {name: body.get(name) for name in ("source", "target", "tokenizer", "subwords")}
-    lists = {name: body.get(name) for name in ("source_pieces", "target_pieces")}
+    lists = {"protect": body.get("protect", [])}
+    lists |= {name: body.get(name) for name in ("source_pieces", "target_pieces")}
     valid = all(isinstance(value, str) for value in texts.values())
     valid = valid and all(value is None or isinstance(value, list) for value in lists.values())
+    valid = valid and all(isinstance(text, str) for value in lists.values() for text in value or ())
     if (
         not valid
         or texts["tokenizer"] not in ("moses", "none")

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import chain, pairwise
 from types import ModuleType
 from typing import Any, Protocol
 
 from bpe.errors import UserError
+from nmt.protection import GLUE, Part, Patterns, find_parts, put_back, take_out, unused
 
 CONTROL = re.compile(r"[\x00-\x1f]")
 "What Moses' tokenizer removes before it splits."
+OTHER_RULES = re.compile(r"[.,'\x00-\x1f]|MULTI")
+"What rules other than the one for symbols look at; MULTI is in Moses' own stand-in for several full stops."
+LONGEST_CACHED = 40
+"Longer chunks (a line of Chinese is one) seldom come again."
+CACHED_CHUNKS = 200_000
+"Chunks whose tokens are remembered; then the cache starts anew."
 
 
 class MissingPackage(UserError):
@@ -47,9 +56,9 @@ class SpaceTokenizer:
 class MosesTokenizer:
     """sacremoses' MosesPunctNormalizer, MosesTokenizer (no XML escapes) and MosesDetokenizer for one language.
 
-    The words are exactly sacremoses'; only the ways there are shorter: compiled patterns, rules that need a non-ASCII
-    character skipped on ASCII lines, character classes held as sets. Languages that Moses has no rules for get the
-    English abbreviations, as in Moses itself.
+    The words are exactly sacremoses'; only the ways there are shorter: a rule of normalisation runs where a line holds
+    the characters it is about, and what stands between two spaces is tokenised once and then remembered. Languages that
+    Moses has no rules for get the English abbreviations, as in Moses itself.
     """
 
     def __init__(self, language: str) -> None:
@@ -59,20 +68,39 @@ class MosesTokenizer:
         self._detokenizer = sacremoses.MosesDetokenizer(code)
         self._plain_detokenizer = sacremoses.MosesDetokenizer("en")
         rules = sacremoses.MosesPunctNormalizer(code).substitutions
-        self._rules = [(re.compile(pattern).sub, replacement) for pattern, replacement in rules]
-        self._ascii_rules = [
-            (re.compile(pattern).sub, replacement) for pattern, replacement in rules if pattern.isascii()
-        ]
+        self._rules = [(_needle(pattern), re.compile(pattern).sub, replacement) for pattern, replacement in rules]
+        self._ascii_rules = [rule for rule, (pattern, _) in zip(self._rules, rules, strict=True) if pattern.isascii()]
+        self._lower = frozenset(self._tokenizer.IsLower)
+        self._chunks = {
+            (first, after): _Chunks(self._tokenizer, first, after)
+            for first in (True, False)
+            for after in ("Z", "z", "0", "")
+        }
 
     def normalize(self, line: str) -> str:
         """Punctuation and spaces as Moses' normalize-punctuation.perl leaves them."""
-        for substitute, replacement in self._ascii_rules if line.isascii() else self._rules:
-            line = substitute(replacement, line)
+        for needle, substitute, replacement in self._ascii_rules if line.isascii() else self._rules:
+            if needle in line:
+                line = substitute(replacement, line)
         return line.strip()
 
     def words(self, line: str) -> list[str]:
         """Moses' tokens of a line."""
-        words: list[str] = self._tokenizer.tokenize(self.normalize(line), escape=False)
+        chunks = self.normalize(line).split()
+        text = " ".join(chunks)
+        if not text:
+            return []
+        if "' '" in text or (not text.isprintable() and CONTROL.search(text)):  # the two that look further
+            return list(self._tokenizer.tokenize(text, escape=False))
+        if len(chunks) == 1:
+            return list(self._chunks[True, ""][text])
+        words = [*self._chunks[True, self._after(chunks[0], chunks[1])][chunks[0]]]
+        if ". " in text:
+            for chunk, following in pairwise(chunks[1:]):
+                words += self._chunks[False, self._after(chunk, following)][chunk]
+        else:
+            words += chain.from_iterable(map(self._chunks[False, "Z"].__getitem__, chunks[1:-1]))
+        words += self._chunks[False, ""][chunks[-1]]
         return words
 
     def text(self, words: list[str]) -> str:
@@ -82,10 +110,129 @@ class MosesTokenizer:
         except TypeError:  # sacremoses 0.2.0 fails on a Czech "-li" after an apostrophe
             return str(self._plain_detokenizer.detokenize(words, unescape=False))
 
+    def _after(self, chunk: str, following: str) -> str:
+        """A letter or digit that stands for the next word: a full stop depends on how that begins."""
+        if not chunk.endswith("."):
+            return "Z"
+        return "z" if following[0] in self._lower else "0" if following[0] in "0123456789" else "Z"
 
-def make_tokenizer(name: str, language: str) -> Tokenizer:
-    """The tokenizer of `prep.tokenizer` ("moses" or "none") for a language code."""
-    return MosesTokenizer(language) if name == "moses" else SpaceTokenizer()
+
+class _Chunks(dict[str, tuple[str, ...]]):
+    """Moses' tokens of what stands between two spaces; looking up a new one makes them.
+
+    Moses' rules see the neighbours of a character and no more, and next to a chunk that is a space, so a chunk gives
+    the same tokens wherever it stands. Three things are seen further off: the ends of the line, what follows a full
+    stop, and, in two apostrophes with a space between them, the space. Hence one cache for each surrounding, and words
+    that stand in for it.
+    """
+
+    def __init__(self, tokenizer: Any, first: bool, after: str) -> None:
+        """first: no word stands before. after: a word to stand for the next one, '' where there is none."""
+        super().__init__()
+        self._tokenizer, self._after = tokenizer, after
+        self._skipped = 0 if first else 1
+        self._frame = f"{'' if first else 'Z '}{{}}{' ' if after else ''}{after}"
+        self._pad = tokenizer.PAD_NOT_ISALNUM[0].sub
+        self._abbreviations = tokenizer.NONBREAKING_PREFIXES | tokenizer.NUMERIC_ONLY_PREFIXES
+
+    def __missing__(self, chunk: str) -> tuple[str, ...]:
+        words = self._simple(chunk) or self._any(chunk)
+        if len(chunk) <= LONGEST_CACHED:
+            if len(self) >= CACHED_CHUNKS:
+                self.clear()
+            self[chunk] = words
+        return words
+
+    def _simple(self, chunk: str) -> tuple[str, ...]:
+        """Tokens where one rule decides, the one that sets symbols apart; none where others may have a say."""
+        body = chunk[:-1] if chunk[-1] in ".," else chunk
+        if not body or OTHER_RULES.search(body):
+            return ()
+        words = self._pad(_apart, body).split()
+        if body is chunk:
+            return tuple(words)
+        if chunk[-1] == "." and (self._after == "z" or words[-1] in self._abbreviations):
+            return ()
+        return (*words, chunk[-1])
+
+    def _any(self, chunk: str) -> tuple[str, ...]:
+        words = self._tokenizer.tokenize(self._frame.format(chunk), escape=False)
+        return tuple(words[self._skipped : len(words) - len(self._after)])
+
+
+def _apart(symbol: re.Match[str]) -> str:
+    return f" {symbol[0]} "
+
+
+def _needle(pattern: str) -> str:
+    """Characters that stand in every match of a rule that changes something; '' where that is not plain to see."""
+    if pattern == " +":
+        return "  "
+    bare = re.sub(r"(?<!\\)\((?:\\.|[^()\\])*\)", "", pattern).replace(r"\r", "\r")
+    return re.sub(r"\\(.)", r"\1", bare) if re.fullmatch(r"(?:\\\W|[^\\^$.|?*+{}\[\]()])+", bare) else ""
+
+
+class ProtectedTokenizer:
+    """A tokenizer round protected strings: each is a word of its own, and text has it where and as it was.
+
+    The tokenizer sees a word of letters in the place of each, apart from what it touches. It touches an apostrophe,
+    if the tokenizer then still takes it for a word: Moses treats "l'{name}" and "{name}'s" by what is beside it.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, patterns: Patterns) -> None:
+        self._tokenizer, self._patterns = tokenizer, patterns
+
+    def words(self, line: str) -> list[str]:
+        """Words of a line."""
+        between, parts = take_out(line, self._patterns)
+        if not parts:
+            return self._tokenizer.words(line)
+        word = unused("".join(between))
+        words = self._tokenizer.words(_with_word(between, word, apostrophes=True))
+        if words.count(word) != len(parts):
+            words = self._tokenizer.words(_with_word(between, word, apostrophes=False))
+        assert words.count(word) == len(parts)
+        return _with_parts(words, word, parts)
+
+    def text(self, words: list[str]) -> str:
+        """Text of words."""
+        rest, parts = find_parts(words)
+        word = unused(" ".join(words))
+        text = self._tokenizer.text([word if one is None else one for one in rest])
+        return put_back(text.split(word), parts)
+
+
+def _with_word(between: list[str], word: str, *, apostrophes: bool) -> str:
+    """A line in which a word stands for each protected string, spaces round it or, if so asked, apostrophes."""
+    line = between[0]
+    for after in between[1:]:
+        left = "" if apostrophes and line.endswith(("'", "’")) else " "
+        right = "" if apostrophes and after.startswith(("'", "’")) else " "
+        line += left + word + right + after
+    return line
+
+
+def _with_parts(words: list[str], stand_in: str, parts: list[Part]) -> list[str]:
+    """Words with the protected ones in their places, and a mark on each side where there was no space."""
+    found: list[str] = []
+    remaining = iter(parts)
+    for word in words:
+        if word != stand_in:
+            found.append(word)
+            continue
+        part = next(remaining)
+        if part.touches_left and found[-1:] != [GLUE]:
+            found.append(GLUE)
+        found.append(part.word)
+        if part.touches_right:
+            found.append(GLUE)
+    return found
+
+
+def make_tokenizer(name: str, language: str, protect: Sequence[str] = (), where: object = "prep.protect") -> Tokenizer:
+    """The tokenizer of `prep.tokenizer` ("moses" or "none") for a language code, and what it is to keep whole."""
+    tokenizer: Tokenizer = MosesTokenizer(language) if name == "moses" else SpaceTokenizer()
+    return ProtectedTokenizer(tokenizer, Patterns(protect, where)) if protect else tokenizer
 
 
 def import_package(name: str, needed_for: str) -> ModuleType:

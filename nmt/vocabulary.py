@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,14 +73,22 @@ class Vocabulary:
     target_only: tuple[str, ...]
 
     @classmethod
-    def from_counts(cls, source: Mapping[str, int], target: Mapping[str, int]) -> Vocabulary:
-        """The vocabulary of two piece counts; each part by falling joint frequency, then by piece."""
+    def from_counts(
+        cls,
+        source: Mapping[str, int],
+        target: Mapping[str, int],
+        uncounted: tuple[Collection[str], Collection[str]] = ((), ()),
+    ) -> Vocabulary:
+        """The vocabulary of two piece counts; each part by falling joint frequency, then by piece.
+
+        uncounted: pieces of source and target that have a row whatever their count.
+        """
 
         def ordered(pieces: Iterable[str]) -> tuple[str, ...]:
             return tuple(sorted(pieces, key=lambda piece: (-source.get(piece, 0) - target.get(piece, 0), piece)))
 
-        source_pieces = {piece for piece, count in source.items() if count > 0}
-        target_pieces = {piece for piece, count in target.items() if count > 0}
+        source_pieces = {piece for piece, count in source.items() if count > 0}.union(uncounted[0])
+        target_pieces = {piece for piece, count in target.items() if count > 0}.union(uncounted[1])
         return cls(
             both=ordered(source_pieces & target_pieces),
             source_only=ordered(source_pieces - target_pieces),

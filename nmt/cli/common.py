@@ -21,6 +21,12 @@ FLAGS: dict[str, dict[str, object]] = {
     "prep.joint_bpe": {"flag": "--joint-bpe", "type": int, "metavar": "N", "help": "merges of the joint BPE"},
     "prep.sentencepiece": {"flag": "--sentencepiece", "type": int, "metavar": "N", "help": "sentencepiece pieces"},
     "prep.tokenizer": {"flag": "--tokenizer", "help": "moses or none"},
+    "prep.protect": {
+        "flag": "--protect",
+        "nargs": "+",
+        "metavar": "WHAT",
+        "help": "names or expressions to keep whole",
+    },
     "model.tying": {"flag": "--tying", "help": "untied, decoder or three-way (the default)"},
     "model.architecture": {"flag": "--architecture", "help": "rnn"},
     "training.max_updates": {"flag": "--max-updates", "type": int, "metavar": "N", "help": "updates in all"},

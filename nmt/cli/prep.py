@@ -17,6 +17,7 @@ from types import FrameType
 from bpe.errors import UserError
 from nmt.cli.common import config_from, make_parser, run
 from nmt.config import Config
+from nmt.data.dask_cluster import LOCAL
 from nmt.data.files import CorpusFiles, find_corpus, named_files
 from nmt.data.preparation import Preparation, prepare
 from nmt.data.report import summary
@@ -29,6 +30,7 @@ KEYS = (
     "prep.joint_bpe",
     "prep.sentencepiece",
     "prep.tokenizer",
+    "prep.protect",
     "runtime.threads",
 )
 
@@ -48,6 +50,7 @@ def _main(argv: list[str]) -> None:
         folder=Path(config.paths.prepared).resolve(),
         force=arguments.force,
         num_workers=config.runtime.threads or _num_cores(),
+        dask=arguments.dask,
         quiet=arguments.quiet,
     )
     if not arguments.quiet:
@@ -69,6 +72,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--valid", **pair, help="two files of validation text")  # type: ignore[arg-type]
     parser.add_argument("--test", **pair, help="two files of test text")  # type: ignore[arg-type]
     parser.add_argument("--force", action="store_true", help="replace what is prepared there already")
+    dask = "work on the Dask cluster at tcp://HOST:PORT; without an address on --threads Dask workers started here"
+    parser.add_argument("--dask", nargs="?", const=LOCAL, metavar="ADDRESS", help=dask)
     parser.add_argument("--json", action="store_true", help="print the manifest, not the summary")
     return parser.parse_args(argv)
 

@@ -30,7 +30,7 @@ def command(argv: list[str]) -> None:
     config = config_from(arguments)
     if config.prep.sentencepiece:
         raise UserError("Table 1 is about a joint BPE", where="prep.sentencepiece", hint="leave it out")
-    files = find_corpus(config.paths.corpus, config.prep.source, config.prep.target)
+    files = find_corpus(config.paths.corpus, config.prep.source, config.prep.target, needed=("train",))
     if not arguments.quiet:
         print(f"{files.source} -> {files.target} ({files.chosen})", file=sys.stderr)
     table = measure(files, config, arguments.merges, set_threads(config.runtime.threads), arguments.quiet)

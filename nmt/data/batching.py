@@ -125,9 +125,9 @@ class EpochPlan:
         """Pairs within the length limit."""
         return len(self.rows)
 
-    def batches(self, epoch: int) -> list[np.ndarray]:
-        """The epoch's batches, each an array of pair numbers."""
-        random = np.random.Generator(np.random.PCG64([self.seed, epoch]))
+    def batches(self, epoch: int, *part: int) -> list[np.ndarray]:
+        """The epoch's batches, each an array of pair numbers. part: further numbers the draws are a function of."""
+        random = np.random.Generator(np.random.PCG64([self.seed, epoch, *part]))
         order = random.permutation(len(self.rows))
         # Within one target length, sources go up and down in turn, so that neighbours stay alike at the borders.
         zigzag = np.where(self.target % 2 == 0, self.source, -self.source)

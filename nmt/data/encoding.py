@@ -1,30 +1,31 @@
-"""Second pass over the text: tokenised lines to ids on disk. Training pairs that a rule forbids are dropped here.
+"""Second pass over the text: the tokenised lines of a part to ids. Training pairs that a rule forbids are dropped here.
 
-Which pieces exist is known only when all training pairs are written, so ids are provisional at first (0 is UNK) and
-are replaced in place once the vocabulary is made.
+Which pieces exist is known only when all training pairs are encoded, so a part numbers its pieces itself (0 is UNK) and
+says which they are.
 """
 
 from __future__ import annotations
 
+import threading
+import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from bpe.progress import Progress
-from nmt.config import PrepConfig
-from nmt.data.corpus import ID_TYPE, OFFSET_TYPE, ids_file, offsets_file
+from bpe.errors import UserError
+from nmt.data.corpus import ID_TYPE, OFFSET_TYPE
+from nmt.data.filtering import PairRules, hash_pair
+from nmt.data.scratch import written_whole
+from nmt.data.tokenizing import tokenized_file
 from nmt.text import SIDES, SentencePieceSubwords, Side, TextPipeline
 
-CHUNK_LINES = 10_000
-REMAP_IDS = 4_000_000
-RATIO_FROM = 10
-"Pairs in which both sides are shorter than this are never dropped for their ratio."
+CHUNK_LINES = 2_000
 CACHED_WORDS = 2_000_000
 
 
@@ -52,12 +53,13 @@ class Encoder(Protocol):
 
 
 class BpeEncoder:
-    """Looks words up; a word is segmented when it first occurs, and its pieces numbered as they appear."""
+    """Looks words up; a word is cut when it first occurs, its pieces numbered as they appear. Threads may share it."""
 
     def __init__(self, pipeline: TextPipeline) -> None:
         self.pieces: list[str] = [""]
         self._pipeline = pipeline
         self._numbers: dict[str, int] = {}
+        self._numbering = threading.Lock()
         source: dict[str, tuple[int, ...]] = {}
         same = pipeline.options.source_pieces is None and pipeline.options.target_pieces is None
         self._known: dict[Side, dict[str, tuple[int, ...]]] = {"source": source, "target": source if same else {}}
@@ -66,7 +68,7 @@ class BpeEncoder:
         """Ids of tokenised lines."""
         known = self._known[side]
         ids: list[int] = []
-        lengths = np.empty(len(lines), dtype=np.int64)
+        lengths = np.empty(len(lines), dtype=OFFSET_TYPE)
         for number, line in enumerate(lines):
             before = len(ids)
             for word in line.split():
@@ -76,190 +78,146 @@ class BpeEncoder:
         return EncodedLines(np.array(ids, dtype=ID_TYPE), lengths)
 
     def _segment(self, word: str, side: Side) -> tuple[int, ...]:
-        ids = []
-        for piece in self._pipeline.pieces_of_words([word], side):
-            number = self._numbers.get(piece)
-            if number is None:
-                number = self._numbers[piece] = len(self.pieces)
-                self.pieces.append(piece)
-            ids.append(number)
+        pieces = self._pipeline.pieces_of_words([word], side)
+        with self._numbering:
+            for piece in pieces:
+                if piece not in self._numbers:
+                    self._numbers[piece] = len(self.pieces)
+                    self.pieces.append(piece)
+            ids = tuple(map(self._numbers.__getitem__, pieces))
         if len(self._known[side]) < CACHED_WORDS:
-            self._known[side][word] = tuple(ids)
-        return tuple(ids)
+            self._known[side][word] = ids
+        return ids
 
 
 class SentencePieceEncoder:
     """sentencepiece's own numbers, whose 0 is its unknown piece, serve as provisional ids."""
 
-    def __init__(self, model: SentencePieceSubwords, num_threads: int) -> None:
-        self._processor, self._num_threads = model.processor, num_threads
+    def __init__(self, model: SentencePieceSubwords) -> None:
+        self._processor = model.processor
         size = self._processor.get_piece_size()
         self.pieces: list[str] = ["", *(self._processor.id_to_piece(number) for number in range(1, size))]
 
     def encode(self, lines: list[str], side: Side) -> EncodedLines:
         """Ids of lines."""
-        encoded: list[list[int]] = self._processor.encode(lines, out_type=int, num_threads=self._num_threads)
-        lengths = np.array([len(ids) for ids in encoded], dtype=np.int64)
+        encoded: list[list[int]] = self._processor.encode(lines, out_type=int, num_threads=1)
+        lengths = np.array([len(ids) for ids in encoded], dtype=OFFSET_TYPE)
         return EncodedLines(np.array([number for ids in encoded for number in ids], dtype=ID_TYPE), lengths)
 
 
-def make_encoder(pipeline: TextPipeline, num_threads: int) -> Encoder:
+def make_encoder(pipeline: TextPipeline) -> Encoder:
     """The encoder of a text pipeline's subwords."""
     if isinstance(pipeline.subwords, bytes):
-        return SentencePieceEncoder(SentencePieceSubwords(pipeline.subwords), num_threads)
+        return SentencePieceEncoder(SentencePieceSubwords(pipeline.subwords))
     return BpeEncoder(pipeline)
 
 
-class SideFiles:
-    """Writes the ids and offsets of one side of one split."""
+@dataclass(frozen=True)
+class EncodeTask:
+    """A part to encode."""
 
-    def __init__(self, ids: BinaryIO, offsets: BinaryIO) -> None:
-        self._ids, self._offsets, self._end = ids, offsets, 0
-        self._offsets.write(np.zeros(1, dtype=OFFSET_TYPE).tobytes())
-
-    def append(self, lines: EncodedLines) -> None:
-        """Append lines."""
-        self._ids.write(lines.ids.astype(ID_TYPE, copy=False).tobytes())
-        ends = self._end + np.cumsum(lines.lengths)
-        self._offsets.write(ends.astype(OFFSET_TYPE).tobytes())
-        self._end += int(lines.lengths.sum())
-
-
-@dataclass
-class SplitStatistics:
-    """What one split holds after it is written. Arrays are indexed by provisional id, or by length in pieces."""
-
-    pairs_read: int = 0
-    pairs: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    piece_counts: dict[Side, np.ndarray] = field(
-        default_factory=lambda: {side: np.zeros(0, np.int64) for side in SIDES}
-    )
-    lengths: dict[Side, np.ndarray] = field(default_factory=lambda: {side: np.zeros(0, np.int64) for side in SIDES})
-
-    def add(self, side: Side, lines: EncodedLines) -> None:
-        """Count the pieces and lengths of lines that were kept."""
-        self.piece_counts[side] = _add(self.piece_counts[side], np.bincount(lines.ids))
-        self.lengths[side] = _add(self.lengths[side], np.bincount(lines.lengths))
-
-
-def _add(total: np.ndarray, more: np.ndarray) -> np.ndarray:
-    if len(more) > len(total):
-        total, more = more.copy(), total
-    total[: len(more)] += more
-    return total
-
-
-class PairFilter:
-    """Decides which training pairs stay, and counts why the others go: the first of the reasons that holds."""
-
-    def __init__(self, prep: PrepConfig) -> None:
-        self._prep = prep
-        self._seen = SeenHashes() if prep.deduplicate else None
-        self.reasons = {
-            "empty": "a side is empty",
-            "too_long": f"more than {prep.max_length:,} pieces on a side",
-            "ratio": f"one side more than {prep.max_ratio:g} times the other",
-        } | ({"duplicate": "seen before"} if prep.deduplicate else {})
-
-    def kept(
-        self, lengths: tuple[np.ndarray, np.ndarray], lines: Sequence[list[str]], dropped: Counter[str]
-    ) -> np.ndarray:
-        """[pairs] bool, from the lengths in pieces and the lines of both sides."""
-        shorter, longer = np.minimum(*lengths), np.maximum(*lengths)
-        ratio = (longer >= RATIO_FROM) & (longer > self._prep.max_ratio * shorter)
-        kept = np.ones(len(shorter), dtype=bool)
-        for reason, forbidden in (
-            ("empty", shorter == 0),
-            ("too_long", longer > self._prep.max_length),
-            ("ratio", ratio),
-        ):
-            dropped[reason] += int((kept & forbidden).sum())
-            kept &= ~forbidden
-        if self._seen is not None:
-            hashes = np.array([hash_pair(*pair) for pair in zip(*lines, strict=True)], dtype=np.uint64)
-            new = self._seen.add(hashes[kept])
-            dropped["duplicate"] += int((~new).sum())
-            kept[np.flatnonzero(kept)[~new]] = False
-        return kept
-
-
-def hash_pair(source: str, target: str) -> int:
-    """64 bits of a pair of tokenised lines, the same on every run."""
-    return int.from_bytes(blake2b(f"{source}\n{target}".encode(), digest_size=8).digest(), "little")
-
-
-class SeenHashes:
-    """A set of 64-bit hashes in sorted arrays, each at least twice as long as the next: 8 bytes a hash."""
-
-    def __init__(self) -> None:
-        self._arrays: list[np.ndarray] = []
-
-    def add(self, hashes: np.ndarray) -> np.ndarray:
-        """Add hashes; [len] bool, True for each that was not there, the first of equal ones."""
-        distinct, first = np.unique(hashes, return_index=True)
-        unknown = np.ones(len(distinct), dtype=bool)
-        for array in self._arrays:
-            place = np.minimum(np.searchsorted(array, distinct), len(array) - 1)
-            unknown &= array[place] != distinct
-        new = np.zeros(len(hashes), dtype=bool)
-        new[first[unknown]] = True
-        if unknown.any():
-            self._insert(distinct[unknown])
-        return new
-
-    def _insert(self, array: np.ndarray) -> None:
-        while self._arrays and len(self._arrays[-1]) < 2 * len(array):
-            array = np.sort(np.concatenate([self._arrays.pop(), array]), kind="stable")
-        self._arrays.append(array)
+    name: str
+    num_pairs: int
+    folder: Path
+    "Where its tokenised lines lie and its ids go."
+    pipeline: Path
+    "Folder of the text pipeline."
+    fingerprint: str
+    "Of the pipeline's files: a worker that outlives the run must not take another's for this one."
+    rules: PairRules | None
+    "None: every pair stays, empty ones too."
 
 
 @dataclass(frozen=True)
-class SplitFiles:
-    """Where a split's tokenised lines lie, and the folder its ids go to."""
+class EncodedPart:
+    """The pairs of a part that the rules leave."""
 
-    name: str
-    source: Path
-    target: Path
-    folder: Path
-    num_pairs: int
+    source: EncodedLines
+    target: EncodedLines
+    pieces: list[str]
+    "The piece of each id; the first stands for UNK."
+    hashes: np.ndarray
+    "[pairs] uint64, of the tokenised lines; empty without deduplication."
 
+    def save(self, path: Path) -> None:
+        """Write it whole."""
+        with written_whole(path) as stream:
+            np.savez(
+                stream,
+                source_ids=self.source.ids,
+                source_lengths=self.source.lengths,
+                target_ids=self.target.ids,
+                target_lengths=self.target.lengths,
+                pieces=np.frombuffer("\n".join(self.pieces).encode("utf-8"), dtype=np.uint8),
+                hashes=self.hashes,
+            )
 
-def encode_split(
-    split: SplitFiles, encoder: Encoder, pair_filter: PairFilter | None, progress: Progress
-) -> SplitStatistics:
-    """Write a split's ids and offsets; without a filter every pair stays, empty ones too."""
-    statistics = SplitStatistics()
-    names = [split.folder / name(split.name, side) for side in SIDES for name in (ids_file, offsets_file)]
-    with open(names[0], "wb") as a, open(names[1], "wb") as b, open(names[2], "wb") as c, open(names[3], "wb") as d:
-        files = {"source": SideFiles(a, b), "target": SideFiles(c, d)}
-        for lines in _line_chunks(split.source, split.target):
-            encoded = {side: encoder.encode(lines[number], side) for number, side in enumerate(SIDES)}
-            statistics.pairs_read += len(lines[0])
-            if pair_filter is not None:
-                lengths = (encoded["source"].lengths, encoded["target"].lengths)
-                kept = pair_filter.kept(lengths, lines, statistics.dropped)
-                encoded = {side: encoded[side].keep(kept) for side in SIDES}
-            statistics.pairs += len(encoded["source"].lengths)
-            for side in SIDES:
-                files[side].append(encoded[side])
-                statistics.add(side, encoded[side])
-            progress.advance(len(lines[0]))
-    return statistics
-
-
-def replace_ids(path: Path, table: np.ndarray) -> None:
-    """Replace every id of a file by table[id], in place."""
-    if path.stat().st_size == 0:
-        return
-    ids = np.memmap(path, dtype=ID_TYPE, mode="r+")
-    for start in range(0, len(ids), REMAP_IDS):
-        ids[start : start + REMAP_IDS] = table[ids[start : start + REMAP_IDS]]
-    ids.flush()
+    @classmethod
+    def load(cls, path: Path) -> EncodedPart:
+        """Read what `save` wrote, perhaps on another machine."""
+        try:
+            with np.load(path) as arrays:
+                source = EncodedLines(arrays["source_ids"], arrays["source_lengths"])
+                target = EncodedLines(arrays["target_ids"], arrays["target_lengths"])
+                return cls(source, target, arrays["pieces"].tobytes().decode("utf-8").split("\n"), arrays["hashes"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(f"what a worker wrote cannot be read back ({error})", where=path) from None
 
 
-def _line_chunks(source: Path, target: Path) -> Iterator[tuple[list[str], list[str]]]:
-    """Chunks of tokenised lines of our own scratch files."""
+def encoded_file(folder: Path, part: str) -> Path:
+    """The file of an encoded part."""
+    return folder / f"{part}.npz"
+
+
+def encode_part(task: EncodeTask) -> Counter[str]:
+    """Write a part's ids; returns how many pairs were dropped for each reason."""
+    encoder = _encoder(task.pipeline, task.fingerprint)
+    dropped: Counter[str] = Counter()
+    kept: list[tuple[EncodedLines, EncodedLines]] = []
+    hashes: list[int] = []
+    for source_lines, target_lines in _line_chunks(task.folder, task.name):
+        source, target = encoder.encode(source_lines, "source"), encoder.encode(target_lines, "target")
+        if task.rules is not None:
+            rows = task.rules.kept(source.lengths, target.lengths, dropped)
+            source, target = source.keep(rows), target.keep(rows)
+            if task.rules.deduplicate:
+                hashes += [hash_pair(source_lines[row], target_lines[row]) for row in np.flatnonzero(rows)]
+        kept.append((source, target))
+    source, target = _joined([source for source, _ in kept]), _joined([target for _, target in kept])
+    part = _numbered(source, target, encoder.pieces, np.array(hashes, dtype=np.uint64))
+    part.save(encoded_file(task.folder, task.name))
+    return dropped
+
+
+def _joined(chunks: list[EncodedLines]) -> EncodedLines:
+    return EncodedLines(
+        np.concatenate([chunk.ids for chunk in chunks]), np.concatenate([chunk.lengths for chunk in chunks])
+    )
+
+
+def _numbered(source: EncodedLines, target: EncodedLines, pieces: list[str], hashes: np.ndarray) -> EncodedPart:
+    """The part with its pieces in order of their letters, whatever else the encoder has met."""
+    used = np.flatnonzero(np.bincount(np.concatenate([source.ids, target.ids]))).tolist()
+    own = sorted({0, *used}, key=pieces.__getitem__)
+    table = np.zeros(max(own) + 1, dtype=ID_TYPE)
+    table[own] = np.arange(len(own))
+    return EncodedPart(
+        source=EncodedLines(table[source.ids], source.lengths),
+        target=EncodedLines(table[target.ids], target.lengths),
+        pieces=[pieces[number] for number in own],
+        hashes=hashes,
+    )
+
+
+@lru_cache(maxsize=1)
+def _encoder(folder: Path, fingerprint: str) -> Encoder:
+    """Made once in each process that works on parts."""
+    return make_encoder(TextPipeline.load(folder))
+
+
+def _line_chunks(folder: Path, part: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Chunks of the tokenised lines of a part."""
+    source, target = (tokenized_file(folder, part, side) for side in SIDES)
     with open(source, encoding="utf-8", newline="\n") as first, open(target, encoding="utf-8", newline="\n") as second:
         while chunk := [line.removesuffix("\n") for line in islice(first, CHUNK_LINES)]:
             yield chunk, [line.removesuffix("\n") for line in islice(second, len(chunk))]

@@ -72,11 +72,15 @@ Stems = dict[str, dict[str, Path]]
 
 
 def find_corpus(
-    folder: Path | str, source: str | None = None, target: str | None = None, named: Named | None = None
+    folder: Path | str,
+    source: str | None = None,
+    target: str | None = None,
+    named: Named | None = None,
+    needed: Sequence[str] = ("train", "valid"),
 ) -> CorpusFiles:
     """The language pair of a corpus folder; the direction from source and target where given, else out of English.
 
-    named: files that stand in for the folder's own valid or test.
+    named: files that stand in for the folder's own valid or test. needed: splits that must be there.
     """
     folder = Path(folder)
     stems = _stems(folder)
@@ -91,7 +95,7 @@ def find_corpus(
             missing = target if there == source else source
             raise UserError("has no partner", where=languages[there], hint=f"add {stem}.{missing}, or take it away")
     splits |= _pairs_of(named or {})
-    _check_splits(folder, splits, f"{source}-{target}")
+    _check_splits(folder, splits, f"{source}-{target}", needed)
     return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen)
 
 
@@ -180,8 +184,10 @@ def _check_different(source: str, target: str) -> None:
         raise UserError(f"source and target are both {source}", hint="check --src and --tgt")
 
 
-def _check_splits(where: Path, splits: Mapping[str, object], pair: str) -> None:
-    for split in ("train", "valid"):
+def _check_splits(
+    where: Path, splits: Mapping[str, object], pair: str, needed: Sequence[str] = ("train", "valid")
+) -> None:
+    for split in needed:
         if split in splits:
             continue
         hint = f"add {split}.{pair.split('-')[0]} and {split}.{pair.split('-')[-1]}"

@@ -17,8 +17,8 @@ from bpe.overlap import Overlap
 from bpe.textfiles import sha256_of, write_text
 from nmt.config import PrepConfig
 from nmt.data.corpus import FORMAT, FORMAT_VERSION, MANIFEST_FILE, checksum
-from nmt.data.encoding import SplitStatistics
 from nmt.data.files import CorpusFiles
+from nmt.data.joining import SplitStatistics
 from nmt.text import SIDES
 from nmt.vocabulary import Vocabulary
 
@@ -56,6 +56,11 @@ def describe_options(prep: PrepConfig, files: CorpusFiles) -> dict[str, Any]:
     """The options that shape the result, those without a bearing on it set to what they are by default."""
     options = asdict(prep) | {"source": files.source, "target": files.target}
     del options["check_sides"]
+    options["protect"] = list(prep.protect)  # as it is read from JSON
+    if not prep.protect:
+        del options["protect"]
+    if not prep.bpe_dropout:  # which older folders do not know
+        del options["bpe_dropout"]
     unused = ("joint_bpe", "min_frequency", "tokenizer") if prep.sentencepiece else ("sentencepiece_model",)
     for name in unused:
         del options[name]

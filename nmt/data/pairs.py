@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 
 from bpe.errors import UserError
@@ -19,17 +19,11 @@ def read_pairs(files: PairOfFiles) -> Iterator[Pair]:
     for number, line in enumerate(source, 1):
         other = next(target, None)
         if other is None:
-            raise _unequal(files, number + sum(1 for _ in source), number - 1)
+            raise unequal(files, number + sum(1 for _ in source), number - 1)
         yield line, other
     left = sum(1 for _ in target)
     if left:
-        raise _unequal(files, number, number + left)
-
-
-def read_all_pairs(shards: Sequence[PairOfFiles]) -> Iterator[Pair]:
-    """Pairs of raw lines of several pairs of files, one after another."""
-    for files in shards:
-        yield from read_pairs(files)
+        raise unequal(files, number, number + left)
 
 
 def chunks(pairs: Iterator[Pair], size: int) -> Iterator[tuple[list[str], list[str]]]:
@@ -38,7 +32,8 @@ def chunks(pairs: Iterator[Pair], size: int) -> Iterator[tuple[list[str], list[s
         yield [source for source, _ in chunk], [target for _, target in chunk]
 
 
-def _unequal(files: PairOfFiles, source: int, target: int) -> UserError:
+def unequal(files: PairOfFiles, source: int, target: int) -> UserError:
+    """The error of two files with different numbers of lines."""
     problem = f"{files.source} has {source:,} lines but {files.target} has {target:,}"
     return UserError(
         problem, hint="line n of one must translate line n of the other; find the first line that does not"

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from nmt.data.advice import matrix_rows
 from nmt.layers.tying import Tying
+from nmt.text import SIDES
 
 BAR_WIDTH = 40
 BINS = 12
@@ -22,9 +24,11 @@ def summary(manifest: dict[str, Any], folder: Path, embedding_size: int) -> str:
         [
             *_pairs(manifest),
             *_subwords(manifest, pair),
+            *_words(manifest),
             *_sizes(manifest["vocabulary"], embedding_size),
             "Length in pieces of the training pairs (#: source, =: target):",
             *histogram(train["source_lengths"], train["target_lengths"]),
+            *(f"Warning: {warning}" for warning in manifest.get("advice", {}).get("warnings", [])),
             f"Prepared {manifest['source']} -> {manifest['target']} in {folder}",
         ]
     )
@@ -60,6 +64,21 @@ def _subwords(manifest: dict[str, Any], pair: str) -> Iterator[str]:
     yield "  rare: " + ", ".join(f"{count:,} occur {_at_most(int(limit))}" for limit, count in rare.items())
 
 
+def _words(manifest: dict[str, Any]) -> Iterator[str]:
+    """Folders of older versions have no advice, those of sentencepiece none about words."""
+    advice = manifest.get("advice", {})
+    for side in SIDES if "words" in advice else ():
+        words = advice["words"][side]
+        running, types = (words[f"{name}_whole"] / max(1, words[name]) for name in ("running", "types"))
+        yield (
+            f"  {manifest[side]}: {running:.1%} of the running words are one piece ({words['types_whole']:,} of "
+            f"{words['types']:,} words, {types:.1%}), {words['pieces_per_word']:.2f} pieces a word"
+        )
+    if "most_merges" in advice:
+        most = [f"{least} times with up to {merges:,}" for least, merges in advice["most_merges"].items()]
+        yield f"  merges: 95% of the pieces they make occur {', '.join(most)}"
+
+
 def _at_most(limit: int) -> str:
     return "once" if limit == 1 else f"at most {limit} times"
 
@@ -67,9 +86,15 @@ def _at_most(limit: int) -> str:
 def _sizes(vocabulary: dict[str, Any], embedding_size: int) -> Iterator[str]:
     union, source, target = vocabulary["size"], vocabulary["source_size"], vocabulary["target_size"]
     yield f"Vocabulary: {union:,} union, {source:,} source view, {target:,} target view"
-    rows = {Tying.UNTIED: source + 2 * target, Tying.DECODER: source + target, Tying.THREE_WAY: union}
+    rows = matrix_rows(vocabulary)
     sizes = ", ".join(f"{mode.value} {count * embedding_size / 1e6:.1f}M" for mode, count in rows.items())
     yield f"  parameters of the vocabulary matrices at model.embedding_size={embedding_size}: {sizes}"
+    saved = (
+        f"{count - union:,} of {count:,} rows over {mode.value} ({1 - union / count:.1%})"
+        for mode, count in rows.items()
+        if mode is not Tying.THREE_WAY
+    )
+    yield f"  {Tying.THREE_WAY.value} saves {', '.join(saved)}"
 
 
 def histogram(source: Sequence[int], target: Sequence[int]) -> list[str]:

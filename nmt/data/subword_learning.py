@@ -6,9 +6,8 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 
 from bpe.errors import UserError
@@ -17,6 +16,7 @@ from bpe.progress import Progress
 from nmt.config import PrepConfig
 from nmt.data.manifest import Subwords
 from nmt.data.tokenizing import WordCounts
+from nmt.protection import Patterns, is_protected, take_out
 from nmt.text import Side, TextOptions, TextPipeline
 from nmt.tokenization import import_package
 
@@ -26,12 +26,19 @@ TRAINING_THREADS = 2
 "The unigram model depends on their number, so it is not the machine's."
 MANY_CHARACTERS_COVERAGE = 0.9995
 "Share of the running characters that get a piece, where single characters would fill over a quarter of the pieces."
+SPACE = "\u2581"
+"How sentencepiece writes a space."
 SENTENCES = 2_000_000
 "Lines, drawn at random with a fixed seed, that sentencepiece holds in memory."
 
 
 def learn_bpe(counts: WordCounts, prep: PrepConfig, options: TextOptions, quiet: bool) -> tuple[TextPipeline, Subwords]:
-    """The joint merges of both sides, and the pieces each side may use where there are thresholds."""
+    """The joint merges of both sides, and the pieces each side may use where there are thresholds.
+
+    Protected words teach nothing: they are removed from the counts.
+    """
+    if options.protect:
+        counts.remove(is_protected)
     joint = counts.joint()
     too_long = [word for word in joint if len(word) > MAX_WORD]
     for word in too_long:
@@ -66,14 +73,15 @@ def _frequent(pipeline: TextPipeline, words: Counter[str], side: Side, threshold
 
 
 def learn_sentencepiece(
-    tokenized: tuple[Path, Path], prep: PrepConfig, options: TextOptions
+    tokenized: Sequence[Path], prep: PrepConfig, options: TextOptions
 ) -> tuple[TextPipeline, Subwords]:
-    """A sentencepiece model of both sides' text together. tokenized: the cleaned lines of each side."""
+    """A sentencepiece model of both sides' text together. tokenized: files of their cleaned lines."""
     assert prep.sentencepiece is not None
     sentencepiece = import_package("sentencepiece", "--sentencepiece")
     if prep.source_threshold or prep.target_threshold:
         problem = "thresholds cut BPE pieces smaller; they do nothing for sentencepiece"
         raise UserError(problem, where="prep.source_threshold, prep.target_threshold", hint="set them to 0")
+    protected = _protected_strings(tokenized, prep) if prep.protect else []
     characters: set[str] = set()
     for line in _lines(tokenized):
         characters.update(line)
@@ -90,6 +98,7 @@ def learn_sentencepiece(
             character_coverage=1.0 if len(characters) <= prep.sentencepiece // 4 else MANY_CHARACTERS_COVERAGE,
             num_threads=TRAINING_THREADS,
             normalization_rule_name="identity",
+            user_defined_symbols=protected,
             bos_id=-1,
             eos_id=-1,
             minloglevel=2,
@@ -100,16 +109,25 @@ def learn_sentencepiece(
     return pipeline, Subwords(prep.sentencepiece, prep.sentencepiece, "pieces", len(characters), 0, 0)
 
 
-def _lines(paths: tuple[Path, Path]) -> Iterator[str]:
-    """All lines that are not empty, the source's first."""
-    with (
-        open(paths[0], encoding="utf-8", newline="\n") as source,
-        open(paths[1], encoding="utf-8", newline="\n") as target,
-    ):
-        for line in chain(source, target):
-            text = line.removesuffix("\n")
-            if text:
-                yield text
+def _protected_strings(tokenized: Sequence[Path], prep: PrepConfig) -> list[str]:
+    """The distinct protected strings of the text, each of which is to be a piece, as sentencepiece spells them."""
+    assert prep.sentencepiece is not None
+    patterns = Patterns(prep.protect)
+    found = {part.text.replace(" ", SPACE): None for line in _lines(tokenized) for part in take_out(line, patterns)[1]}
+    if len(found) > prep.sentencepiece // 2:
+        problem = f"{len(found):,} different strings to protect are more than half of {prep.sentencepiece:,} pieces"
+        raise UserError(problem, where="prep.protect", hint="protect less, or raise --sentencepiece")
+    return list(found)
+
+
+def _lines(paths: Sequence[Path]) -> Iterator[str]:
+    """All lines that are not empty."""
+    for path in paths:
+        with open(path, encoding="utf-8", newline="\n") as stream:
+            for line in stream:
+                text = line.removesuffix("\n")
+                if text:
+                    yield text
 
 
 def _sentencepiece_error(message: str, size: int) -> UserError:

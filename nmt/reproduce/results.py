@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import sacrebleu
-import torch
 
 from nmt.bundle import read_config, read_manifest, versions
 from nmt.configfile import Values, flatten
+from nmt.device import machine
 from nmt.layers.tying import Tying
 from nmt.ledger import Size, sizes_of_modes
 from nmt.models.build import VocabularySizes
@@ -238,16 +235,3 @@ def _notes(text: TestText, modes: list[ModeResult], experiment: Experiment, ther
             "The paper's row is of another model, trained on other data: it is there for the pattern, not the numbers"
         )
     return notes
-
-
-def machine() -> str:
-    """The processor (and the GPU where there is one), and the number of cores this process may use."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        lines = info.read_text(encoding="utf-8", errors="replace").split("\n")
-        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-        name = names[0] if names else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{name}, {cores} cores{gpu}"

@@ -35,8 +35,10 @@ class Progress:
     "Optimizer updates made."
     epoch: int = 0
     "Epoch of the next batch, from 0."
+    block: int = 0
+    "Block of the next batch in its epoch; 0 without BPE-dropout."
     batch: int = 0
-    "Index of the next batch in its epoch."
+    "Index of the next batch in its epoch, with BPE-dropout in its block."
     target_tokens: int = 0
     "Target pieces trained on, </s> included."
     seconds: float = 0.0

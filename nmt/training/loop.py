@@ -1,7 +1,8 @@
 """The training loop over named parts: data order, update, validation, checkpoints, report.
 
-Exactness: an epoch's batches are a function of (seed, epoch), an update's random draws of (seed, update), and last/
-holds the rest, so a run that is interrupted anywhere and continued makes the same updates as one that was not.
+Exactness: an epoch's batches, and the pieces BPE-dropout makes, are a function of (seed, epoch), an update's random
+draws of (seed, update), and last/ holds the rest, so a run that is interrupted anywhere and continued makes the same
+updates as one that was not.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from bpe.errors import UserError
 from bpe.progress import duration
 from nmt.bundle import BEST
 from nmt.config import Config, TrainingConfig
-from nmt.data.batching import BatchMaker, Budget, EpochPlan
+from nmt.data.batching import BatchMaker
 from nmt.data.corpus import PreparedCorpus
+from nmt.data.feed import DropoutFeed, Feed, Position
 from nmt.device import peak_memory
 from nmt.layers.tying import Tying
 from nmt.models.interface import TranslationModel
@@ -74,9 +76,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         shared = Tying(config.model.tying).shares_source
         views = corpus.vocabulary.source_view(shared), corpus.vocabulary.target_view(shared)
-        self.maker = BatchMaker(corpus.split("train"), *views)
-        budget = Budget(self.settings.batch_tokens, self.settings.batch_sentences, self.settings.max_length)
-        self.plan = EpochPlan(corpus.split("train"), budget, self.settings.seed)
+        self.feed = (DropoutFeed if self.settings.bpe_dropout else Feed)(corpus, self.settings, views)
         self.validator = Validator(
             corpus,
             BatchMaker(corpus.split("valid"), *views),
@@ -85,7 +85,7 @@ class Trainer:
         )
         self.updater = Updater(model, self.settings)
         self.progress = Progress()
-        if not self.plan.num_pairs:
+        if not self.feed.plan.num_pairs:
             raise UserError(
                 f"no pair has at most {self.settings.max_length} pieces on both sides",
                 where="training.max_length",
@@ -102,7 +102,7 @@ class Trainer:
     def run(self) -> Progress:
         """Train until finished. Raises Interrupted, with the state saved, on Ctrl-C or SIGTERM."""
         with Interruption() as interruption:
-            self.updater.try_largest(self.maker.make(self.plan.largest()).to(self.device))
+            self.updater.try_largest(self.feed.largest().to(self.device))
             try:
                 self._loop(interruption.check)
             except Interrupted:
@@ -119,7 +119,7 @@ class Trainer:
         state = self.progress
         cost = Cost(state)
         window = Window(time.monotonic())
-        stream = self.plan.stream(state.epoch, state.batch)
+        stream = self.feed.stream(Position(state.epoch, state.block, state.batch))
         while True:
             cost.note(state, self.device)
             ended = self.reason_to_stop()
@@ -134,10 +134,11 @@ class Trainer:
             if state.update and self._due(self.settings.save_every):
                 self.save()
             check()
-            epoch, index, rows = next(stream)
-            batch = self.maker.make(rows).to(self.device)
+            position, batch = next(stream)
+            batch = batch.to(self.device)
             result = self.updater.update(batch, state.update + 1)
-            state.update, state.epoch, state.batch = state.update + 1, epoch, index + 1
+            state.update, state.epoch = state.update + 1, position.epoch
+            state.block, state.batch = position.block, position.batch + 1
             state.target_tokens += batch.num_target_tokens
             window.add(result, batch.num_target_tokens)
             if self._due(self.settings.log_every):
@@ -234,11 +235,12 @@ class Trainer:
 
     def _diverged(self, error: NonFiniteLoss) -> UserError:
         state = self.progress
-        rows = next(self.plan.stream(state.epoch, state.batch))[2].tolist()
-        shown = ", ".join(str(row + 1) for row in rows[:5])
+        position, batch = next(self.feed.stream(Position(state.epoch, state.block, state.batch)))
+        shown = ", ".join(str(row + 1) for row in batch.pairs[:5])
+        block = f"block {position.block + 1}, " if self.settings.bpe_dropout else ""
         return UserError(
-            f"{error} at update {state.update + 1} (epoch {state.epoch + 1}, batch {state.batch + 1}: "
-            f"{len(rows)} pairs, numbers {shown} ... of the prepared training data)",
+            f"{error} at update {state.update + 1} (epoch {position.epoch + 1}, {block}batch {position.batch + 1}: "
+            f"{len(batch.pairs)} pairs, numbers {shown} ... of the prepared training data)",
             where="training",
             hint=f"the state before it is in {self.folder / LAST}; lower training.learning_rate and run again",
         )

@@ -18,6 +18,7 @@ from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.data.batching import Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
+from nmt.data.dropout import check_merges
 from nmt.device import pick_device, set_threads
 from nmt.layers.precision import native_bfloat16
 from nmt.ledger import matrix_lines, mode_lines
@@ -40,6 +41,7 @@ FIXED_KEYS = (
     "batch_tokens",
     "batch_sentences",
     "max_length",
+    "bpe_dropout",
     "ema",
     "validation_metric",
 )
@@ -71,6 +73,8 @@ def train(request: Request) -> Progress:
         config, changes = resolve(request, folder, before)
         corpus = PreparedCorpus.open(config.paths.prepared)
         config = with_precision(with_languages(config, corpus), before)
+        if config.training.bpe_dropout:
+            check_merges(corpus)
         if continues:
             check_same_data(folder, corpus)
         if request.dry_run:
@@ -187,6 +191,13 @@ def introduction(config: Config, corpus: PreparedCorpus, *, matrices: bool = Tru
         f"{plan.num_pairs:,} of {len(pairs):,} pairs have at most {settings.max_length} pieces a side; "
         f"{len(plan.batches(0)):,} batches an epoch, {100 * plan.padding():.1f}% padding"
     )
+    if settings.bpe_dropout:
+        lines[-1] += ", both before BPE-dropout"
+        if not config.prep.bpe_dropout:
+            lines.append(
+                "BPE-dropout: a drawn piece that the vocabulary lacks is cut smaller, or its word left whole; "
+                "a folder made by nmt-prep --set prep.bpe_dropout=true lacks none"
+            )
     return lines
 
 

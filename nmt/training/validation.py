@@ -12,7 +12,7 @@ from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
-from nmt.evaluation import bleu
+from nmt.evaluation import bleu, validation_options
 from nmt.models.interface import TranslationModel
 from nmt.search.beam import beam_search
 from nmt.tokenization import MissingPackage
@@ -78,9 +78,12 @@ class Validator:
         return Validation(
             cross_entropy=cross_entropy / max(tokens, 1),
             cost=cross_entropy / max(sentences, 1),
-            bleu=None if translations is None else bleu(translations, references),
+            bleu=None if translations is None else self._bleu(translations, references),
             examples=tuple(zip(sources[:2], references[:2], (translations or [])[:2], strict=False)),
         )
+
+    def _bleu(self, translations: list[str], references: list[str]) -> float:
+        return bleu(translations, references, validation_options(self.corpus.text.options.target))
 
     def _translate(self, model: TranslationModel, tick: Callable[[], None]) -> list[str]:
         pairs, vocabulary, text = self.maker.pairs, self.corpus.vocabulary, self.corpus.text

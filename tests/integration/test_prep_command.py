@@ -1,70 +1,23 @@
-import errno
 import gzip
 import json
 import os
-import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import nmt.data.preparation as preparation
-import nmt.data.tokenizing as tokenizing
+import nmt.data.executors as executors
+import nmt.data.parts as parts
 from nmt.cli.prep import main
 from nmt.data.corpus import PreparedCorpus
-
-ROOT = Path(__file__).parents[2]
-WORDS = (
-    ("the", "der"), ("a", "ein"), ("dog", "Hund"), ("cat", "Katze"), ("house", "Haus"), ("man", "Mann"),
-    ("runs", "rennt"), ("sleeps", "schläft"), ("eats", "isst"), ("big", "groß"), ("small", "klein"), ("green", "grün"),
-    ("and", "und"), ("or", "oder"), ("in", "in"), ("on", "auf"), ("under", "unter"), ("tree", "Baum"), ("car", "Auto"),
-)  # fmt: skip
-
-
-def sentences(number, seed=0):
-    """Pairs of word by word translations."""
-    draw = random.Random(seed)
-    rows = [draw.choices(WORDS, k=draw.randint(3, 12)) for _ in range(number)]
-    return [(" ".join(word[0] for word in row) + ".", " ".join(word[1] for word in row) + ".") for row in rows]
-
-
-def write(path, lines):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes("".join(line + "\n" for line in lines).encode("utf-8"))
-
-
-def write_pairs(folder, name, pairs, languages=("en", "de")):
-    for side, language in enumerate(languages):
-        write(folder / f"{name}.{language}", [pair[side] for pair in pairs])
+from tests.prep_corpus import contents, fails, sentences, write, write_corpus, write_pairs
 
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "corpus"
-    write_pairs(folder, "train", sentences(300))
-    write_pairs(folder, "valid", sentences(20, seed=1))
-    write_pairs(folder, "test", sentences(20, seed=2))
-    return folder
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-
-
-def fails(capsys, *arguments):
-    """Run, expect exit code 2 and one line; returns what stands after 'error: '."""
-    capsys.readouterr()
-    assert main(["--joint-bpe", "50", "--quiet", *arguments]) == 2
-    output = capsys.readouterr()
-    assert output.out == ""
-    assert output.err.count("\n") == 1
-    return output.err.removeprefix("nmt-prep: error: ").rstrip("\n")
+    return write_corpus(tmp_path / "corpus")
 
 
 def test_a_corpus_folder_is_prepared(corpus, capsys):
@@ -103,18 +56,20 @@ def test_merges_are_those_of_subword_nmt(corpus):
     assert Path("prepared/bpe.codes").read_bytes() == Path("expected").read_bytes()
 
 
-def test_the_result_does_not_depend_on_the_number_of_workers(corpus, monkeypatch):
-    monkeypatch.setattr(preparation, "CHUNK_PAIRS", 7)
-    for threads in (1, 3):
-        assert main(["--threads", str(threads), "--prepared", f"by{threads}", "--joint-bpe", "50", "--quiet"]) == 0
-    assert contents("by1") == contents("by3")
-
-
-def test_a_failing_worker_is_one_line(corpus, capsys, monkeypatch):
-    monkeypatch.setattr(preparation, "CHUNK_PAIRS", 7)
-    monkeypatch.setattr(tokenizing.ChunkTokenizer, "__call__", lambda self, chunk: os._exit(9))
-    assert "a worker process was killed" in fails(capsys, "--threads", "2")
-    assert not Path("prepared").exists()
+@pytest.mark.parametrize("options", [[], ["--set", "prep.deduplicate=true"], ["--sentencepiece", "50"]])
+def test_the_result_does_not_depend_on_parts_and_workers(corpus, monkeypatch, options):
+    if "--sentencepiece" in options:
+        pytest.importorskip("sentencepiece")
+    pairs = sentences(150)
+    write_pairs(corpus, "train", pairs + pairs[20:70] + sentences(100, seed=3))
+    monkeypatch.setattr(executors, "FEW_PAIRS", 0)
+    for name, stride, threads in (("whole", 2000, 1), ("parts", 7, 1), ("workers", 7, 3)):
+        monkeypatch.setattr(parts, "STRIDE", stride)
+        assert main(["--threads", str(threads), "--prepared", name, "--joint-bpe", "50", "--quiet", *options]) == 0
+    assert contents("whole") == contents("parts") == contents("workers")
+    assert PreparedCorpus.open("whole").manifest["splits"]["train"]["dropped"].get("duplicate", 0) >= 50 * (
+        options[-1:] == ["prep.deduplicate=true"]
+    )
 
 
 def test_the_same_again_does_nothing_and_other_options_need_force(corpus, capsys):
@@ -136,23 +91,6 @@ def test_the_same_again_does_nothing_and_other_options_need_force(corpus, capsys
     assert sorted(os.listdir(".")) == ["corpus", "prepared"]
 
 
-def test_a_damaged_result_is_not_taken_for_a_finished_one(corpus, capsys):
-    assert main(["--joint-bpe", "50", "--quiet"]) == 0
-    Path("prepared/train.source.ids").write_bytes(b"")
-    assert "truncated: 0 bytes" in fails(capsys)
-    assert main(["--joint-bpe", "50", "--quiet", "--force"]) == 0
-    PreparedCorpus.open("prepared").verify()
-
-
-def test_a_folder_of_other_files_is_never_replaced(corpus, capsys):
-    write(Path("prepared/thesis.tex"), ["mine"])
-    for flags in ([], ["--force"]):
-        assert "holds files that nmt-prep did not write; choose another with --prepared" in fails(capsys, *flags)
-    assert "not a folder" in fails(capsys, "--prepared", "corpus/train.en")
-    Path("empty").mkdir()
-    assert main(["--joint-bpe", "50", "--quiet", "--prepared", "empty"]) == 0
-
-
 def test_json_prints_the_manifest(corpus, capsys):
     assert main(["--joint-bpe", "50", "--json", "--quiet"]) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -162,16 +100,17 @@ def test_json_prints_the_manifest(corpus, capsys):
     assert printed["versions"]["sacremoses"]
 
 
-def test_compressed_shards_are_joined_in_order(corpus):
+def test_compressed_shards_are_joined_in_order(corpus, monkeypatch):
     assert main(["--joint-bpe", "50", "--quiet"]) == 0
     pairs = sentences(300)
     for language in ("en", "de"):
         (corpus / f"train.{language}").unlink()
     write_pairs(corpus, "train.1", pairs[:100])
     write_pairs(corpus, "train.2", pairs[100:])
-    for path in list(corpus.glob("train.2.*")):
+    for path in [*corpus.glob("train.2.*"), corpus / "valid.de"]:
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
+    monkeypatch.setattr(parts, "STRIDE", 30)
     assert main(["--joint-bpe", "50", "--quiet", "--prepared", "sharded"]) == 0
     one, other = PreparedCorpus.open("prepared"), PreparedCorpus.open("sharded")
     assert one.fingerprint == other.fingerprint
@@ -225,57 +164,6 @@ def test_a_shard_without_its_partner(corpus, capsys):
     assert fails(capsys) == "corpus/train.more.en: has no partner; add train.more.de, or take it away"
 
 
-@pytest.mark.parametrize("split", ["train", "valid", "test"])
-def test_unequal_line_counts(corpus, capsys, split):
-    path = corpus / f"{split}.de"
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join(lines[:-3]))
-    number = len(lines)
-    expected = f"corpus/{split}.en has {number} lines but corpus/{split}.de has {number - 3}"
-    assert fails(capsys).startswith(expected)
-    path.write_bytes(b"".join([*lines, b"mehr\n"]))
-    assert f"corpus/{split}.en has {number} lines but corpus/{split}.de has {number + 1}" in fails(capsys)
-    assert os.listdir(".") == ["corpus"]
-
-
-def test_invalid_utf8(corpus, capsys):
-    path = corpus / "train.de"
-    lines = path.read_bytes().split(b"\n")
-    lines[41] = "größer".encode("latin-1")
-    path.write_bytes(b"\n".join(lines))
-    assert fails(capsys).startswith("corpus/train.de:42: invalid UTF-8: byte 0xf6 at byte 3 of the line; convert")
-
-
-def test_damaged_gzip(corpus, capsys):
-    data = gzip.compress((corpus / "train.de").read_bytes())
-    (corpus / "train.de").write_bytes(data[: len(data) // 2])
-    assert "corpus/train.de: truncated or damaged gzip data" in fails(capsys)
-
-
-@pytest.mark.parametrize("lines", [[], ["", "  ", "\t"]])
-def test_empty_text(corpus, capsys, lines):
-    for language in ("en", "de"):
-        write(corpus / f"train.{language}", lines)
-    what = "3 lines, all of them blank" if lines else "no pairs"
-    assert fails(capsys) == f"corpus/train.en: empty: {what}; check that the file is the right one"
-
-
-def test_sides_that_are_the_same(corpus, capsys):
-    shutil.copy(corpus / "train.en", corpus / "train.de")
-    message = fails(capsys)
-    assert message.startswith("corpus/train.en and corpus/train.de look like the same language: 100% of the first 300")
-    assert main(["--set", "prep.check_sides=false", "--joint-bpe", "50", "--quiet"]) == 0
-
-
-def test_sides_that_are_swapped(corpus, capsys):
-    write_pairs(corpus, "valid", sentences(20, seed=1), ("de", "en"))
-    message = fails(capsys)
-    assert message.startswith(
-        "corpus/valid.en and corpus/valid.de look swapped: 100% of their words are on the other side"
-    )
-    assert "exchange the two files" in message
-
-
 def test_pairs_are_dropped_with_their_reasons(corpus, capsys):
     pairs = sentences(50)
     odd = [("", "leer"), ("a " * 400, "ein"), ("ein", "a " * 240), pairs[0], ("dog", "Hund")]
@@ -291,13 +179,6 @@ def test_pairs_are_dropped_with_their_reasons(corpus, capsys):
     assert prepared.manifest["splits"]["train"]["dropped"] == {"empty": 1, "too_long": 1, "ratio": 1, "duplicate": 1}
     assert len(prepared.split("train")) == 51
     assert len(prepared.split("valid")) == 7
-
-
-def test_all_pairs_dropped(corpus, capsys):
-    message = fails(capsys, "--set", "prep.max_length=1")
-    assert message.startswith(
-        "all 300 training pairs were dropped (300: more than 1 pieces on a side); check that line n"
-    )
 
 
 def test_fewer_merges_than_asked_for(corpus, capsys):
@@ -378,42 +259,6 @@ def test_a_word_of_a_million_characters(corpus):
     manifest = PreparedCorpus.open("prepared").manifest
     assert manifest["splits"]["train"]["dropped"]["too_long"] == 1
     assert manifest["subwords"]["words_too_long"] == 2
-
-
-def test_no_space_left(corpus, capsys, monkeypatch):
-    def full(self, lines):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("nmt.data.encoding.SideFiles.append", full)
-    assert "no space left on the device; free some space" in fails(capsys)
-    assert os.listdir(".") == ["corpus"]
-
-
-def test_an_interrupted_run_leaves_nothing(corpus, capsys, monkeypatch):
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("nmt.data.manifest.write_manifest", interrupted)
-    assert main(["--joint-bpe", "50", "--quiet"]) == 130
-    assert os.listdir(".") == ["corpus"]
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_run_leaves_nothing_that_looks_finished(corpus, number):
-    write_pairs(corpus, "train", sentences(60_000))
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "nmt.cli.prep", "--joint-bpe", "50", "--quiet", "--threads", "2"]
-    process = subprocess.Popen(command, env=environment)
-    deadline = time.monotonic() + 60
-    while not any(path.stat().st_size for path in Path(".").glob(".prepared.part-*/train.*")):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.send_signal(number)
-    assert process.wait(60) != 0
-    assert not Path("prepared").exists()
-    write_pairs(corpus, "train", sentences(100))
-    assert main(["--joint-bpe", "50", "--quiet"]) == 0
-    assert sorted(os.listdir(".")) == ["corpus", "prepared"]
 
 
 def test_options_out_of_range_are_one_line(corpus, capsys):

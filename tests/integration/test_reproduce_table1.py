@@ -180,3 +180,9 @@ def test_blank_text_is_one_line(corpus: Path, capsys: pytest.CaptureFixture[str]
     (corpus / "train.de").write_text("\n" * 300)
     assert run(PROG, command, [*SMALL, "--quiet", "--set", "prep.check_sides=false"]) == 2
     assert "train.de: no words" in capsys.readouterr().err
+
+
+def test_only_the_training_text_is_needed(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in corpus.glob("valid.*"):
+        path.unlink()
+    assert as_json(capsys, "--merges", "20")["pairs"] == 300

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bpe",),
+    ("nmt.protection",),
     ("nmt.vocabulary", "nmt.tokenization", "nmt.layers", "nmt.streams", "nmt.corpora", "nmt.device"),
     ("nmt.text", "nmt.config"),
     ("nmt.configfile", "nmt.data"),
@@ -21,11 +22,21 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.search", "nmt.weights", "nmt.ledger"),
     ("nmt.bundle", "nmt.evaluation", "nmt.testsets"),
     ("nmt.translator", "nmt.scorer", "nmt.training", "nmt.conversion"),
+    ("nmt.reproduce",),
     ("nmt.cli",),
 )
 "Bottom up. A module imports its own entry and entries of lower rows, never a neighbour in its row."
 
-LAZY = ("sacremoses", "subword_nmt", "sentencepiece", "tensorboard", "torch.utils.tensorboard")
+LAZY = (
+    "dask",
+    "distributed",
+    "matplotlib",
+    "sacremoses",
+    "sentencepiece",
+    "subword_nmt",
+    "tensorboard",
+    "torch.utils.tensorboard",
+)
 "Packages that a command may do without: imported inside the function that needs them."
 
 UNPICKLERS = ("pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")

@@ -71,3 +71,23 @@ def test_damaged_files_are_refused_with_their_place(tmp_path, data, message):
 def test_a_missing_file_is_refused(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         MergeTable.load(tmp_path / "codes")
+
+
+@pytest.mark.parametrize("version", [(0, 1), (0, 2)])
+def test_subword_nmt_reads_what_is_saved(tmp_path, version):
+    apply_bpe = pytest.importorskip("subword_nmt.apply_bpe")
+    merges = (("e", "r</w>"), ("t", "h"), ("th", "e</w>"), ("ä", "\u2028"), ("t", "h"))
+    MergeTable(merges, version).save(tmp_path / "codes")
+    with open(tmp_path / "codes", encoding="utf-8", newline="\n") as stream:
+        other = apply_bpe.BPE(stream)
+    assert other.version == version
+    assert other.bpe_codes == {pair: merges.index(pair) for pair in merges}
+
+
+def test_the_first_merges_of_a_table():
+    table = MergeTable(MERGES, (0, 1))
+    assert table.first(2) == MergeTable(MERGES[:2], (0, 1))
+    assert table.first(0) == MergeTable((), (0, 1))
+    assert table.first(1000) == table
+    with pytest.raises(UserError, match="-1 merges are out of range"):
+        table.first(-1)

@@ -85,6 +85,30 @@ def test_a_short_task_says_nothing_and_a_quiet_one_never_does(monkeypatch: pytes
     assert stream.getvalue() == ""
 
 
+def test_the_share_gives_the_time_left_where_the_total_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with Progress("Reading") as steps:
+        for number in range(20):
+            steps.advance(4, number / 40)
+        steps.advance(4, 1.0)
+    lines = stream.getvalue().splitlines()
+    assert lines[0].startswith("Reading: 40 lines (22%), ")
+    assert lines[0].endswith(" left")
+    assert lines[-1].startswith("Reading: 84 lines (100%), ")
+    assert lines[-1].endswith("/s")
+
+
+def test_patience_keeps_a_short_task_silent_on_a_terminal_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds, printed in ((15, True), (60, False)):
+        stream = Terminal()
+        monkeypatch.setattr(sys, "stderr", stream)
+        with Progress("Reading", patience=seconds) as steps:
+            for _ in range(20):
+                steps.advance()
+        assert bool(stream.getvalue()) == printed
+
+
 def test_no_standard_error_and_a_closed_one_are_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()

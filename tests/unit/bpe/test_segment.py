@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-import bpe.segment
+import bpe.encode
+import bpe.segmenter
 from bpe.codes import MergeTable
 from bpe.encode import LONG_WORD
 from bpe.errors import UserError
@@ -92,6 +93,67 @@ def test_what_the_glossary_matches_is_never_cut(glossary, tmp_path):
     assert segmenter.segment(words) == other.segment(words).split(" ")
 
 
+@pytest.mark.parametrize("version", [(0, 1), (0, 2)])
+@pytest.mark.parametrize("dropout", [0, 0.1, 0.5, 0.9, 1])
+def test_dropout_gives_what_subword_nmt_gives_with_the_same_random_numbers(version, dropout, tmp_path):
+    table = MergeTable(table_of(200).merges, version)
+    options = {"vocab": {"low", "new@@", "e@@"}, "glossaries": ["wid"]} if dropout == 0.5 else {}
+    segmenter = Segmenter(table, options.get("vocab"), options.get("glossaries", ()))
+    other = subword_nmt_for(table, tmp_path / "codes", **options)
+    random.seed(3)
+    draw = random.Random(3)
+    for word in [*random_words(5), *LINES[0].split() * 9]:
+        assert list(segmenter.segment_word_with_dropout(word, dropout, draw)) == other.segment_tokens([word], dropout)
+
+
+def test_without_dropout_pieces_are_the_usual_ones_and_with_all_of_it_characters():
+    segmenter, draw = Segmenter(table_of(200)), random.Random(1)
+    for word in [*random_words(6), "new" * LONG_WORD, "a", ""]:
+        assert segmenter.segment_word_with_dropout(word, 0, draw) == segmenter.segment_word(word)
+        characters = segmenter.segment_word_with_dropout(word, 1, draw)
+        assert [piece.removesuffix("@@") if place else piece for place, piece in enumerate(characters[::-1])] == [
+            *word[::-1]
+        ]
+    for dropout in (-0.5, 1.01, float("nan")):
+        with pytest.raises(UserError, match="out of range"):
+            segmenter.segment_word_with_dropout("low", dropout, draw)
+
+
+def test_long_words_get_the_same_pieces_as_often(monkeypatch):
+    """The two ways to merge draw other numbers; how often they cut a word so or so agrees within what chance does."""
+    ranks = Segmenter(table_of(200))._ranks
+
+    def counts_with(limit):
+        monkeypatch.setattr(bpe.encode, "LONG_WORD", limit)
+        draw = random.Random(1)
+        return Counter(
+            tuple(bpe.encode.apply_merges_with_dropout([*"newlowaaaaabab"], ranks, 0.3, draw)) for _ in range(5000)
+        )
+
+    short, long = counts_with(100), counts_with(0)
+    assert len(short) > 20
+    for symbols in short | long:
+        assert abs(short[symbols] - long[symbols]) <= 4 * (short[symbols] + long[symbols]) ** 0.5
+
+
+def test_the_separator_is_written_and_looked_up_as_by_subword_nmt(tmp_path):
+    vocabulary = {"low", "new__", "e__"}
+    segmenter = Segmenter(table_of(), frozenset(vocabulary), separator="__")
+    other = subword_nmt_for(table_of(), tmp_path / "codes", vocab=vocabulary, separator="__")
+    words = " ".join([*LINES[0].split(), *random_words(2)])
+    assert segmenter.segment(words) == other.segment(words).split(" ")
+    assert pickle.loads(pickle.dumps(segmenter)).segment(words) == segmenter.segment(words)
+
+
+@pytest.mark.parametrize("num_merges", [0, 1, 20, 500])
+@pytest.mark.parametrize("version", [(0, 1), (0, 2)])
+def test_the_first_merges_alone_are_those_of_subword_nmt(num_merges, version, tmp_path):
+    table = MergeTable(table_of().merges, version)
+    other = subword_nmt_for(table, tmp_path / "codes", merges=num_merges)
+    words = " ".join(LINES[0].split())
+    assert Segmenter(table.first(num_merges)).segment(words) == other.segment(words).split(" ")
+
+
 def test_groups_in_a_glossary_do_not_repeat_text():
     pieces = Segmenter(table_of(), None, ["(ne)+w"]).segment_word("xnenewy")
     assert desegment(pieces) == "xnenewy"
@@ -140,7 +202,7 @@ def test_words_of_separators_do_not_crash():
 
 
 def test_the_cache_is_bounded_and_changes_nothing(monkeypatch):
-    monkeypatch.setattr(bpe.segment, "CACHED_WORDS", 10)
+    monkeypatch.setattr(bpe.segmenter, "CACHED_WORDS", 10)
     segmenter, table = Segmenter(table_of()), table_of()
     words = random_words(4) * 2
     assert [segmenter.segment_word(word) for word in words] == [Segmenter(table).segment_word(word) for word in words]

@@ -13,7 +13,7 @@ import pytest
 
 import bpe.textfiles
 from bpe.errors import UserError
-from bpe.textfiles import atomic_write, no_space, read_lines, sha256_of, write_lines, write_text
+from bpe.textfiles import atomic_write, check_output, no_space, read_lines, sha256_of, write_lines, write_text
 
 
 def written(path: Path, data: bytes) -> Path:
@@ -125,6 +125,46 @@ def test_other_failed_writes_are_told_in_the_systems_words(tmp_path: Path) -> No
     written(tmp_path / "file", b"")
     with pytest.raises(UserError, match="cannot be written"):
         write_text(tmp_path / "file" / "below", "text")
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    written(tmp_path / "file", b"old")
+    (tmp_path / "link").symlink_to("file")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert os.readlink(tmp_path / "link") == "file"
+
+
+def test_what_is_no_regular_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "text")
+    assert os.read(reader, 10) == b"text"
+    os.close(reader)
+    assert os.listdir(tmp_path) == ["pipe"]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's always full device")
+def test_a_full_device_is_named_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="link: no space left on the device"):
+        write_text(tmp_path / "link", "text")
+    assert stat.S_ISCHR(Path("/dev/full").stat().st_mode)
+
+
+def test_where_an_output_cannot_go_is_said_before_the_work(tmp_path: Path) -> None:
+    names = [str(written(tmp_path / name, b"text")) for name in ("a", "b")]
+    check_output(str(tmp_path / "new"), [*names, "-"])
+    check_output(names[0], [names[1], str(tmp_path / "none")])
+    (tmp_path / "link").symlink_to("b")
+    for output, problem in (
+        (names[1], "is also an input"),
+        (str(tmp_path / "link"), "is also an"),
+        ("/", "is a folder"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            check_output(output, names)
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])

@@ -77,7 +77,7 @@ def test_a_folder_loads_tied_and_ready_wherever_it_is_moved(tying: Tying, tmp_pa
         (without("bpe.codes"), "bpe.codes: no such file"),
         (edit("config.yaml", lambda text: text.replace("three-way", "untied")), "tied 'three-way' do not fit a model"),
         (edit("config.yaml", lambda text: text.replace("hidden_size: 8", "hidden_size: 9")), "the configuration says"),
-        (edit("config.yaml", lambda text: text.replace("dropout", "dropuot")), "did you mean 'model.dropout'?"),
+        (edit("config.yaml", lambda text: text.replace(" dropout", " dropuot")), "did you mean 'model.dropout'?"),
     ],
 )
 def test_damage_is_named_in_one_line(

@@ -51,7 +51,7 @@ def test_every_field_has_a_default_and_a_plain_type() -> None:
         section, name = key.split(".")
         field = next(f for f in dataclasses.fields(SECTIONS[section]) if f.name == name)
         assert field.default is not dataclasses.MISSING, key
-        assert kind in (str, int, float, bool, str | None, int | None), key
+        assert kind in (str, int, float, bool, str | None, int | None, tuple[str, ...]), key
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import pytest
 from bpe.errors import UserError
 from nmt.config import PrepConfig
 from nmt.data.corpus import PreparedCorpus
-from nmt.data.encoding import PairFilter, SeenHashes
 from nmt.data.files import find_corpus
 from nmt.data.preparation import Preparation, prepare
 from nmt.data.report import histogram
@@ -147,32 +146,6 @@ def test_foreign_manifests_are_refused(copy, content, message):
 def test_no_folder_at_all(tmp_path):
     with pytest.raises(UserError, match="no such folder; run nmt-prep first"):
         PreparedCorpus.open(tmp_path / "prepared")
-
-
-def test_the_first_reason_to_drop_a_pair_is_counted():
-    pair_filter = PairFilter(PrepConfig(max_length=30, max_ratio=3, deduplicate=True))
-    lengths = (np.array([0, 31, 10, 9, 5, 5, 5, 30]), np.array([0, 0, 31, 2, 5, 5, 5, 9]))
-    lines = [list("abcdeefg"), list("abcdeexg")]
-    from collections import Counter
-
-    dropped = Counter()
-    kept = pair_filter.kept(lengths, lines, dropped)
-    assert kept.tolist() == [False, False, False, True, True, False, True, False]
-    assert dropped == {"empty": 2, "too_long": 1, "ratio": 1, "duplicate": 1}
-    again = pair_filter.kept((np.array([5]), np.array([5])), [["d"], ["d"]], dropped)
-    assert again.tolist() == [False]
-
-
-def test_seen_hashes_agree_with_a_set():
-    draw = np.random.default_rng(3)
-    seen, known = SeenHashes(), set()
-    for _ in range(40):
-        hashes = draw.integers(0, 500, size=int(draw.integers(0, 30))).astype(np.uint64)
-        expected = []
-        for one in hashes.tolist():
-            expected.append(one not in known)
-            known.add(one)
-        assert seen.add(hashes).tolist() == expected
 
 
 def test_the_histogram_counts_every_line_once():

@@ -1,0 +1,48 @@
+"""scripts/bench NAME [options]: runs the benchmark of that name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from bpe.command import run
+from bpe.errors import UserError
+
+Benchmark = Callable[[list[str]], None]
+
+
+def _train(argv: list[str]) -> None:
+    from scripts.benchmarks import train_step
+
+    train_step.main(argv)
+
+
+def _bpe(argv: list[str]) -> None:
+    from scripts.benchmarks import subwords
+
+    subwords.main(argv)
+
+
+# Imported when called: one benchmark need not have the packages of another.
+BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
+    "train": (_train, "the training step: plain steps, the hand-written backward, bfloat16 products"),
+    "bpe": (_bpe, "learning and applying BPE, nmt-prep and memory against other tools"),
+}
+
+
+def main(argv: list[str]) -> None:
+    """Find the benchmark and hand it the rest of the command line."""
+    if argv and argv[0] in ("-h", "--help"):
+        width = max(map(len, BENCHMARKS))
+        print("usage: scripts/bench NAME [options]\n")
+        print("\n".join(f"  {name:<{width}}  {about}" for name, (_, about) in BENCHMARKS.items()))
+        return
+    if not argv or argv[0] not in BENCHMARKS:
+        problem = f"no benchmark {argv[0]!r}" if argv else "which benchmark?"
+        raise UserError(problem, hint=f"give one of {', '.join(BENCHMARKS)} (scripts/bench NAME --help)")
+    benchmark, _ = BENCHMARKS[argv[0]]
+    benchmark(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(run("scripts/bench", main))

@@ -1,0 +1,110 @@
+"""Languages without spaces, raw text in and raw text out: prep, a short training, translation and its score."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nmt.cli import evaluate, prep, train
+from nmt.data.corpus import PreparedCorpus
+from nmt.evaluation import Options, validation_options
+from nmt.tokenization import clean
+from tests.prep_corpus import write_pairs
+
+pytest.importorskip("sentencepiece")
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = {
+    "ja": (
+        ("the cat", "猫"), ("my dog", "私の犬"), ("a teacher", "先生"), ("Tokyo", "東京"), ("coffee", "コーヒー"),
+        ("ramen", "ラーメン"), ("2024", "２０２４年"), ("JR", "ＪＲ"), ("yesterday", "昨日"), ("slowly", "ゆっくり"),
+    ),
+    "zh": (
+        ("the cat", "那只猫"), ("my dog", "我的狗"), ("a teacher", "老师"), ("Beijing", "北京"), ("coffee", "咖啡"),
+        ("noodles", "面条"), ("2024", "２０２４年"), ("HSK", "ＨＳＫ考试"), ("yesterday", "昨天"), ("slowly", "慢慢地"),
+    ),
+}  # fmt: skip
+FRAMES = {
+    "ja": (
+        ("{} likes {}.", "{}は{}が好きです。"),
+        ("Is {} in {}?", "{}は{}にいますか？"),
+        ("“{}” (and {})", "「{}」（と、{}）"),
+        ("{}: 50% {}!", "{}：５０％　{}！"),
+    ),
+    "zh": (
+        ("{} likes {}.", "{}喜欢{}。"),
+        ("Is {} in {}?", "{}在{}吗？"),
+        ("“{}” (and {})", "“{}”（和、{}）"),
+        ("{}: 50% {}!", "{}：５０％　{}！"),
+    ),
+}
+SMALL = [
+    "--threads", "1", "--device", "cpu", "--quiet", "--max-updates", "4", "--batch-tokens", "400",
+    "--set", "model.embedding_size=8", "--set", "model.hidden_size=10", "--set", "training.validate_every=2",
+    "--set", "training.save_every=2", "--set", "training.tensorboard=false",
+]  # fmt: skip
+
+
+def pairs(language, number, seed=0):
+    draw = random.Random(seed)
+    found = []
+    for _ in range(number):
+        words = draw.choices(WORDS[language], k=2)
+        source, target = draw.choice(FRAMES[language])
+        found.append((source.format(*(word[0] for word in words)), target.format(*(word[1] for word in words))))
+    return found
+
+
+@pytest.fixture(params=["ja", "zh"])
+def language(request, tmp_path, monkeypatch):
+    """The language of a corpus that lies in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for seed, (name, number) in enumerate((("train", 150), ("valid", 10), ("test", 12))):
+        write_pairs(tmp_path / "corpus", name, pairs(request.param, number, seed), ("en", request.param))
+    return request.param
+
+
+@pytest.mark.parametrize("kind", ["unigram", "bpe"])
+def test_text_comes_back_exactly(language, kind):
+    setting = f"prep.sentencepiece_model={kind}"
+    assert prep.main(["--sentencepiece", "120", "--set", setting, "--src", "en", "--quiet"]) == 0
+    prepared = PreparedCorpus.open("prepared")
+    vocabulary, train_split, text = prepared.vocabulary, prepared.split("train"), prepared.text
+    assert vocabulary.both
+    assert vocabulary.source_only
+    assert vocabulary.target_only
+    spaces = 0
+    for row, pair in enumerate(pairs(language, 150)):
+        assert vocabulary.decode(train_split.target(row)) == text.pieces(pair[1], "target")
+        assert text.text(vocabulary.decode(train_split.source(row)), "source") == clean(pair[0])
+        assert text.text(vocabulary.decode(train_split.target(row)), "target") == clean(pair[1])
+        spaces += clean(pair[1]).count(" ")
+    assert spaces == sum("　" in pair[1] for pair in pairs(language, 150))  # the ideographic space, and no other
+
+
+def test_from_raw_text_to_a_score(language, capsys):
+    assert prep.main(["--sentencepiece", "120", "--src", "en", "--quiet"]) == 0
+    assert train.main(SMALL) == 0
+    records = [json.loads(line) for line in Path("model/metrics.jsonl").read_text().splitlines()]
+    assert any("bleu" in json.dumps(record) for record in records)
+    capsys.readouterr()
+    lines = [pair[0] for pair in pairs(language, 12, 2)] + ["", "unknown ☃ signs"]
+    command = [sys.executable, "-m", "nmt.cli.translate", "--device", "cpu", "--threads", "1", "--quiet"]
+    data, environment = "".join(line + "\n" for line in lines).encode(), os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, input=data, capture_output=True, check=True, env=environment)
+    assert done.stdout.count(b"\n") == len(lines)
+    tokenizer = ["--tokenize", "char"] if language == "ja" else []
+    assert evaluate.main(["--device", "cpu", "--threads", "1", "--quiet", "--json", *tokenizer]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["num_lines"] == 12
+    assert f"tok:{'char' if language == 'ja' else 'zh'}" in report["signatures"]["bleu"]
+
+
+def test_how_validation_scores():
+    assert validation_options("zh-CN") == Options(tokenize="zh")
+    assert validation_options("ja") == validation_options("th_TH") == Options(tokenize="char")
+    assert validation_options("de") == Options()
