@@ -82,7 +82,8 @@ class ChunkReader(Iterator[Chunk]):
             except (EOFError, zlib.error, OSError) as error:
                 what = "cannot be read" if getattr(error, "errno", None) else "truncated or damaged gzip data"
                 raise UserError(f"{what} after line {number - 1} ({error})", where=where) from None
-            self._stream = None
+            finally:
+                self._stream = None
 
     def _whole_lines(self, stream: BinaryIO) -> Iterator[bytes]:
         """About CHUNK_BYTES at a time, less where more would have to be waited for; only the last may lack its end."""

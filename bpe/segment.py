@@ -124,7 +124,7 @@ def _piece_writer(options: argparse.Namespace) -> Rewriter:
         merges = merges.first(options.num_merges)
     vocabulary = read_vocabulary(options.vocabulary, options.vocabulary_threshold or 0) if options.vocabulary else None
     segmenter = Segmenter(merges, vocabulary, options.glossaries, options.separator)
-    if options.dropout is None:
+    if not options.dropout:
         return PieceWriter(segmenter)
     return DropoutPieceWriter(segmenter, options.dropout, 1 if options.seed is None else options.seed)
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 from bpe.chunks import Chunk, ChunkReader, split_at_bad_line
 from bpe.errors import UserError
@@ -83,15 +83,15 @@ def _in_order(rewrite: Rewriter, chunks: ChunkReader, workers: list[_Worker]) ->
             worker.send(chunk)
             tasks.append(task)
             busy[worker.fileno()] = worker, task
+        while tasks and tasks[0].result is not None:
+            task = tasks.popleft()
+            # No bytes stand for a failure, which this process then finds out about itself.
+            yield from [(task.chunk, task.result)] if task.result else _rewritten(rewrite, task.chunk)
         if busy:
             for ready in select.select(list(busy), [], [])[0]:
                 worker, task = busy.pop(ready)
                 task.result = worker.receive()
                 idle.append(worker)
-        while tasks and tasks[0].result is not None:
-            task = tasks.popleft()
-            # No bytes stand for a failure, which this process then finds out about itself.
-            yield from [(task.chunk, task.result)] if task.result else _rewritten(rewrite, task.chunk)
     if problem:
         raise problem
 
@@ -106,11 +106,14 @@ class _Worker:
         theirs, ours = os.pipe(), os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            for end in (theirs[1], ours[0]):
-                os.close(end)
-            for other in others:
-                other.close()
-            _serve(rewrite, os.fdopen(theirs[0], "rb"), os.fdopen(ours[1], "wb"))
+            try:
+                for end in (theirs[1], ours[0]):
+                    os.close(end)
+                for other in others:
+                    other.close()
+                _serve(rewrite, os.fdopen(theirs[0], "rb"), os.fdopen(ours[1], "wb"))
+            finally:
+                os._exit(0)  # whatever happened: from here on the code belongs to the process that started this one
         for end in (theirs[0], ours[1]):
             os.close(end)
         self._tasks, self._results = os.fdopen(theirs[1], "wb"), os.fdopen(ours[0], "rb")
@@ -160,11 +163,11 @@ def _killed() -> UserError:
     return UserError("a worker process was killed, most likely for want of memory", hint="run again with --workers 1")
 
 
-def _serve(rewrite: Rewriter, tasks: BinaryIO, results: BinaryIO) -> NoReturn:
+def _serve(rewrite: Rewriter, tasks: BinaryIO, results: BinaryIO) -> None:
     """What a worker does, until the pipes are closed: Ctrl-C is for the process that started it."""
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(EOFError, OSError):
         while True:
             chunk: Chunk = pickle.load(tasks)
             try:
@@ -173,7 +176,3 @@ def _serve(rewrite: Rewriter, tasks: BinaryIO, results: BinaryIO) -> NoReturn:
                 result = b""
             pickle.dump(result, results)
             results.flush()
-    except (EOFError, OSError):
-        pass
-    finally:
-        os._exit(0)

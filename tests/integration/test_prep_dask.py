@@ -19,23 +19,25 @@ from bpe.errors import UserError
 from nmt.cli.prep import main
 from tests.prep_corpus import contents, fails, sentences, write_corpus, write_pairs
 
-distributed = pytest.importorskip("distributed")
+dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
 
 ROOT = Path(__file__).parents[2]
 NOBODY = "tcp://127.0.0.1:9"
 
 
 @contextmanager
-def cluster_of(**options):
-    with distributed.LocalCluster(
-        threads_per_worker=1, memory_limit=0, dashboard_address="127.0.0.1:0", silence_logs=logging.CRITICAL, **options
-    ) as cluster:
+def cluster_of(num_workers, folder):
+    quiet = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
+    with (
+        dask.config.set({"temporary-directory": str(folder)}),
+        distributed.LocalCluster(n_workers=num_workers, threads_per_worker=1, memory_limit=0, **quiet) as cluster,
+    ):
         yield cluster
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with cluster_of(n_workers=2, local_directory=str(tmp_path_factory.mktemp("dask"))) as cluster:
+    with cluster_of(2, tmp_path_factory.mktemp("dask")) as cluster:
         yield cluster
 
 
@@ -113,13 +115,13 @@ def test_no_cluster_at_the_address(corpus, capsys):
     assert os.listdir(".") == ["corpus"]
 
 
-def test_a_cluster_without_workers(corpus, capsys):
-    with cluster_of(n_workers=0) as empty:
+def test_a_cluster_without_workers(corpus, capsys, tmp_path_factory):
+    with cluster_of(0, tmp_path_factory.mktemp("dask")) as empty:
         assert "the Dask cluster has no workers; start some" in fails(capsys, "--dask", empty.scheduler_address)
     assert os.listdir(".") == ["corpus"]
 
 
-def test_workers_or_a_cluster_that_go_for_good(corpus, capsys, monkeypatch):
+def test_workers_or_a_cluster_that_go_for_good(corpus, capsys, monkeypatch, tmp_path_factory):
     monkeypatch.setattr(dask_cluster, "LOST_SECONDS", 1)
     monkeypatch.setattr(dask_cluster, "POLL_SECONDS", 0.2)
     write_pairs(corpus, "train", sentences(20_000))
@@ -127,7 +129,7 @@ def test_workers_or_a_cluster_that_go_for_good(corpus, capsys, monkeypatch):
     def begun():
         return list(Path(".").glob(".prepared.part-*/train.*"))
 
-    with cluster_of(n_workers=1) as leaving:
+    with cluster_of(1, tmp_path_factory.mktemp("dask")) as leaving:
         for action, expected in (
             (lambda: leaving.scale(0), "no workers are left in the Dask cluster for 1 s"),
             (leaving.close, "the connection to the Dask cluster was lost; run nmt-prep again when"),
