@@ -38,10 +38,8 @@ def main(argv: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, _leave)
     num_workers = options.workers if sys.platform.startswith("linux") else 1  # elsewhere a fork is not safe
     # Progress would come between the lines of somebody who types or reads here.
-    typed, shown = (
-        STANDARD_INPUT in options.input and sys.stdin.isatty(),
-        options.output is None and sys.stdout.isatty(),
-    )
+    typed = STANDARD_INPUT in options.input and sys.stdin.isatty()
+    shown = options.output is None and sys.stdout is not None and sys.stdout.isatty()
     with (
         _output(options.output) as target,
         Progress("Segmenting", quiet=options.quiet or typed or shown, patience=PATIENCE) as progress,

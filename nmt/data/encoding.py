@@ -215,6 +215,11 @@ def _encoder(folder: Path, fingerprint: str) -> Encoder:
     return make_encoder(TextPipeline.load(folder))
 
 
+def forget_encoder() -> None:
+    """Give back the memory of the words that this process has encoded itself."""
+    _encoder.cache_clear()
+
+
 def _line_chunks(folder: Path, part: str) -> Iterator[tuple[list[str], list[str]]]:
     """Chunks of the tokenised lines of a part."""
     source, target = (tokenized_file(folder, part, side) for side in SIDES)

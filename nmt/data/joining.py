@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from nmt.data.encoding import EncodedLines, EncodedPart
 from nmt.data.filtering import SeenHashes
 from nmt.text import SIDES, Side
 
-REMAP_IDS = 4_000_000
+REMAP_IDS = 1_000_000
 
 
 class PieceNumbers:
@@ -117,9 +118,8 @@ def _side_files(split: str, folder: Path, side: Side) -> Iterator[SideFiles]:
 
 def replace_ids(path: Path, table: np.ndarray) -> None:
     """Replace every id of a file by table[id], in place."""
-    if path.stat().st_size == 0:
-        return
-    ids = np.memmap(path, dtype=ID_TYPE, mode="r+")
-    for start in range(0, len(ids), REMAP_IDS):
-        ids[start : start + REMAP_IDS] = table[ids[start : start + REMAP_IDS]]
-    ids.flush()
+    with open(path, "r+b") as stream:  # not mapped: the pages would count as this process's memory
+        while data := stream.read(REMAP_IDS * ID_TYPE.itemsize):
+            replaced = table[np.frombuffer(data, dtype=ID_TYPE)]
+            stream.seek(-len(data), os.SEEK_CUR)
+            stream.write(replaced.astype(ID_TYPE, copy=False).tobytes())

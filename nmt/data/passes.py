@@ -13,13 +13,13 @@ from bpe.errors import UserError
 from bpe.progress import Progress
 from bpe.textfiles import read_lines, sha256_of, write_lines
 from nmt.data.corpus import raw_file
-from nmt.data.encoding import EncodedPart, EncodeTask, encode_part, encoded_file
+from nmt.data.encoding import EncodedPart, EncodeTask, encode_part, encoded_file, forget_encoder
 from nmt.data.executors import Executor, Result, TaskT
 from nmt.data.files import PairOfFiles
 from nmt.data.filtering import PairRules, SeenHashes
 from nmt.data.joining import PieceNumbers, SplitStatistics, join_parts
 from nmt.data.parts import Part, cut, index_pairs
-from nmt.data.tokenizing import TokenizeTask, WordCounts, tokenize_part, tokenized_file
+from nmt.data.tokenizing import TokenizeTask, WordCounts, forget_tokenizers, tokenize_part, tokenized_file
 from nmt.text import SIDES, Side, TextOptions, TextPipeline
 
 Splits = Mapping[str, Sequence[PairOfFiles]]
@@ -69,6 +69,7 @@ def tokenize_splits(place: Workplace, splits: Splits, parts: Parts, options: Tex
                 counts.update(more)
             if not counts.source or not counts.target:
                 raise _empty(splits[name], parts[name], "source" if not counts.source else "target")
+    forget_tokenizers()
     for unpacked in place.scratch.glob("*.unpacked.*"):
         unpacked.unlink()
     return counts
@@ -109,6 +110,7 @@ def encode_splits(
         for name in parts:
             seen = SeenHashes() if name == "train" and rules.deduplicate else None
             statistics[name] = join_parts(name, place.result, islice(encoded, len(parts[name])), numbers, seen)
+    forget_encoder()
     return statistics
 
 

@@ -89,3 +89,8 @@ def _tokenizers(options: TextOptions) -> dict[Side, Tokenizer]:
 def check_tokenizer(options: TextOptions) -> None:
     """Report a missing package at once, and here."""
     _tokenizers(options)
+
+
+def forget_tokenizers() -> None:
+    """Give back the memory of the words that this process has tokenised itself."""
+    _tokenizers.cache_clear()

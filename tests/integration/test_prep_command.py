@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import nmt.data.executors as executors
+import nmt.data.joining as joining
 import nmt.data.parts as parts
 from nmt.cli.prep import main
 from nmt.data.corpus import PreparedCorpus
@@ -63,8 +64,9 @@ def test_the_result_does_not_depend_on_parts_and_workers(corpus, monkeypatch, op
     pairs = sentences(150)
     write_pairs(corpus, "train", pairs + pairs[20:70] + sentences(100, seed=3))
     monkeypatch.setattr(executors, "FEW_PAIRS", 0)
-    for name, stride, threads in (("whole", 2000, 1), ("parts", 7, 1), ("workers", 7, 3)):
-        monkeypatch.setattr(parts, "STRIDE", stride)
+    for name, size, threads in (("whole", 2000, 1), ("parts", 7, 1), ("workers", 7, 3)):
+        monkeypatch.setattr(parts, "STRIDE", size)
+        monkeypatch.setattr(joining, "REMAP_IDS", size)
         assert main(["--threads", str(threads), "--prepared", name, "--joint-bpe", "50", "--quiet", *options]) == 0
     assert contents("whole") == contents("parts") == contents("workers")
     assert PreparedCorpus.open("whole").manifest["splits"]["train"]["dropped"].get("duplicate", 0) >= 50 * (

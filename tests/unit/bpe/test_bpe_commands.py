@@ -269,6 +269,14 @@ def test_options_that_do_not_fit_are_refused(codes, tmp_path):
     assert text.read_text() == TEXT
 
 
+def test_closed_standard_streams_are_named(codes, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for redirection, where in (("<&-", "standard input"), (">&-", "standard output")):
+        line = f'exec "{sys.executable}" -m bpe.segment --codes "{codes}" {redirection}'
+        result = subprocess.run(["sh", "-c", line], stdin=subprocess.DEVNULL, stderr=-1, env=environment, check=False)
+        assert_one_line_error(result, f"{where}: is closed")
+
+
 def test_a_stopped_command_leaves_no_half_written_file(codes, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     arguments = [sys.executable, "-c", WITH_WORKERS_AT_ONCE, "--codes", codes, "--output", tmp_path / "out"]
