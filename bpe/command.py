@@ -14,6 +14,11 @@ from bpe.errors import UserError
 from bpe.textfiles import no_space
 
 
+def num_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are UserErrors, so that they too are one line and exit code 2."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gzip
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import BinaryIO, NoReturn
 
 from bpe.chunks import STANDARD_INPUT, ChunkReader
 from bpe.codes import MergeTable
-from bpe.command import Parser, run
+from bpe.command import Parser, num_cores, run
 from bpe.errors import UserError
 from bpe.progress import Progress
 from bpe.rewriting import DropoutPieceWriter, PieceJoiner, PieceWriter, Rewriter
@@ -85,7 +84,7 @@ def _parser() -> Parser:
     )
     parser.add_argument("--seed", type=int, metavar="N", help="what dropout's random numbers follow from (default: 1)")
     parser.add_argument("--reverse", action="store_true", help="join pieces to words; needs no --codes")
-    parser.add_argument("--workers", type=int, default=_num_cores(), metavar="N", help="processes (default: all cores)")
+    parser.add_argument("--workers", type=int, default=num_cores(), metavar="N", help="processes (default: all cores)")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
     return parser
 
@@ -138,10 +137,6 @@ def _output(path: str | None) -> Iterator[BinaryIO]:
         raise UserError("is closed", where="standard output", hint="give --output FILE")
     else:
         yield sys.stdout.buffer
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _leave(number: int, _: object) -> NoReturn:

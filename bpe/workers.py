@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import pickle
 import select
 import signal
 import time
@@ -125,17 +125,18 @@ class _Worker:
     def send(self, chunk: Chunk) -> None:
         """Give a chunk to an idle worker."""
         try:
-            pickle.dump(chunk, self._tasks)
+            header = json.dumps([len(chunk.text), *chunk[1:]])
+            self._tasks.write(header.encode("ascii") + b"\n" + chunk.text)
             self._tasks.flush()
         except BrokenPipeError:
             raise _killed() from None
 
     def receive(self) -> bytes:
         """Wait for the result; none where rewriting failed."""
-        try:
-            result: bytes = pickle.load(self._results)
-        except (EOFError, pickle.UnpicklingError):
-            raise _killed() from None
+        size = self._results.readline()
+        result = self._results.read(int(size)) if size.endswith(b"\n") else b""
+        if not size.endswith(b"\n") or len(result) < int(size):
+            raise _killed()
         return result
 
     def close(self) -> None:
@@ -169,10 +170,14 @@ def _serve(rewrite: Rewriter, tasks: BinaryIO, results: BinaryIO) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            chunk: Chunk = pickle.load(tasks)
+            header = tasks.readline()
+            if not header:
+                return
+            size, where, number, line = json.loads(header)
+            chunk = Chunk(tasks.read(size), where, number, line)
             try:
                 result = rewrite(chunk)
             except Exception:
                 result = b""
-            pickle.dump(result, results)
+            results.write(b"%d\n" % len(result) + result)
             results.flush()

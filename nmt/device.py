@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 from pathlib import Path
 
 import torch
 
+from bpe.command import num_cores
 from bpe.errors import UserError
 
 try:
@@ -30,7 +30,7 @@ def pick_device(name: str) -> torch.device:
 
 def set_threads(count: int) -> int:
     """Use `count` CPU threads, or as many as this process may use for 0; returns the number."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = num_cores()
     if count > 4 * cores:
         raise UserError(f"{count} threads on {cores} cores", where="--threads", hint=f"use {cores} or fewer")
     torch.set_num_threads(count or cores)
@@ -55,6 +55,5 @@ def machine() -> str:
         lines = info.read_text(encoding="utf-8", errors="replace").split("\n")
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = names[0] if names else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{name}, {cores} cores{gpu}"
+    return f"{name}, {num_cores()} cores{gpu}"

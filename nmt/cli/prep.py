@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 import threading
@@ -14,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from bpe.command import num_cores
 from bpe.errors import UserError
 from nmt.cli.common import config_from, make_parser, run
 from nmt.config import Config
@@ -49,7 +49,7 @@ def _main(argv: list[str]) -> None:
         prep=replace(config.prep, source=files.source, target=files.target),
         folder=Path(config.paths.prepared).resolve(),
         force=arguments.force,
-        num_workers=config.runtime.threads or _num_cores(),
+        num_workers=config.runtime.threads or num_cores(),
         dask=arguments.dask,
         quiet=arguments.quiet,
     )
@@ -95,11 +95,6 @@ def _what(files: CorpusFiles) -> str:
         names = [f"{pair.source} {pair.target}" for pair in pairs]
         lines += [f"  {split}: {', '.join(names)}"]
     return "\n".join(lines)
-
-
-def _num_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

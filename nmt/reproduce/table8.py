@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bpe.command import num_cores
 from nmt.config import Config
 from nmt.data.files import CorpusFiles, find_corpus
 from nmt.data.preparation import Preparation, prepare
@@ -41,8 +41,7 @@ class Order:
 def experiment_of(order: Order, files: CorpusFiles) -> Experiment:
     """The comparison that is asked for, its languages found; threads are shared out where several runs go at once."""
     config, runtime = order.config, order.config.runtime
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = runtime.threads or max(1, cores // order.jobs)
+    threads = runtime.threads or max(1, num_cores() // order.jobs)
     config = dataclasses.replace(
         config,
         prep=dataclasses.replace(config.prep, source=files.source, target=files.target),
@@ -68,13 +67,12 @@ def reproduce(order: Order) -> tuple[Results, Experiment]:
     experiment = experiment_of(order, files)
     corpus = Path(order.config.paths.corpus).resolve()
     experiment.claim()
-    cores = order.config.runtime.threads or os.cpu_count() or 1
     prepare(
         Preparation(
             files=files,
             prep=experiment.config.prep,
             folder=experiment.prepared,
-            num_workers=cores,
+            num_workers=order.config.runtime.threads or num_cores(),
             quiet=order.quiet,
         )
     )

@@ -5,14 +5,13 @@ All tools read the same words, take turns, and run as processes of their own; wh
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from bpe.command import Parser
+from bpe.command import Parser, num_cores
 from bpe.errors import UserError
 from scripts.benchmarks.bpe_applying import apply
 from scripts.benchmarks.bpe_learning import learn, zipf
@@ -83,7 +82,7 @@ def _setting(wanted: Namespace, scratch: Path) -> Setting:
         copies=(1, 2) if quick else (1, 4, 16),
         rounds=1 if quick else wanted.rounds,
         limit=wanted.limit,
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=num_cores(),
     )
 
 
