@@ -54,11 +54,11 @@ def arguments(argv: list[str]) -> Namespace:
 def main(argv: list[str]) -> None:
     """Measure the parts that were asked for, print and write. Scratch files go where TMPDIR says."""
     wanted = arguments(argv)
-    if not HAS_HUGGING_FACE:
-        print("tokenizers is not installed: left out", file=sys.stderr)
     tables: list[Table] = []
     with tempfile.TemporaryDirectory(prefix="bench-bpe-") as folder:
         setting = _setting(wanted, Path(folder))
+        if not HAS_HUGGING_FACE:
+            print("tokenizers is not installed: left out", file=sys.stderr)
         about = facts("bpe", argv, PACKAGES)
         print(f"{about.text()}\ntext: {setting.text.about}", flush=True)
         print("user: processor time of all processes; peak: the largest process; speed-up: in wall time", flush=True)
