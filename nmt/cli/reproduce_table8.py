@@ -40,6 +40,7 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="models of each mode, seeds 1 to N (1)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time (1)")
     parser.add_argument("--out", default="reproduction", metavar="DIR", help="folder of everything (reproduction)")
+    parser.add_argument("--name", default="", metavar="TEXT", help="what the text is called in the report")
     parser.add_argument("--sizes", action="store_true", help="the paper's six models counted; needs no data")
     parser.add_argument("--dry-run", action="store_true", help="say what would run, how long and how much disk")
     parser.add_argument("--report-only", action="store_true", help="train nothing; report what is there")
@@ -74,6 +75,7 @@ def order_of(arguments: argparse.Namespace, command_line: str) -> Order:
         out=Path(arguments.out),
         jobs=arguments.jobs,
         command=command_line,
+        name=arguments.name,
         report_only=arguments.report_only,
         quiet=arguments.quiet,
     )

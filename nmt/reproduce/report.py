@@ -32,7 +32,8 @@ FILES = ("report.md", "report.json", "report.html")
 
 def write_report(results: Results, folder: Path, more: list[Part] | None = None, extra: Any = None) -> None:
     """Write the three files and the pictures. more: parts at the end; extra: their numbers, for the JSON."""
-    title = f"Table 8 on {results.pair.upper()}, recipe {results.scale}"
+    name = f"{results.name} {results.pair.upper()}".strip()
+    title = f"Table 8 on {name}, recipe {results.scale}"
     parts = [*_parts(results), *(more or []), *_last_parts(results)]
     pictures = draw_pictures(parts)
     folder.mkdir(parents=True, exist_ok=True)

@@ -81,10 +81,19 @@ class ModeResult:
         return summarize([number(run) for run in self.runs])
 
 
+@dataclass(frozen=True)
+class Caption:
+    """What the user says of a comparison: the text's name, and the command line."""
+
+    name: str
+    command: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Results:
     """Everything the report says."""
 
+    name: str
     scale: str
     source: str
     target: str
@@ -115,7 +124,7 @@ class Results:
         return dataclasses.asdict(self)
 
 
-def collect(experiment: Experiment, text: TestText, command: str) -> Results:
+def collect(experiment: Experiment, text: TestText, caption: Caption) -> Results:
     """Read what the runs left. Runs that are not finished are listed as missing."""
     corpus, config = open_prepared(experiment), experiment.config
     there = [run for run in experiment.runs if read_scores(experiment, run) is not None]
@@ -129,7 +138,8 @@ def collect(experiment: Experiment, text: TestText, command: str) -> Results:
         scale=experiment.scale,
         source=str(config.prep.source),
         target=str(config.prep.target),
-        command=command,
+        name=caption.name,
+        command=caption.command,
         date=datetime.now(UTC).date().isoformat(),
         machine=machine(),
         versions=_versions(experiment, there),

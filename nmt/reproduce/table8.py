@@ -15,7 +15,7 @@ from nmt.layers.tying import Tying
 from nmt.reproduce.document import Heading, Part, Ready
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.plan import describe
-from nmt.reproduce.results import Results, collect
+from nmt.reproduce.results import Caption, Results, collect
 from nmt.reproduce.schedule import Schedule
 from nmt.reproduce.scoring import is_scored, test_text
 from nmt.reproduce.similarity import StudyOptions, html, markdown, study
@@ -34,6 +34,8 @@ class Order:
     "Runs at a time."
     command: str = "nmt-reproduce table8"
     "For the report."
+    name: str = ""
+    "What the text is called in the report."
     report_only: bool = False
     quiet: bool = False
 
@@ -80,7 +82,7 @@ def reproduce(order: Order) -> tuple[Results, Experiment]:
     if not order.report_only:
         waiting = [run for run in experiment.runs if not is_scored(experiment, run, text)]
         Schedule(experiment, corpus, jobs=order.jobs, quiet=order.quiet).work(waiting)
-    return collect(experiment, text, order.command), experiment
+    return collect(experiment, text, Caption(order.name, order.command)), experiment
 
 
 def corpus_files(order: Order) -> CorpusFiles:

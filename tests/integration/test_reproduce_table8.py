@@ -57,7 +57,7 @@ def words(work: Path, out: Path, *more: str) -> list[str]:
 def whole(work: Path) -> Path:
     """A comparison that nothing interrupted."""
     out = work / "whole"
-    assert reproduce.main(words(work, out, "--jobs", "2", "--quiet")) == 0
+    assert reproduce.main(words(work, out, "--jobs", "2", "--quiet", "--name", "Toy &")) == 0
     return out
 
 
@@ -134,6 +134,7 @@ def test_the_page_needs_nothing_else_and_says_what_the_markdown_says(whole: Path
     page, markdown = (whole / "report.html").read_text(), (whole / "report.md").read_text()
     assert not re.findall(r"""(?:src|href)=["'](?!#)[^"']+""", page)
     assert page.count("<svg") == 3
+    assert "<h1>Table 8 on Toy &amp; EN-DE, recipe recipe</h1>" in page
     for heading in (
         "Reading",
         "Learning curves",
