@@ -96,7 +96,7 @@ def main_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """Table 8's columns, each score with what the seeds say, the paper's row beside it."""
     printed = any(mode.paper for mode in results.modes)
     header = ["tying", "parameters", "vocabulary", "other", "of untied"]
-    header += [column for name in results.sets for column in (f"{name} BLEU", f"{name}: less untied", f"{name}: p")]
+    header += [column for name in results.sets for column in (f"{name} BLEU", f"{name}: minus untied", f"{name}: p")]
     header += ["paper: size", "valid", "test"] if printed else []
     rows = []
     for mode in results.modes:
@@ -140,7 +140,7 @@ def _key(results: Results) -> str:
     seeds = max(mode.bleu[results.sets[0]].n for mode in results.modes)
     many = (
         f"{seeds} seeds: mean, (sd) the standard deviation between seeds, ± half the 95% interval of the mean "
-        "(Student's t); less untied: the difference from untied, seed by seed. "
+        "(Student's t); minus untied: the difference from untied, seed by seed. "
         if seeds > 1
         else ""
     )
