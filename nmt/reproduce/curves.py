@@ -65,7 +65,7 @@ def size_against_bleu(results: Results) -> str:
     axes.set_ylabel(f"BLEU, {name}")
     axes.set_xlim(left=0)
     _widen(axes, [run.scores[name]["bleu"] for mode in results.modes for run in mode.runs])
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower left")
     return figure_to_svg(figure, f"Model size against BLEU on {name}")
 
 
