@@ -49,9 +49,7 @@ def experiment_of(order: Order, files: CorpusFiles) -> Experiment:
         prep=dataclasses.replace(config.prep, source=files.source, target=files.target),
         runtime=dataclasses.replace(runtime, threads=threads),
     )
-    return Experiment(
-        folder=order.out.resolve(), config=config, scale=order.scale, seeds=tuple(range(1, order.seeds + 1))
-    )
+    return Experiment(folder=order.out, config=config, scale=order.scale, seeds=tuple(range(1, order.seeds + 1)))
 
 
 def plan(order: Order) -> str:
@@ -73,7 +71,7 @@ def reproduce(order: Order) -> tuple[Results, Experiment]:
         Preparation(
             files=files,
             prep=experiment.config.prep,
-            folder=experiment.prepared,
+            folder=experiment.prepared.resolve(),
             num_workers=order.config.runtime.threads or num_cores(),
             quiet=order.quiet,
         )
