@@ -19,7 +19,7 @@ from nmt.models.build import VocabularySizes
 from nmt.reproduce import fairness, paper
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.intervals import Summary, summarize
-from nmt.reproduce.scoring import VALID, TestText, compare, open_prepared, read_scores
+from nmt.reproduce.scoring import VALID, ScoredText, compare, open_prepared, read_scores
 from nmt.training.reporting import METRICS, read_metrics
 
 CURVE = ("update", "target_tokens", "seconds", "bleu", "cross_entropy")
@@ -124,7 +124,7 @@ class Results:
         return dataclasses.asdict(self)
 
 
-def collect(experiment: Experiment, text: TestText, caption: Caption) -> Results:
+def collect(experiment: Experiment, text: ScoredText, caption: Caption) -> Results:
     """Read what the runs left. Runs that are not finished are listed as missing."""
     corpus, config = open_prepared(experiment), experiment.config
     there = [run for run in experiment.runs if read_scores(experiment, run) is not None]
@@ -186,7 +186,7 @@ def _result(experiment: Experiment, run: Run) -> RunResult:
     )
 
 
-def _mode(mode: Tying, size: Size, results: dict[Run, RunResult], text: TestText, pair: str) -> ModeResult:
+def _mode(mode: Tying, size: Size, results: dict[Run, RunResult], text: ScoredText, pair: str) -> ModeResult:
     runs = [result for run, result in results.items() if run.tying is mode]
     return ModeResult(
         tying=mode.value,
@@ -199,7 +199,7 @@ def _mode(mode: Tying, size: Size, results: dict[Run, RunResult], text: TestText
 
 
 def _against_untied(
-    experiment: Experiment, mode: Tying, name: str, there: list[Run], text: TestText
+    experiment: Experiment, mode: Tying, name: str, there: list[Run], text: ScoredText
 ) -> Comparison | None:
     """A mode's scores against untied's of the same seeds; None for untied itself and where no seed has both."""
     seeds = [run.seed for run in there if run.tying is mode and Run(Tying.UNTIED, run.seed) in there]
@@ -226,7 +226,7 @@ def _versions(experiment: Experiment, there: list[Run]) -> dict[str, str]:
     return {**trained, "sacrebleu": sacrebleu.__version__}
 
 
-def _notes(text: TestText, modes: list[ModeResult], experiment: Experiment, there: list[Run]) -> list[str]:
+def _notes(text: ScoredText, modes: list[ModeResult], experiment: Experiment, there: list[Run]) -> list[str]:
     """What a reader must know before the numbers."""
     notes = []
     prep = experiment.config.prep

@@ -24,10 +24,8 @@ VALID = "valid"
 
 
 @dataclass(frozen=True)
-class TestText:
+class ScoredText:
     """The sets every run is scored on, validation first."""
-
-    __test__ = False
 
     sets: tuple[TestSet, ...]
 
@@ -42,12 +40,12 @@ class TestText:
         return [name for name in self.names if name != VALID]
 
 
-def test_text(experiment: Experiment, corpus: Path) -> TestText:
+def scored_text(experiment: Experiment, corpus: Path) -> ScoredText:
     """The validation text of the prepared data, and every test set of the corpus folder."""
     prep = experiment.config.prep
     files = (experiment.prepared / raw_file(VALID, side) for side in ("source", "target"))  # type: ignore[arg-type]
     valid = TestSet(VALID, *(TextFile.read(path) for path in files))
-    return TestText((valid, *every_test_set(corpus, str(prep.source), str(prep.target))))
+    return ScoredText((valid, *every_test_set(corpus, str(prep.source), str(prep.target))))
 
 
 def read_scores(experiment: Experiment, run: Run) -> dict[str, Any] | None:
@@ -59,7 +57,7 @@ def read_scores(experiment: Experiment, run: Run) -> dict[str, Any] | None:
     return scores if isinstance(scores, dict) else None
 
 
-def is_scored(experiment: Experiment, run: Run, text: TestText) -> bool:
+def is_scored(experiment: Experiment, run: Run, text: ScoredText) -> bool:
     """Whether the scores there are of these weights, this search and these sets, and the translations are there."""
     scores, weights = read_scores(experiment, run), experiment.model(run) / BEST
     if scores is None or not weights.is_file():
@@ -72,12 +70,12 @@ def is_scored(experiment: Experiment, run: Run, text: TestText) -> bool:
     )
 
 
-def fingerprints(text: TestText) -> dict[str, list[str | None]]:
+def fingerprints(text: ScoredText) -> dict[str, list[str | None]]:
     """Of each set the hashes of its source and reference."""
     return {each.name: [each.source.sha256 if each.source else None, each.reference.sha256] for each in text.sets}
 
 
-def score_run(experiment: Experiment, run: Run, text: TestText) -> None:
+def score_run(experiment: Experiment, run: Run, text: ScoredText) -> None:
     """Translate and score every set; the scores are written last."""
     config = experiment.config
     translator = Translator.load(experiment.model(run), device=config.runtime.device, search=config.search)
@@ -100,7 +98,7 @@ def score_run(experiment: Experiment, run: Run, text: TestText) -> None:
         found = evaluation.score(lines, each.reference.lines, options(experiment))
         scores["sets"][each.name] = {
             **dataclasses.asdict(found),
-            "text": fingerprints(TestText((each,)))[each.name],
+            "text": fingerprints(ScoredText((each,)))[each.name],
             "sentences_per_second": len(lines) / max(seconds, 1e-9),
         }
     path = experiment.scores(run)

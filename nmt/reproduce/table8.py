@@ -17,7 +17,7 @@ from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.plan import describe
 from nmt.reproduce.results import Caption, Results, collect
 from nmt.reproduce.schedule import Schedule
-from nmt.reproduce.scoring import is_scored, test_text
+from nmt.reproduce.scoring import is_scored, scored_text
 from nmt.reproduce.similarity import StudyOptions, html, markdown, study
 
 
@@ -76,7 +76,7 @@ def reproduce(order: Order) -> tuple[Results, Experiment]:
             quiet=order.quiet,
         )
     )
-    text = test_text(experiment, corpus)
+    text = scored_text(experiment, corpus)
     if not order.report_only:
         waiting = [run for run in experiment.runs if not is_scored(experiment, run, text)]
         Schedule(experiment, corpus, jobs=order.jobs, quiet=order.quiet).work(waiting)

@@ -21,7 +21,7 @@ from bpe.command import run as run_command
 from nmt.configfile import build_config, read_yaml
 from nmt.layers.tying import Tying
 from nmt.reproduce.experiment import Experiment, Run
-from nmt.reproduce.scoring import is_scored, score_run, test_text
+from nmt.reproduce.scoring import is_scored, score_run, scored_text
 from nmt.training.interruption import Interrupted
 from nmt.training.session import Request, train
 
@@ -55,7 +55,7 @@ def perform(task: Task) -> None:
     )
     run = Run(Tying(task.tying), task.seed)
     train(Request(values=experiment.values(run)))
-    text = test_text(experiment, Path(task.corpus))
+    text = scored_text(experiment, Path(task.corpus))
     if not is_scored(experiment, run, text):
         score_run(experiment, run, text)
 
