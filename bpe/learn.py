@@ -20,7 +20,7 @@ from bpe.errors import UserError
 from bpe.pair_counts import PRUNE_EVERY, PairCounts
 from bpe.progress import Progress
 from bpe.segmenter import Segmenter
-from bpe.textfiles import decode_line, read_lines, write_lines
+from bpe.textfiles import check_output, decode_line, read_lines, write_lines
 from bpe.word_index import WordIndex
 
 MAX_MERGES = 1_000_000
@@ -111,12 +111,8 @@ def _counted(lines: Iterable[str], progress: Progress, every: int = 1000) -> Ite
 def _check_outputs(outputs: Sequence[str], inputs: Sequence[str]) -> None:
     """Find out before the work, not after it, that a result cannot be put where it should go."""
     for number, output in enumerate(outputs):
-        path = Path(output)
-        if path.is_dir():
-            raise UserError("is a folder", where=output, hint="give the name of a file")
-        if path.exists() and any(name != "-" and Path(name).exists() and path.samefile(name) for name in inputs):
-            raise UserError("is also an input file", where=output, hint="give the output another name")
-        if path.resolve() in [Path(other).resolve() for other in outputs[:number]]:
+        check_output(output, [name for name in inputs if name != "-"])
+        if Path(output).resolve() in [Path(other).resolve() for other in outputs[:number]]:
             raise UserError("two outputs would go there", where=output, hint="give each output a name of its own")
 
 

@@ -115,9 +115,9 @@ def check_output(path: str, inputs: Iterable[str]) -> None:
     """Find out before the work, not after it, that a result cannot be put there: in a folder's or an input's place."""
     place = Path(path)
     if place.is_dir():
-        raise UserError("is a folder", where=path, hint="give --output the name of a file")
+        raise UserError("is a folder", where=path, hint="give the name of a file")
     if place.is_file() and any(Path(name).exists() and place.samefile(name) for name in inputs):
-        raise UserError("is also an input file", where=path, hint="give --output another name")
+        raise UserError("is also an input file", where=path, hint="give the output another name")
 
 
 def current_umask() -> int:

@@ -230,7 +230,7 @@ def _notes(text: ScoredText, modes: list[ModeResult], experiment: Experiment, th
     """What a reader must know before the numbers."""
     notes = []
     prep = experiment.config.prep
-    if not text.tests:
+    if text.names == [VALID]:
         notes.append(
             "The corpus has no test set: only validation BLEU is reported, on the text that also chose the "
             f"checkpoints. Put test.{prep.source} and test.{prep.target} beside it and call again"

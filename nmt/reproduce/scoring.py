@@ -34,11 +34,6 @@ class ScoredText:
         """Their names, validation first."""
         return [each.name for each in self.sets]
 
-    @property
-    def tests(self) -> list[str]:
-        """Those that are not validation."""
-        return [name for name in self.names if name != VALID]
-
 
 def scored_text(experiment: Experiment, corpus: Path) -> ScoredText:
     """The validation text of the prepared data, and every test set of the corpus folder."""
