@@ -120,8 +120,14 @@ def read_config(folder: Path) -> Config:
 
 
 def load_bundle(folder: Path | str, device: torch.device, weights: str = BEST) -> Bundle:
-    """Load a model folder for translation: the model is in evaluation mode, on `device`, its tie checked."""
+    """Load a model folder for translation: the model is in evaluation mode, on `device`, its tie checked.
+
+    folder: may also be a weights file in one, as of an earlier checkpoint, which is then read in place of `weights`.
+    """
     folder = Path(folder)
+    if folder.is_file():
+        owner = next((parent for parent in folder.parents if (parent / MANIFEST).exists()), folder.parent)
+        folder, weights = owner, str(folder.relative_to(owner))
     manifest = read_manifest(folder)
     config = read_config(folder)
     vocabulary = Vocabulary.load(folder / VOCABULARY)

@@ -6,6 +6,7 @@ made, so that a wrong one is reported before any work starts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -144,6 +145,8 @@ class TrainingConfig:
     "Target pieces, </s> included, in one batch at most; the padded source is held to it too. 0: batch_sentences alone."
     batch_sentences: int = 0
     "Pairs in one batch at most; 0: batch_tokens alone. Table 8: 80."
+    update_every: int = 1
+    "Batches that make one update, their gradients summed: as one batch of so many times the size, in less memory."
     max_length: int = 100
     "Pairs with more pieces than this on a side are left out of training. Table 8: 50."
     bpe_dropout: float = 0.0
@@ -164,8 +167,14 @@ class TrainingConfig:
     "Updates between saves of last/, from which an interrupted run continues."
     log_every: int = 50
     "Updates between progress lines and metrics.jsonl records."
+    skip_nonfinite: int = 0
+    "Updates in a row that may be left out since loss or gradient is not finite; one more ends training. Each is said."
     ema: float = 0.999
     "Decay of an exponential moving average of the weights, which is what is validated and kept as best; 0: none."
+    average_last: int = 0
+    "Keep the weights of this many last validations; at the end their mean is the best if it scores better. 0: none."
+    shortlist: bool = False
+    "Write the model's vocabulary shortlist when training ends, as nmt-shortlist does."
     tensorboard: bool = True
     "Write TensorBoard event files to model/tensorboard when the package is installed."
 
@@ -188,30 +197,69 @@ class TrainingConfig:
             self.batch_tokens,
             "above 0 where training.batch_sentences is 0",
         )
-        for name in ("seed", "warmup_updates", "batch_tokens", "batch_sentences", "patience"):
+        counts = ("seed", "warmup_updates", "batch_tokens", "batch_sentences", "patience", "average_last")
+        for name in (*counts, "skip_nonfinite"):
             require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "0 or more")
-        for name in ("max_length", "max_updates", "validate_every", "validation_beam", "save_every", "log_every"):
+        counts = ("max_length", "max_updates", "validate_every", "validation_beam", "save_every", "log_every")
+        for name in (*counts, "update_every"):
             require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """Translation: beam search and its limits."""
+    """Translation: beam search or sampling, their limits, and what makes them faster."""
 
     beam: int = 5
     "Hypotheses kept for each sentence; 1 is greedy search."
     length_penalty: float = 1.0
-    "Hypotheses are ranked by log-probability / length**length_penalty; 0: plain log-probability."
+    "Exponent of the length that log-probabilities are divided by; 0: plain log-probability."
+    length_normalization: str = "length"
+    "length: divide by length**length_penalty. gnmt: by ((5 + length) / 6)**length_penalty (Wu et al., 2016)."
+    coverage_penalty: float = 0.0
+    "Weight of GNMT's coverage: the sum over source pieces of log(min(1, all attention the piece got))."
+    min_length: int = 0
+    "A translation has at least this many pieces."
+    max_length: int = 0
+    "A translation has at most this many pieces; 0: max_length_ratio alone."
     max_length_ratio: float = 3.0
     "A translation has at most this times the source's pieces, plus 10."
+    no_repeat_ngram: int = 0
+    "No sequence of this many pieces comes twice in a translation; 0: any may."
+    sampling: bool = False
+    "Draw translations at random instead of searching for the best."
+    temperature: float = 1.0
+    "Sampling: below 1 likely pieces become likelier, above 1 the others do."
+    top_k: int = 0
+    "Sampling draws from this many of the likeliest pieces; 0: from all."
+    top_p: float = 1.0
+    "Sampling draws from the fewest likeliest pieces that have this much probability together (nucleus sampling)."
+    seed: int = 1
+    "Seed of sampling."
+    precision: str = "float32"
+    "Of the matrix products in search: float32, bf16 or int8 (on the CPU)."
+    shortlist: bool = False
+    "Score only target pieces that the source's pieces suggest (see nmt-shortlist), and frequent ones."
+    replace_unknown: bool = False
+    "Write the source word that an unknown piece attends to most in its place."
+    split_sentences: bool = False
+    "Translate each sentence of a line by itself, and put the line together again."
     batch_tokens: int = 4096
     "Source pieces, padding included, translated together."
 
     def __post_init__(self) -> None:
-        require(self.beam >= 1, "search.beam", self.beam, "1 or more")
-        require(self.length_penalty >= 0, "search.length_penalty", self.length_penalty, "0 or more")
+        choice("search.length_normalization", self.length_normalization, ("length", "gnmt"))
+        choice("search.precision", self.precision, ("float32", "bf16", "int8"))
         require(self.max_length_ratio > 0, "search.max_length_ratio", self.max_length_ratio, "above 0")
-        require(self.batch_tokens >= 1, "search.batch_tokens", self.batch_tokens, "1 or more")
+        finite = 0 < self.temperature < math.inf
+        require(finite, "search.temperature", self.temperature, "above 0 and finite")
+        require(0 < self.top_p <= 1, "search.top_p", self.top_p, "above 0 and at most 1")
+        limited = self.max_length == 0 or self.min_length <= self.max_length
+        require(limited, "search.min_length", self.min_length, f"at most search.max_length ({self.max_length})")
+        for name in ("beam", "batch_tokens"):
+            require(getattr(self, name) >= 1, f"search.{name}", getattr(self, name), "1 or more")
+        names = ("length_penalty", "coverage_penalty", "min_length", "max_length", "no_repeat_ngram", "top_k", "seed")
+        for name in names:
+            require(getattr(self, name) >= 0, f"search.{name}", getattr(self, name), "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import difflib
+import functools
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ class RecipeLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+@functools.cache
 def known_keys() -> dict[str, Any]:
     """Every dotted key with the type of its value."""
     keys: dict[str, Any] = {}

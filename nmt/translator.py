@@ -6,9 +6,9 @@ Translator.load("model").translate(["Hello world."])
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,20 +16,18 @@ import torch
 from torch import Tensor
 
 from bpe.errors import UserError
+from nmt.alignment import pharaoh, replace_unknown
 from nmt.bundle import Bundle, load_bundle
 from nmt.config import SearchConfig
 from nmt.device import pick_device
-from nmt.search.beam import beam_search
-from nmt.search.hypothesis import Hypothesis, normalized
-from nmt.text import TextPipeline
+from nmt.engine import Engine
+from nmt.parts import parts_of
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.request import Wanted
+from nmt.search.scoring import Scoring
 
-MAX_SOURCE_PIECES = 256
-"""Sources with more pieces are cut, translated part by part, and joined by spaces.
-
-Parts end after a full stop or the like where there is one in their second half, else after a comma or the like, else
-after any word; a single word longer than this is cut anywhere.
-"""
-SENTENCE_ENDS, CLAUSE_ENDS = frozenset(".?!…。？！؟।"), frozenset(",;:、，；：،–—")
+MAX_PARTS = 1 << 20
+"Of a line, in the numbers that sampling's draws follow from."
 
 Progress = Callable[[int], object]
 "Called with a number of lines that were just finished."
@@ -48,88 +46,165 @@ class Translation:
     log_prob: float
     "Natural log-probability, </s> included; of a line in several parts their sum."
     score: float
-    "log_prob / length**length_penalty."
+    "What it is ranked by: log_prob / length**length_penalty, or as the search settings say."
     finished: bool
     "False where the length limit cut it."
+    log_probs: tuple[float, ...] | None
+    "Natural log-probability of each piece and, where it was written, of each part's </s>; None unless asked for."
     attention: Tensor | None
-    "[pieces, source_pieces + 1], the last column </s>; None unless asked for, and for a line in several parts."
+    "[pieces, source_pieces + 1], the last column </s>, float32 on the CPU; None unless asked for."
+    subwords: str
+    "How pieces make words: bpe, sentencepiece or none."
+    parts: tuple[Translation, ...] = ()
+    "Of a line that was translated in parts, theirs."
+
+    def alignment(self, *, of_pieces: bool = False) -> str:
+        """Source-target pairs of words (or pieces) in Pharaoh's format, from 0: "0-0 1-2". Needs the attention."""
+        assert self.attention is not None, "ask for attention"
+        return pharaoh(self.source_pieces, self.pieces, self.attention, self.subwords, of_pieces=of_pieces)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is searched at once: a part of a line, what its translation must begin with, and its number."""
+
+    pieces: tuple[str, ...]
+    after: str
+    prefix: tuple[str, ...]
+    number: int
 
 
 class Translator:
-    """Translates lines with a loaded model. Keeps no state between calls."""
+    """Translates lines with a loaded model, or several as one. Keeps no state between calls.
 
-    def __init__(self, bundle: Bundle, search: SearchConfig | None = None) -> None:
-        """search: None takes the model folder's own search settings."""
-        self.bundle = bundle
+    Safe to call from several threads at once: each gets what it would get alone.
+    """
+
+    def __init__(self, bundle: Bundle, search: SearchConfig | None = None, *, ensemble: Sequence[Bundle] = ()) -> None:
+        """search: None takes the model folder's own search settings. ensemble: models to average with."""
+        self.bundle, self.ensemble = bundle, tuple(ensemble)
         self.search = search or bundle.config.search
+        self.engine = Engine.of([bundle, *ensemble], self.search)
 
     @classmethod
-    def load(cls, folder: Path | str, *, device: str = "auto", search: SearchConfig | None = None) -> Translator:
-        """Load a model folder on a device (auto, cpu, cuda or mps). Raises UserError where either is not there."""
-        return cls(load_bundle(Path(folder), pick_device(device)), search)
+    def load(cls, *folders: Path | str, device: str = "auto", search: SearchConfig | None = None) -> Translator:
+        """Load a model folder, or several as an ensemble, on a device (auto, cpu, cuda or mps).
+
+        Raises UserError where one is not there, is damaged, or does not go with the first.
+        """
+        first, *others = (load_bundle(Path(folder), pick_device(device)) for folder in folders)
+        return cls(first, search, ensemble=others)
 
     def translate(self, lines: Sequence[str], *, progress: Progress | None = None) -> list[str]:
         """The best translation of each line, in order, each on one line. A blank line gives an empty one."""
         return [found[0].text for found in self.translate_detailed(lines, progress=progress)]
 
     def translate_detailed(
-        self, lines: Sequence[str], *, num_best: int = 1, attention: bool = False, progress: Progress | None = None
+        self,
+        lines: Sequence[str],
+        *,
+        num_best: int = 1,
+        attention: bool = False,
+        prefixes: Sequence[str] | None = None,
+        first_line: int = 0,
+        progress: Progress | None = None,
     ) -> list[list[Translation]]:
         """Up to `num_best` translations of each line, best first, with their pieces and probabilities.
 
-        A line of more than MAX_SOURCE_PIECES pieces has one only. Raises UserError where num_best exceeds the beam.
+        attention: with the attention and the log-probability of each piece. prefixes: for each line, raw text that its
+        translation must begin with; may be blank. first_line: number of the first line in the whole input, which
+        sampling's draws follow from. A line in several parts has one translation only. Raises UserError where num_best
+        exceeds the beam, or there is not a prefix for each line.
         """
-        parts = [split_source(self.bundle.text, line) for line in lines]
-        sources: dict[tuple[str, ...], int] = {}  # each distinct part is searched once
-        for part in (part for line in parts for part in line):
-            sources.setdefault(part, len(sources))
-        with enough_memory():
-            found = beam_search(
-                self.bundle.model,
-                [self._source_ids(pieces) for pieces in sources],
-                self.search,
-                num_best=num_best,
-                keep_attention=attention,
-                progress=_scaled(progress, len(sources), len(lines)),
-            )
+        if prefixes is not None and len(prefixes) != len(lines):
+            raise UserError(f"{len(prefixes):,} prefixes for {len(lines):,} lines", hint="one for each line")
+        given = [tuple(self.bundle.text.pieces(prefix, "target")) for prefix in prefixes or [""] * len(lines)]
+        lines_of_jobs = [
+            self._jobs(line, number, prefix)
+            for number, (line, prefix) in enumerate(zip(lines, given, strict=True), first_line)
+        ]
+        jobs = dict.fromkeys(job for line in lines_of_jobs for job in line)  # each distinct one is searched once
+        wanted = Wanted(
+            num_best=num_best,
+            attention=attention or self.search.replace_unknown,
+            prefixes=[self._target_ids(job.prefix) for job in jobs] if prefixes else None,
+            shortlist=self.engine.shortlist,
+            progress=_scaled(progress, len(jobs), len(lines)),
+            numbers=[job.number for job in jobs],
+        )
+        found = dict(zip(jobs, self.engine.search([self._source_ids(job.pieces) for job in jobs], wanted), strict=True))
         return [
-            [self._joined(line, [found[sources[part]][0] for part in line])]
+            [self._joined([self._one(job, found[job][0], attention) for job in line], line)]
             if len(line) > 1
-            else [self._joined(line, [hypothesis]) for hypothesis in found[sources[line[0]]]]
-            for line in parts
+            else [self._one(line[0], hypothesis, attention) for hypothesis in found[line[0]]]
+            for line in lines_of_jobs
+        ]
+
+    def _jobs(self, line: str, number: int, prefix: tuple[str, ...]) -> list[_Job]:
+        """What is searched for a line. Where nothing is drawn, equal texts are equal jobs."""
+        parts = parts_of(self.bundle.text, line, sentences=self.search.split_sentences)
+        numbers = (
+            range(number * MAX_PARTS, number * MAX_PARTS + len(parts)) if self.search.sampling else [0] * len(parts)
+        )
+        prefixes = [prefix, *[()] * len(parts)]
+        return [
+            _Job(part.pieces, part.after, given, own if self.search.sampling else 0)
+            for part, given, own in zip(parts, prefixes, numbers, strict=False)
         ]
 
     def _source_ids(self, pieces: Sequence[str]) -> np.ndarray:
-        return self.bundle.source_view.from_union(np.array(self.bundle.vocabulary.encode(pieces), dtype=np.int64))
+        return self.engine.source_view.from_union(np.array(self.bundle.vocabulary.encode(pieces), dtype=np.int64))
 
-    def _joined(self, parts: Sequence[tuple[str, ...]], hypotheses: Sequence[Hypothesis]) -> Translation:
-        """The translation of a line from those of its parts."""
-        view, vocabulary, text = self.bundle.target_view, self.bundle.vocabulary, self.bundle.text
-        pieces = [vocabulary.decode(view.to_union(np.array(h.pieces, dtype=np.int64)).tolist()) for h in hypotheses]
-        log_prob = sum(hypothesis.log_prob for hypothesis in hypotheses)
-        length = sum(len(hypothesis.pieces) + hypothesis.finished for hypothesis in hypotheses)
-        single = hypotheses[0] if len(hypotheses) == 1 else None
+    def _target_ids(self, pieces: Sequence[str]) -> list[int]:
+        ids = np.array(self.bundle.vocabulary.encode(pieces), dtype=np.int64)
+        return list(map(int, self.engine.target_view.from_union(ids)))
+
+    def _one(self, job: _Job, hypothesis: Hypothesis, attention: bool) -> Translation:
+        """The translation of a part. What was given of it stands as it was given, unknown pieces too."""
+        text, subwords = self.bundle.text, self.bundle.text.options.subwords
+        ids = self.engine.target_view.to_union(np.array(hypothesis.pieces, dtype=np.int64)).tolist()
+        pieces = written = (*job.prefix, *self.bundle.vocabulary.decode(ids)[len(job.prefix) :])
+        if self.search.replace_unknown and hypothesis.attention is not None:
+            written = replace_unknown(pieces, job.pieces, hypothesis.attention, subwords)
+        weights = hypothesis.attention if attention else None
+        if attention and weights is None:  # of an empty source
+            weights = torch.zeros(0, len(job.pieces) + 1)
         return Translation(
-            text=one_line(" ".join(filter(None, (text.text(part, "target") if part else "" for part in pieces)))),
-            source_pieces=tuple(piece for part in parts for piece in part),
-            pieces=tuple(piece for part in pieces for piece in part),
+            text=one_line(text.text(written, "target")) if written else "",
+            source_pieces=job.pieces,
+            pieces=pieces,
+            log_prob=hypothesis.log_prob,
+            score=hypothesis.score,
+            finished=hypothesis.finished,
+            log_probs=(hypothesis.log_probs or ()) if attention else None,
+            attention=weights,
+            subwords=subwords,
+        )
+
+    def _joined(self, parts: Sequence[Translation], jobs: Sequence[_Job]) -> Translation:
+        """The translation of a line from those of its parts, which need not be sentences."""
+        texts = [one.text + job.after for one, job in zip(parts, jobs, strict=True) if one.text]
+        log_prob, finished = sum(one.log_prob for one in parts), [one.finished for one in parts]
+        length = sum(len(one.pieces) for one in parts) + sum(finished)
+        weights = [one.attention for one in parts if one.attention is not None]
+        return Translation(
+            text=one_line("".join(texts).strip()),
+            source_pieces=tuple(chain.from_iterable(one.source_pieces for one in parts)),
+            pieces=tuple(chain.from_iterable(one.pieces for one in parts)),
             log_prob=log_prob,
-            score=single.score if single else normalized(log_prob, length, self.search.length_penalty),
-            finished=all(hypothesis.finished for hypothesis in hypotheses),
-            attention=single.attention if single else None,
+            score=Scoring(self.search).score(log_prob, length),
+            finished=all(finished),
+            log_probs=tuple(chain.from_iterable(one.log_probs or () for one in parts)) if weights else None,
+            attention=_block_diagonal(weights) if weights else None,
+            subwords=parts[0].subwords,
+            parts=tuple(parts),
         )
 
 
-@contextlib.contextmanager
-def enough_memory() -> Iterator[None]:
-    """Turn the device's or the machine's refusal of memory into a UserError that says what to lower."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        refused = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-        if not refused:
-            raise
-        raise UserError("not enough memory to search", hint="lower --batch-tokens or --beam") from None
+def _block_diagonal(parts: Sequence[Tensor]) -> Tensor:
+    """[T, S + 1] of each part -> that of the whole: a part looks at its own source and at </s>, the last column."""
+    sources = torch.block_diag(*(part[:, :-1] for part in parts))
+    return torch.cat([sources, torch.cat([part[:, -1:] for part in parts])], 1)
 
 
 def one_line(text: str) -> str:
@@ -137,38 +212,8 @@ def one_line(text: str) -> str:
     return text.replace("\r", " ").replace("\n", " ")
 
 
-def split_source(text: TextPipeline, line: str, limit: int = MAX_SOURCE_PIECES) -> list[tuple[str, ...]]:
-    """A line's pieces in parts of at most `limit`: one part for nearly every line, an empty one for a blank line."""
-    pieces = text.pieces(line, "source")
-    if len(pieces) <= limit:
-        return [tuple(pieces)]
-    words = [tuple(text.pieces_of_words([word], "source")) for word in text.words(line, "source")]
-    cut = [word[start : start + limit] for word in words for start in range(0, len(word), limit)]
-    parts = []
-    while cut:
-        taken = _part_size(cut, limit)
-        parts.append(tuple(piece for word in cut[:taken] for piece in word))
-        cut = cut[taken:]
-    return parts
-
-
-def _part_size(words: Sequence[tuple[str, ...]], limit: int) -> int:
-    """How many of the words the next part takes: at least one, at most `limit` pieces."""
-    sizes = np.cumsum([len(word) for word in words[: limit + 1]])
-    fitting = int(np.searchsorted(sizes, limit, side="right"))
-    if fitting == len(words):
-        return fitting
-    for ends in (SENTENCE_ENDS, CLAUSE_ENDS):
-        for count in range(fitting, 0, -1):
-            if sizes[count - 1] * 2 < limit:
-                break
-            if words[count - 1][-1][-1:] in ends:
-                return count
-    return fitting
-
-
-def _scaled(progress: Progress | None, num_sources: int, num_lines: int) -> Progress | None:
-    """A callback that counts sources and reports the like share of lines, all of them in the end."""
+def _scaled(progress: Progress | None, num_jobs: int, num_lines: int) -> Progress | None:
+    """A callback that counts jobs and reports the like share of lines, all of them in the end."""
     if progress is None:
         return None
     report, done = progress, 0
@@ -176,6 +221,6 @@ def _scaled(progress: Progress | None, num_sources: int, num_lines: int) -> Prog
     def advance(count: int) -> None:
         nonlocal done
         before, done = done, done + count
-        report(done * num_lines // num_sources - before * num_lines // num_sources)
+        report(done * num_lines // num_jobs - before * num_lines // num_jobs)
 
     return advance

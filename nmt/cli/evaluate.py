@@ -16,8 +16,8 @@ from bpe.errors import UserError
 from bpe.progress import Progress
 from nmt import evaluation, testsets
 from nmt.bundle import versions
-from nmt.cli.common import config_from, make_parser, run
-from nmt.cli.translate import SEARCH_KEYS, load_translator
+from nmt.cli.common import config_from, run
+from nmt.cli.searching import load_translator, search_parser
 from nmt.config import Config
 from nmt.streams import open_output
 from nmt.testsets import TestSet, TextFile
@@ -69,7 +69,7 @@ def command(argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line, checked for flags that contradict each other."""
-    parser = make_parser(PROG, DESCRIPTION, ("paths.corpus", "prep.source", "prep.target", *SEARCH_KEYS))
+    parser = search_parser(PROG, DESCRIPTION, ("paths.corpus", "prep.source", "prep.target"))
     for flag, meaning in FILE_FLAGS.items():
         parser.add_argument(flag, metavar="FILE", help=meaning)
     parser.add_argument("--testset", metavar="NAME", help="a test set of sacreBLEU's, downloaded once")
@@ -118,6 +118,7 @@ def _translated(translator: Translator, test: TestSet, quiet: bool) -> System:
     origin = {
         "model": str(bundle.folder.resolve()),
         "weights": bundle.metadata,
+        "ensemble": [str(other.folder.resolve()) for other in translator.ensemble],
         "search": dataclasses.asdict(translator.search),
         "seconds": round(seconds, 3),
         "sentences_per_second": round(len(lines) / max(seconds, 1e-9), 2),

@@ -1,4 +1,4 @@
-"""nmt-train: prepared/ -> model/."""
+"""nmt-train: prepared/ -> model/; under torchrun, one worker of several."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from nmt.cli.common import make_parser, overrides, run
+from nmt.training.distributed import Silent, joined
 from nmt.training.interruption import Interrupted
 from nmt.training.session import Request, train
 
@@ -30,10 +31,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as signal:
         print(f"{PROG}: stopped by {signal}; everything is saved, run the same command to continue", file=sys.stderr)
         return 128 + signal.number
+    except Silent as told:
+        return told.code
 
 
 def command(argv: list[str]) -> None:
-    """Parse and call."""
+    """Join the other workers, if there are any, and train."""
+    with joined() as workers, workers.together():
+        train(request_of(argv), workers)
+
+
+def request_of(argv: list[str]) -> Request:
+    """Parse the command line."""
     parser = make_parser(
         PROG,
         "Train a model with untied, decoder-tied or three-way tied word embeddings. Run again, it continues.",
@@ -42,7 +51,8 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--force", action="store_true", help="remove the model that is there and start over")
     parser.add_argument("--dry-run", action="store_true", help="print the parameter ledger and train nothing")
     arguments = parser.parse_args(argv)
-    train(Request(values=overrides(arguments), force=arguments.force, dry_run=arguments.dry_run, quiet=arguments.quiet))
+    values = overrides(arguments)
+    return Request(values=values, force=arguments.force, dry_run=arguments.dry_run, quiet=arguments.quiet)
 
 
 if __name__ == "__main__":

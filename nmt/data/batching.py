@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from nmt.data.corpus import ParallelIds
+from nmt.data.cutting import Budget
+from nmt.data.order import Batches, PairLengths
 from nmt.vocabulary import EOS, PAD, SourceView, TargetView
+
+__all__ = ["Batch", "BatchMaker", "Budget", "EpochPlan", "mask_of", "pad"]
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,16 @@ class Batch:
         """[B, T], True at real tokens."""
         return mask_of(self.target_lengths, self.target.shape[1])
 
+    def target_positions(self) -> Tensor:
+        """Where real target pieces lie in the flat [T x B], step by step: [num_target_tokens] int64.
+
+        A sort, since their number is known: indexing by a mask would wait for the device to count.
+        """
+        return (~self.target_mask.t()).reshape(-1).argsort(stable=True)[: self.num_target_tokens]
+
     def target_labels(self) -> Tensor:
         """The real target ids, step by step (all first pieces, then all second ones ...): [num_target_tokens]."""
-        return self.target.t()[self.target_mask.t()]
+        return self.target.t().reshape(-1).index_select(0, self.target_positions())
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -93,18 +104,6 @@ class BatchMaker:
         )
 
 
-@dataclass(frozen=True)
-class Budget:
-    """The limits of a batch: padded tokens a side, </s> counted, and pairs; 0 is no limit.
-
-    max_length: pieces a side; longer pairs are left out.
-    """
-
-    tokens: int
-    sentences: int
-    max_length: int
-
-
 class EpochPlan:
     """Which pairs go into which batch, epoch by epoch.
 
@@ -114,61 +113,29 @@ class EpochPlan:
 
     def __init__(self, pairs: ParallelIds, budget: Budget, seed: int) -> None:
         self.budget, self.seed = budget, seed
-        source, target = np.asarray(pairs.source_lengths), np.asarray(pairs.target_lengths)
-        usable = (source <= budget.max_length) & (target <= budget.max_length) & (source > 0) & (target > 0)
-        self.rows = np.flatnonzero(usable)
-        self.source = source[self.rows].astype(np.int64) + 1
-        self.target = target[self.rows].astype(np.int64) + 1
+        self.lengths = PairLengths(pairs, budget.max_length)
 
     @property
     def num_pairs(self) -> int:
         """Pairs within the length limit."""
-        return len(self.rows)
+        return self.lengths.num_pairs
 
-    def batches(self, epoch: int, *part: int) -> list[np.ndarray]:
-        """The epoch's batches, each an array of pair numbers. part: further numbers the draws are a function of."""
-        random = np.random.Generator(np.random.PCG64([self.seed, epoch, *part]))
-        order = random.permutation(len(self.rows))
-        # Within one target length, sources go up and down in turn, so that neighbours stay alike at the borders.
-        zigzag = np.where(self.target % 2 == 0, self.source, -self.source)
-        order = order[np.lexsort((zigzag[order], self.target[order]))]
-        groups = self._cut(order)
-        return [self.rows[groups[i]] for i in random.permutation(len(groups))]
+    @property
+    def rows(self) -> np.ndarray:
+        """[num_pairs] the numbers of these pairs, made anew at each call."""
+        return self.lengths.rows()
 
-    def _cut(self, order: np.ndarray) -> list[np.ndarray]:
-        groups, start, longest = [], 0, 0
-        lengths = np.maximum(self.source, self.target)[order].tolist()
-        for position, length in enumerate(lengths):
-            longest = max(longest, length)
-            count = position - start + 1
-            over_tokens = self.budget.tokens and longest * count > self.budget.tokens
-            over_sentences = self.budget.sentences and count > self.budget.sentences
-            if count > 1 and (over_tokens or over_sentences):
-                groups.append(order[start:position])
-                start, longest = position, length
-        if start < len(order):
-            groups.append(order[start:])
-        return groups
+    def batches(self, epoch: int, *part: int) -> Batches:
+        """The epoch's batches. part: further numbers the draws are a function of."""
+        return Batches(self.lengths, self.budget, (self.seed, epoch, *part))
 
     def largest(self) -> np.ndarray:
         """The batch that needs the most memory: the one with the most source x target positions in epoch 0."""
-        index = {row: i for i, row in enumerate(self.rows.tolist())}
-
-        def area(batch: np.ndarray) -> int:
-            inside = [index[row] for row in batch.tolist()]
-            return int(len(inside) * self.source[inside].max() * self.target[inside].max())
-
-        return max(self.batches(0), key=area)
+        return self.batches(0).largest()
 
     def padding(self, epoch: int = 0) -> float:
         """Share of an epoch's target and source positions that are padding."""
-        length = {row: (s, t) for row, s, t in zip(self.rows.tolist(), self.source, self.target, strict=True)}
-        real = int(self.source.sum() + self.target.sum())
-        padded = 0
-        for batch in self.batches(epoch):
-            lengths = np.array([length[row] for row in batch.tolist()])
-            padded += len(batch) * int(lengths.max(0).sum())
-        return 1 - real / padded if padded else 0.0
+        return self.batches(epoch).padding()
 
     def stream(self, epoch: int, index: int) -> Iterator[tuple[int, int, np.ndarray]]:
         """(epoch, index, pair numbers) from the given position on, for ever."""

@@ -71,14 +71,13 @@ class DropoutFeed(Feed):
 
     def largest(self) -> Batch:
         """The batch that needs the most memory of the longest pairs, cut as they may come."""
-        order = np.argsort(np.maximum(self.plan.source, self.plan.target), kind="stable")
-        plan, maker = self._cut(self.plan.rows[order[-LONGEST_PAIRS:]], 0, 0)
+        plan, maker = self._cut(self.plan.lengths.longest(LONGEST_PAIRS), 0, 0)
         return maker.make(plan.largest())
 
     def blocks(self, epoch: int) -> list[np.ndarray]:
         """The numbers of the epoch's pairs, at random, in blocks of like size."""
-        random = np.random.Generator(np.random.PCG64([self.seed, epoch]))
-        order = random.permutation(self.plan.rows)
+        order = self.plan.rows
+        np.random.Generator(np.random.PCG64([self.seed, epoch])).shuffle(order)
         return np.array_split(order, -(-len(order) // BLOCK_PAIRS))
 
     def _block(self, rows: np.ndarray, start: Position) -> Iterator[tuple[Position, Batch]]:

@@ -1,14 +1,18 @@
 """What training and search know of a model. Nothing else of it is used outside nmt/models.
 
-Shapes: B sentences, K hypotheses a sentence, S source positions, V target rows (the model's target view), E embedding.
-Target ids are always ids of the model's target view (`nmt.vocabulary.TargetView` maps to and from union ids).
+Search sees a `SearchModel`: the trained model itself, a copy of it made for speed (`nmt.models.inference`) or several
+models as one (`nmt.models.ensemble`). Training sees a `TranslationModel`, which is one too.
+
+Shapes: B sentences, K hypotheses a sentence, S source positions, V target rows (the model's target view), N of them
+that are scored, E embedding. Target ids are always ids of the model's target view (`nmt.vocabulary.TargetView` maps to
+and from union ids).
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +29,23 @@ class Memory(Protocol):
         """[B, S], True at real source positions."""
 
     def select(self, sentences: Tensor) -> Memory:
-        """The memory of the given sentences, [N] int64, in that order."""
+        """The memory of the given sentences, [B'] int64, in that order."""
+
+    def narrow(self, size: int) -> Memory:
+        """The first `size` source positions alone; what is left out must be padding."""
+
+    def join(self, other: Any) -> Any:
+        """The sentences of both, this memory's first; sources padded to the longer of the two."""
 
 
 class State(Protocol):
     """The recurrent state of K hypotheses for each of B sentences."""
 
     def select(self, sentences: Tensor, hypotheses: Tensor) -> State:
-        """New state whose [n, k] is this state's [sentences[n], hypotheses[n, k]]. Shapes [N] and [N, K'], int64."""
+        """New state whose [b, k] is this one's [sentences[b], hypotheses[b, k]]. Shapes [B'] and [B', K'], int64."""
+
+    def join(self, other: Any) -> Any:
+        """The sentences of both, this state's first; both hold the same number of hypotheses."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +53,42 @@ class Step:
     """One decoder step for B sentences of K hypotheses each."""
 
     log_probs: Tensor
-    "[B, K, V] log-probabilities of the next piece; the padding row is -inf."
+    "[B, K, N] float32 log-probabilities of the next piece among the scored rows; padding's is -inf."
     state: State
     attention: Tensor
     "[B, K, S], zero at padding."
+
+
+START = -1
+"The previous piece of a hypothesis that has none yet: its embedding is a zero vector."
+
+
+class Output(Protocol):
+    """The target rows that are scored, ready for `SearchModel.step`; search hands it back and does not look inside."""
+
+
+class SearchModel(Protocol):
+    """A model that can be searched. It keeps no state between calls: several threads may search it at once."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where tensors given to it must lie."""
+
+    @property
+    def num_targets(self) -> int:
+        """Rows of the target view, V."""
+
+    def encode(self, source: Tensor, source_lengths: Tensor) -> Memory:
+        """source: [B, S] int64 source ids, </s> at each end, padded with 0. source_lengths: [B], </s> included."""
+
+    def initial_state(self, memory: Memory) -> State:
+        """The state before the first piece, K = 1."""
+
+    def output(self, targets: Tensor | None = None) -> Output:
+        """What scores the given target ids, [N] int64, rising, padding not among them; or all V."""
+
+    def step(self, memory: Memory, state: State, previous: Tensor, output: Output) -> Step:
+        """Advance every hypothesis by one piece. previous: [B, K] target ids, START where there is none yet."""
 
 
 class TranslationModel(nn.Module):
@@ -61,14 +106,28 @@ class TranslationModel(nn.Module):
         Scores are `readout @ output_weight.T + output_bias`; the loss computes them in chunks.
         """
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return self.embeddings.output.device
+
+    @property
+    def num_targets(self) -> int:
+        """Rows of the target view, V."""
+        return self.embeddings.output.shape[0]
+
     @abstractmethod
     def encode(self, source: Tensor, source_lengths: Tensor) -> Memory:
-        """source: [B, S] int64 union ids, </s> at each end, padded with 0. source_lengths: [B], </s> included."""
+        """See SearchModel.encode."""
 
     @abstractmethod
     def initial_state(self, memory: Memory) -> State:
-        """The state before the first piece, K = 1."""
+        """See SearchModel.initial_state."""
 
     @abstractmethod
-    def step(self, memory: Memory, state: State, previous: Tensor | None) -> Step:
-        """Advance every hypothesis by one piece. previous: [B, K] target ids, or None at the first step."""
+    def output(self, targets: Tensor | None = None) -> Output:
+        """See SearchModel.output."""
+
+    @abstractmethod
+    def step(self, memory: Memory, state: State, previous: Tensor, output: Output) -> Step:
+        """See SearchModel.step."""

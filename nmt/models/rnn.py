@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nmt.data.batching import Batch, mask_of
 from nmt.layers.conditional_gru import ConditionalGRU, Source
 from nmt.layers.gru import GRUCell, run_gru
 from nmt.layers.precision import product
 from nmt.layers.tying import TiedEmbeddings
-from nmt.models.interface import Step, TranslationModel
+from nmt.models.interface import START, Step, TranslationModel
 from nmt.vocabulary import PAD
 
 
@@ -78,8 +79,17 @@ class RNNMemory:
     mask: Tensor
 
     def select(self, sentences: Tensor) -> RNNMemory:
-        """The memory of the given sentences, [N]."""
+        """The memory of the given sentences, [B']."""
         return RNNMemory(*(t.index_select(0, sentences) for t in (self.annotations, self.keys, self.mask)))
+
+    def narrow(self, size: int) -> RNNMemory:
+        """The first `size` source positions."""
+        return RNNMemory(self.annotations[:, :size], self.keys[:, :size], self.mask[:, :size])
+
+    def join(self, other: RNNMemory) -> RNNMemory:
+        """The sentences of both, sources padded to the longer."""
+        pairs = ((self.annotations, other.annotations), (self.keys, other.keys), (self.mask, other.mask))
+        return RNNMemory(*(joined(*pair) for pair in pairs))
 
 
 @dataclass(frozen=True)
@@ -89,8 +99,30 @@ class RNNState:
     hidden: Tensor
 
     def select(self, sentences: Tensor, hypotheses: Tensor) -> RNNState:
-        """New [n, k] is old [sentences[n], hypotheses[n, k]]."""
+        """New [b, k] is old [sentences[b], hypotheses[b, k]]."""
         return RNNState(self.hidden[sentences[:, None], hypotheses])
+
+    def join(self, other: RNNState) -> RNNState:
+        """The sentences of both."""
+        return RNNState(torch.cat([self.hidden, other.hidden]))
+
+
+@dataclass(frozen=True)
+class RNNOutput:
+    """The output rows that are scored: weight, [N, E], and bias, [N]. whole: they are all rows, padding's first."""
+
+    weight: Tensor
+    bias: Tensor
+    whole: bool
+
+
+def joined(first: Tensor, second: Tensor) -> Tensor:
+    """[B, S, ...] and [B', S', ...] -> [B + B', max(S, S'), ...], padded with zeros (False)."""
+    size = max(first.shape[1], second.shape[1])
+    result = first.new_zeros(len(first) + len(second), size, *first.shape[2:])
+    result[: len(first), : first.shape[1]] = first
+    result[len(first) :, : second.shape[1]] = second
+    return result
 
 
 class RNNModel(TranslationModel):
@@ -126,8 +158,9 @@ class RNNModel(TranslationModel):
         dtype = self.compute_dtype
         projected = self.decoder.first.project(previous, dtype)
         states, contexts = self.decoder(projected, first, source, dtype, fast=self.fast)
-        real = batch.target_mask.t()
-        rows: Tensor = self.dropout(self.output_layer(states[real], previous[real], contexts[real], dtype))
+        positions = batch.target_positions()
+        real = (tensor.flatten(0, 1).index_select(0, positions) for tensor in (states, previous, contexts))
+        rows: Tensor = self.dropout(self.output_layer(*real, dtype))
         return rows
 
     def encode(self, source: Tensor, source_lengths: Tensor) -> RNNMemory:
@@ -141,15 +174,20 @@ class RNNModel(TranslationModel):
         mean = total / memory.mask.sum(1, keepdim=True)
         return RNNState(torch.tanh(self.initial(mean))[:, None])
 
-    def step(self, memory: RNNMemory, state: RNNState, previous: Tensor | None) -> Step:  # type: ignore[override]
-        """See TranslationModel.step."""
-        if previous is None:
-            embedded = state.hidden.new_zeros(*state.hidden.shape[:2], self.embeddings.output.shape[1])
-        else:
-            embedded = self.embeddings.target(previous)
+    def output(self, targets: Tensor | None = None) -> RNNOutput:
+        """See SearchModel.output."""
+        weight, bias = self.embeddings.output, self.embeddings.output_bias
+        if targets is None:
+            return RNNOutput(weight, bias, whole=True)
+        return RNNOutput(weight.index_select(0, targets), bias.index_select(0, targets), whole=False)
+
+    def step(self, memory: RNNMemory, state: RNNState, previous: Tensor, output: RNNOutput) -> Step:  # type: ignore[override]
+        """See SearchModel.step."""
+        embedded = self.embeddings.target(previous.clamp(min=0)).masked_fill((previous == START)[..., None], 0)
         source = Source(memory.annotations, memory.keys, memory.mask)
         hidden, context, attention = self.decoder.step(self.decoder.first.project(embedded), state.hidden, source)
-        scores = self.embeddings.scores(self.output_layer(hidden, embedded, context)).float()
-        log_probs = torch.log_softmax(scores, -1)
-        log_probs[..., PAD] = -torch.inf
+        scores = functional.linear(self.output_layer(hidden, embedded, context), output.weight, output.bias)
+        log_probs = torch.log_softmax(scores.float(), -1)
+        if output.whole:
+            log_probs[..., PAD] = -torch.inf
         return Step(log_probs, RNNState(hidden), attention)

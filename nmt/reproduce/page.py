@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from nmt.explain.markup import document
+
 Rows = Sequence[Sequence[object]]
 
 CSS = """
@@ -35,12 +37,7 @@ svg { max-width: 100%; height: auto }
 
 def page(title: str, body: str) -> str:
     """A whole HTML document. title: text. body: HTML that follows the heading."""
-    name = html.escape(title)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{name}</title>\n<style>\n{CSS}\n</style>\n</head>\n<body>\n<h1>{name}</h1>\n{body}\n</body>\n</html>\n"
-    )
+    return document(title, CSS, body)
 
 
 def paragraph(text: str, kind: str = "") -> str:

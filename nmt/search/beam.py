@@ -2,260 +2,241 @@
 
 As in DL4MT, Nematus and Marian, a hypothesis that ends gives up its place for good: with K places, each step keeps the
 best K - F continuations of a sentence of which F hypotheses have ended. A sentence is done when no living hypothesis
-can still beat its `num_best` ended ones, which is exact: probabilities only fall, so that a hypothesis with
-log-probability L scores at most L / (longest allowed length)**length_penalty. With a beam wide enough the result is
-that of exhaustive search.
+can still beat its `num_best` ended ones, which is exact: probabilities only fall and coverage is never positive, so
+that a hypothesis with log-probability L scores at most L / scale(longest allowed length). With a beam wide enough the
+result is that of exhaustive search.
 
-Sentences are sorted by length and searched in batches. A sentence that is done leaves: its rows are dropped from the
-memory, the state and every tensor here by index, so that those still searching do not pay for it. Rows know nothing of
-each other, so the rows that became free could take new sentences between two steps.
+Sentences are sorted by length. One that is done leaves: its rows are dropped from the memory, the state and every
+tensor of the frontier by index, and the next sentences take the places that became free, between two steps. Rows know
+nothing of each other, so that this changes no result.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from bpe.errors import UserError
 from nmt.config import SearchConfig, require
-from nmt.models.interface import Step, TranslationModel
+from nmt.models.interface import START, Memory, SearchModel, State
+from nmt.search.arrivals import Arrivals, Queue, max_pieces
+from nmt.search.candidates import Candidates
+from nmt.search.expansion import Expansion, hypotheses_of
+from nmt.search.frontier import Ended, Frontier
 from nmt.search.history import History
-from nmt.search.hypothesis import Hypothesis, normalized, ranked
-from nmt.search.topk import top_continuations
-from nmt.vocabulary import EOS
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.request import Wanted
+from nmt.search.scoring import Scoring
 
-SPARE_PIECES = 10
-"A translation has at most max_length_ratio times the source's pieces, plus this."
-MAX_SCORES = 2**25
-"Sentences x hypotheses x target rows scored in one step at most (128 MiB in float32)."
+MAX_SCORES = {"cpu": 6 * 2**20}
+"""Sentences x hypotheses x target rows scored in one step at most: 24 MiB in float32 on the CPU.
+
+Above 32 MiB the C library asks the system for memory, page by page, anew at every step. Other devices: MANY_SCORES.
+"""
+MANY_SCORES = 2**28
+SHARED_SHORTLISTS = 2
+"How many times the pieces of one sentence's shortlist a batch is taken to score."
 LEAVE_SHARE = 8
-"Rows of finished sentences are dropped when they are at least one in this many."
+"Rows of finished sentences are dropped, and their places taken, when they are at least one in this many."
 CHECK_STEPS = {"cpu": 1, "cuda": 4, "mps": 4}
 "The host asks every so many steps who is done, since asking waits for the device."
-MAX_LENGTH_PENALTY, MAX_LENGTH_RATIO = 10.0, 100.0
+MAX_LENGTH_PENALTY, MAX_LENGTH_RATIO, MAX_PIECES = 10.0, 100.0, 10_000
 "Limits of the settings: beyond them, float32 or the memory for back pointers overflows."
-
-Progress = Callable[[int], object]
-"Called with the number of sentences that were just finished."
-
-
-@dataclass(frozen=True)
-class Ended:
-    """Hypotheses that took </s>, the best first. All [B, K]; where there is none, score is -inf."""
-
-    scores: Tensor
-    log_probs: Tensor
-    steps: Tensor
-    "The step of </s>, which is the number of pieces before it."
-    parents: Tensor
-    "The hypothesis that </s> continues."
-
-    def merged(self, other: Ended) -> Ended:
-        """The best K of both."""
-        scores, order = torch.cat([self.scores, other.scores], 1).topk(self.scores.size(1), dim=1)
-        rest = ((self.log_probs, other.log_probs), (self.steps, other.steps), (self.parents, other.parents))
-        return Ended(scores, *(torch.cat(pair, 1).gather(1, order) for pair in rest))
-
-    def count(self) -> Tensor:
-        """How many there are, [B]."""
-        return (self.scores != -torch.inf).sum(1)
-
-    def select(self, rows: Tensor) -> Ended:
-        """The given rows, [N] int64."""
-        return Ended(
-            *(field.index_select(0, rows) for field in (self.scores, self.log_probs, self.steps, self.parents))
-        )
-
-
-@dataclass(frozen=True)
-class Frontier:
-    """B sentences in the middle of their search, with up to W living hypotheses each (W <= K)."""
-
-    sentences: list[int]
-    "Which sentence of the caller each row is."
-    max_pieces: Tensor
-    "[B] int64"
-    best_scale: Tensor
-    "[B] (max_pieces + 1)**length_penalty: the most a log-probability can still be divided by."
-    log_probs: Tensor
-    "[B, W], falling along W; -inf: no hypothesis. All -inf: the sentence is done."
-    pieces: Tensor
-    "[B, W] the last piece of each hypothesis."
-    parents: Tensor
-    "[B, W] which hypothesis it was one step before."
-    ended: Ended
-    cut: Tensor
-    "[B, K] log-probabilities of hypotheses that reached max_pieces; -inf elsewhere."
-    history: History
-
-    def select(self, rows: Tensor) -> Frontier:
-        """The given rows, [N] int64."""
-        names = ("max_pieces", "best_scale", "log_probs", "pieces", "parents", "cut")
-        return Frontier(
-            sentences=[self.sentences[row] for row in rows.tolist()],
-            ended=self.ended.select(rows),
-            history=self.history.select(rows),
-            **{name: getattr(self, name).index_select(0, rows) for name in names},
-        )
-
-    def narrowed(self, width: int) -> Frontier:
-        """The first `width` hypotheses: as many as some sentence has places for."""
-        return replace(
-            self,
-            log_probs=self.log_probs[:, :width],
-            pieces=self.pieces[:, :width],
-            parents=self.parents[:, :width],
-        )
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    config: SearchConfig
-    num_best: int
-    attention: bool
 
 
 @torch.inference_mode()
 def beam_search(
-    model: TranslationModel,
-    sources: Sequence[np.ndarray],
-    config: SearchConfig,
-    *,
-    num_best: int = 1,
-    keep_attention: bool = False,
-    progress: Progress | None = None,
+    model: SearchModel, sources: Sequence[np.ndarray], config: SearchConfig, wanted: Wanted | None = None
 ) -> list[list[Hypothesis]]:
-    """The `num_best` best translations of each source, best first, in the order of the sources.
+    """The best translations of each source, best first, in the order of the sources.
 
-    sources: arrays of the model's source ids, without </s>. The model must be in evaluation mode. Fewer than `num_best`
-    hypotheses come back only where there are no more. Hypotheses cut at the length limit (finished=False) fill up the
-    list after the finished ones. An empty source gives one empty hypothesis without asking the model.
-    Ties go to whichever torch.topk puts first, always the same one for the same input.
+    sources: arrays of the model's source ids, without </s>. A trained model must be in evaluation mode. Fewer than
+    `wanted.num_best` hypotheses come back only where there are no more. Hypotheses cut at the length limit
+    (finished=False) fill up the list after the finished ones. An empty source gives one empty hypothesis without asking
+    the model. Ties go to whichever torch.topk puts first, always the same one for the same input.
     Raises UserError where num_best exceeds the beam, a setting its limit, or the model's probabilities are not numbers.
     """
-    assert not model.training, "search needs model.eval()"
-    _check_settings(config, num_best)
+    assert not getattr(model, "training", False), "search needs model.eval()"
+    wanted = wanted or Wanted()
+    check_settings(config)
+    if not 1 <= wanted.num_best <= config.beam:
+        problem = f"{wanted.num_best} translations of each sentence asked of a beam of {config.beam}"
+        raise UserError(problem, where="search.beam", hint="raise the beam or ask for fewer")
     results: list[list[Hypothesis]] = [[Hypothesis(pieces=(), log_prob=0.0, score=0.0)] for _ in sources]
-    wanted = _Wanted(config, num_best, keep_attention)
-    max_sentences = max(1, MAX_SCORES // (config.beam * model.embeddings.output.size(0)))
-    lengths = [len(source) for source in sources]
-    if progress and 0 in lengths:
-        progress(lengths.count(0))
-    for batch in plan_batches(lengths, config.batch_tokens, max_sentences):
-        for done in _search_batch(model, [(i, sources[i]) for i in batch], wanted):
-            for sentence, hypotheses in done:
-                results[sentence] = hypotheses
-            if progress:
-                progress(len(done))
+    progress = wanted.progress or (lambda count: None)
+    if empty := sum(not len(source) for source in sources):
+        progress(empty)
+    for done in _Search(model, sources, config, wanted).run():
+        for sentence, hypotheses in done:
+            results[sentence] = hypotheses
+        progress(len(done))
     return results
 
 
-def _check_settings(config: SearchConfig, num_best: int) -> None:
-    if not 1 <= num_best <= config.beam:
-        raise UserError(
-            f"{num_best} translations of each sentence asked of a beam of {config.beam}", where="search.beam"
-        )
+def check_settings(config: SearchConfig) -> None:
+    """Limits beyond which numbers overflow are UserErrors."""
     penalty, ratio = config.length_penalty, config.max_length_ratio
     require(penalty <= MAX_LENGTH_PENALTY, "search.length_penalty", penalty, f"at most {MAX_LENGTH_PENALTY:g}")
     require(ratio <= MAX_LENGTH_RATIO, "search.max_length_ratio", ratio, f"at most {MAX_LENGTH_RATIO:g}")
+    for name in ("min_length", "max_length"):
+        require(getattr(config, name) <= MAX_PIECES, f"search.{name}", getattr(config, name), f"at most {MAX_PIECES:,}")
 
 
-def plan_batches(lengths: Sequence[int], batch_tokens: int, max_sentences: int) -> Iterator[list[int]]:
-    """Indices of sources of like length, longest first; empty sources are left out.
+@dataclass(frozen=True)
+class _Active:
+    """The sentences at work: B rows each."""
 
-    A batch's padded size, </s> included, is at most `batch_tokens`, unless one sentence alone exceeds it.
-    """
-    order = sorted((index for index, length in enumerate(lengths) if length), key=lambda index: -lengths[index])
-    batch: list[int] = []
-    for index in order:
-        width = lengths[batch[0]] + 1 if batch else 0
-        if batch and (len(batch) == max_sentences or width * (len(batch) + 1) > batch_tokens):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+    frontier: Frontier
+    memory: Memory
+    state: State
 
 
-def max_pieces(source_length: int, config: SearchConfig) -> int:
-    """The most pieces a translation may have, </s> not counted on either side."""
-    return math.ceil(config.max_length_ratio * source_length) + SPARE_PIECES
+class _Search:
+    """One call of `beam_search`."""
 
+    def __init__(self, model: SearchModel, sources: Sequence[np.ndarray], config: SearchConfig, wanted: Wanted) -> None:
+        self.model, self.sources, self.config, self.wanted = model, sources, config, wanted
+        limits = [self._limit(sentence) for sentence in range(len(sources))]
+        self.scoring = Scoring(config)
+        self.expansion = Expansion(config, wanted.num_best, max(limits, default=0), model.device)
+        self.check_steps = CHECK_STEPS.get(model.device.type, 1)
+        most = MAX_SCORES.get(model.device.type, MANY_SCORES)
+        self.queue = Queue(model, sources, config, max(1, most // (config.beam * self._scored())))
+        self.candidates = None if wanted.shortlist else Candidates.every(model)
 
-def _search_batch(
-    model: TranslationModel, batch: list[tuple[int, np.ndarray]], wanted: _Wanted
-) -> Iterator[list[tuple[int, list[Hypothesis]]]]:
-    """Search one batch; yields (sentence, hypotheses) of those that leave, as they leave."""
-    device = model.embeddings.output.device
-    source, lengths = _padded([ids for _, ids in batch], device)
-    limits = [max_pieces(len(ids), wanted.config) for _, ids in batch]
-    frontier = _start([sentence for sentence, _ in batch], limits, source, wanted)
-    memory = model.encode(source, lengths)
-    state = model.initial_state(memory)
-    previous: Tensor | None = None
-    check_steps = CHECK_STEPS.get(device.type, 1)
-    for number in range(max(limits) + 1):
-        step = model.step(memory, state, previous)
-        frontier = _advance(frontier, step, number, wanted, at_limit=number in limits)
-        rows = torch.arange(len(frontier.sentences), device=device)
-        if number % check_steps == 0 or number == max(limits):
-            leaving, staying, width = _ask(frontier, wanted.config.beam)
+    def _scored(self) -> int:
+        """About how many target rows sentences score together: with shortlists, some times what one of them does."""
+        if self.wanted.shortlist is None or not self.sources:
+            return self.model.num_targets
+        longest = max(self.sources, key=len)
+        return min(self.model.num_targets, SHARED_SHORTLISTS * len(self.wanted.shortlist(longest)))
+
+    def _limit(self, sentence: int) -> int:
+        given = self.wanted.prefixes[sentence] if self.wanted.prefixes else ()
+        return max(max_pieces(len(self.sources[sentence]), self.config), len(given))
+
+    def run(self) -> Iterator[list[tuple[int, list[Hypothesis]]]]:
+        """(sentence, hypotheses) of those that leave, as they leave."""
+        active, number = self._first(), 0
+        while active is not None:
+            assert self.candidates is not None
+            step = self.model.step(active.memory, active.state, active.frontier.pieces, self.candidates.output)
+            frontier = self.expansion.advance(active.frontier, step, active.memory.mask, self.candidates)
+            active, number = replace(active, frontier=frontier, state=step.state), number + 1
+            if number % self.check_steps:
+                active = self._ordered(active, None, frontier.log_probs.size(1))
+                continue
+            leaving, staying, width = _ask(frontier, self.config.beam)
             if leaving:
-                yield _collect(frontier.select(torch.tensor(leaving, device=device)), number + 1, wanted)
-                if not staying:
-                    return
-                rows = torch.tensor(staying, device=device)
-                frontier, memory = frontier.select(rows), memory.select(rows)
-            frontier = frontier.narrowed(width)
-        state, previous = step.state.select(rows, frontier.parents), frontier.pieces
-    raise AssertionError("every sentence ends at its limit")
+                left = frontier.select(self._rows(leaving))
+                yield hypotheses_of(left, [len(self.sources[i]) + 1 for i in left.sentences], self.scoring, self.wanted)
+            if not staying:
+                active = self._first()
+            elif not leaving:
+                active = self._ordered(active, None, width)
+            else:
+                active = self._refilled(self._ordered(active, self._rows(staying), width))
+
+    def _rows(self, rows: Sequence[int]) -> Tensor:
+        return torch.tensor(rows, device=self.model.device)
+
+    def _ordered(self, active: _Active, rows: Tensor | None, width: int) -> _Active:
+        """Ready for the next step: the given rows (None: all), `width` hypotheses each, their states in their order."""
+        frontier, memory = active.frontier, active.memory
+        if rows is None:
+            rows = torch.arange(len(frontier.sentences), device=self.model.device)
+        else:
+            frontier, memory = frontier.select(rows), memory.select(rows)
+        frontier = frontier.narrowed(width)
+        return _Active(frontier, memory, active.state.select(rows, frontier.parents))
+
+    def _first(self) -> _Active | None:
+        """The next sentences, where none is at work; None: no sentence is left."""
+        arrivals = self.queue.take()
+        return None if arrivals is None else self._with_candidates(self._begun(arrivals))
+
+    def _refilled(self, active: _Active) -> _Active:
+        """With as many new sentences as there is room for."""
+        longest = max(len(self.sources[sentence]) for sentence in active.frontier.sentences) + 1
+        joined = _Active(active.frontier, active.memory.narrow(longest), active.state)
+        room = self.queue.room(longest, len(active.frontier.sentences))
+        changed = False
+        while room > 0 and (arrivals := self.queue.take(room)):
+            joined, changed = _joined(joined, self._begun(arrivals)), True
+            room -= len(arrivals.sentences)
+        return self._with_candidates(joined) if changed else active
+
+    def _with_candidates(self, active: _Active) -> _Active:
+        """Ready to score what the shortlists of all sentences at work name."""
+        if active.frontier.shortlists is None:
+            return active
+        self.candidates, barred = Candidates.of(self.model, active.frontier.shortlists)
+        alone = len(active.frontier.sentences) == 1
+        return replace(active, frontier=replace(active.frontier, barred=None if alone else barred))
+
+    def _begun(self, arrivals: Arrivals) -> _Active:
+        """New sentences before their first step: one hypothesis of no pieces for each."""
+        device, num, beam = self.model.device, len(arrivals.sentences), self.config.beam
+        limits = [self._limit(sentence) for sentence in arrivals.sentences]
+        nothing = torch.full((num, beam), -torch.inf, device=device)
+        zeros = torch.zeros(num, beam, dtype=torch.int64, device=device)
+        size = arrivals.memory.mask.size(1)
+        kept = size if self.wanted.attention else 0
+        frontier = Frontier(
+            sentences=arrivals.sentences,
+            limits=limits,
+            max_pieces=torch.tensor(limits, device=device),
+            steps=zeros[:, 0],
+            best_scale=torch.tensor([self.scoring.scale(limit + 1) for limit in limits], device=device),
+            log_probs=torch.zeros(num, 1, device=device),
+            pieces=torch.full_like(zeros[:, :1], START),
+            parents=zeros[:, :1],
+            ended=Ended(nothing, nothing, torch.zeros_like(nothing), zeros, zeros),
+            cut=nothing,
+            cut_coverage=torch.zeros_like(nothing),
+            history=History.empty(max(limits) + 1, num, beam, source_length=kept, device=device),
+            shortlists=self._shortlists(arrivals.sentences),
+            barred=None,
+            forced=self._forced(arrivals.sentences),
+            written=zeros[:, :1, None][:, :, :0] if self.config.no_repeat_ngram else None,
+            attended=torch.zeros(num, 1, size, device=device) if self.config.coverage_penalty else None,
+        )
+        return _Active(frontier, arrivals.memory, arrivals.state)
+
+    def _shortlists(self, sentences: list[int]) -> list[np.ndarray] | None:
+        """The target ids that the sentences may use: their shortlists and what their translations must begin with."""
+        if self.wanted.shortlist is None:
+            return None
+        found = [self.wanted.shortlist(self.sources[sentence]) for sentence in sentences]
+        if not self.wanted.prefixes:
+            return found
+        given = [np.asarray(self.wanted.prefixes[sentence], dtype=np.int64) for sentence in sentences]
+        return [np.union1d(ids, pieces) if len(pieces) else ids for ids, pieces in zip(found, given, strict=True)]
+
+    def _forced(self, sentences: list[int]) -> Tensor | None:
+        """[B, P], P the same for all sentences of the search so that their rows can be joined."""
+        if not self.wanted.prefixes or not any(self.wanted.prefixes):
+            return None
+        longest = max(map(len, self.wanted.prefixes))
+        rows = [[*self.wanted.prefixes[sentence], *[-1] * (longest + 1)] for sentence in sentences]
+        return torch.tensor([row[: longest + 1] for row in rows], device=self.model.device)
 
 
-def _start(sentences: list[int], limits: list[int], source: Tensor, wanted: _Wanted) -> Frontier:
-    """The frontier before the first step: one hypothesis of no pieces for each sentence."""
-    device, num, beam = source.device, len(sentences), wanted.config.beam
-    nothing = torch.full((num, beam), -torch.inf, device=device)
-    zeros = torch.zeros(num, beam, dtype=torch.int64, device=device)
-    source_length = source.size(1) if wanted.attention else 0
-    return Frontier(
-        sentences=sentences,
-        max_pieces=torch.tensor(limits, device=device),
-        best_scale=torch.tensor([float((n + 1) ** wanted.config.length_penalty) for n in limits], device=device),
-        log_probs=torch.zeros(num, 1, device=device),
-        pieces=zeros[:, :1],
-        parents=zeros[:, :1],
-        ended=Ended(nothing, nothing, zeros, zeros),
-        cut=nothing,
-        history=History.empty(max(limits) + 1, num, beam, source_length=source_length, device=device),
-    )
-
-
-def _advance(frontier: Frontier, step: Step, number: int, wanted: _Wanted, *, at_limit: bool) -> Frontier:
-    """Take one piece more for every hypothesis. number: pieces so far. at_limit: it is some sentence's max_pieces."""
-    beam, before = wanted.config.beam, frontier.log_probs
-    values, parents, pieces = top_continuations(before, step.log_probs, beam)
-    places = beam - frontier.ended.count()
-    values = values.masked_fill(torch.arange(values.size(1), device=values.device) >= places[:, None], -torch.inf)
-    is_end = pieces == EOS
-    end_log_probs = values.masked_fill(~is_end, -torch.inf)
-    scores = end_log_probs / float((number + 1) ** wanted.config.length_penalty)
-    ended = frontier.ended.merged(Ended(scores, end_log_probs, torch.full_like(parents, number), parents))
-    living, cut = values.masked_fill(is_end, -torch.inf), frontier.cut
-    if at_limit:
-        here = (frontier.max_pieces == number)[:, None]
-        cut = torch.where(here, functional.pad(before, (0, beam - before.size(1)), value=-torch.inf), cut)
-        living = living.masked_fill(here, -torch.inf)
-    hopeless = living.amax(1) / frontier.best_scale <= ended.scores[:, wanted.num_best - 1]
-    living, order = living.masked_fill(hopeless[:, None], -torch.inf).sort(dim=1, descending=True, stable=True)
-    pieces, parents = pieces.gather(1, order), parents.gather(1, order)
-    frontier.history.record(number, pieces, parents, step.attention)
-    return replace(frontier, log_probs=living, pieces=pieces, parents=parents, ended=ended, cut=cut)
+def _joined(active: _Active, new: _Active) -> _Active:
+    """Both, the active ones first."""
+    first, second = active.frontier, new.frontier
+    width = max(first.log_probs.size(1), second.log_probs.size(1))
+    longest = max(active.memory.mask.size(1), new.memory.mask.size(1))
+    memory = active.memory.join(new.memory)
+    written = min(first.num_written(), max(first.limits + second.limits))
+    first, second = (frontier.widened(width, longest, written) for frontier in (first, second))
+    rows = torch.arange(len(second.sentences), device=second.steps.device)
+    state = active.state.join(new.state.select(rows, torch.zeros_like(second.parents)))
+    return _Active(replace(first, barred=None).join(replace(second, barred=None)), memory, state)
 
 
 def _ask(frontier: Frontier, beam: int) -> tuple[list[int], list[int], int]:
@@ -266,45 +247,3 @@ def _ask(frontier: Frontier, beam: int) -> tuple[list[int], list[int], int]:
     if len(done) * LEAVE_SHARE < len(places):
         return [], list(range(len(places))), max(places)
     return done, [row for row, count in enumerate(places) if count], max(places)
-
-
-def _collect(frontier: Frontier, steps: int, wanted: _Wanted) -> list[tuple[int, list[Hypothesis]]]:
-    """Read the hypotheses of finished sentences back, on the CPU."""
-    history, ended = frontier.history.until(steps), frontier.ended
-    tables = [field.tolist() for field in (ended.log_probs, ended.steps, ended.parents, frontier.cut)]
-    results = []
-    for row, (sentence, limit) in enumerate(zip(frontier.sentences, frontier.max_pieces.tolist(), strict=True)):
-        log_probs, lengths, parents, cut = (table[row] for table in tables)
-        found = list(zip(log_probs, lengths, parents, [True] * len(log_probs), strict=True))
-        found += [(log_prob, limit, hypothesis, False) for hypothesis, log_prob in enumerate(cut)]
-        _check_numbers([log_prob for log_prob, *_ in found])
-        hypotheses = [
-            _hypothesis(history, row, entry, wanted.config.length_penalty) for entry in found if entry[0] != -math.inf
-        ]
-        results.append((sentence, ranked(hypotheses, wanted.num_best)))
-    return results
-
-
-def _hypothesis(history: History, row: int, entry: tuple[float, int, int, bool], length_penalty: float) -> Hypothesis:
-    """entry: log-probability, pieces, the hypothesis at the last piece, and whether </s> follows."""
-    log_prob, length, last, finished = entry
-    pieces, attention = history.trace(row, last, length)
-    score = normalized(log_prob, length + finished, length_penalty)
-    return Hypothesis(pieces=pieces, log_prob=log_prob, score=score, finished=finished, attention=attention)
-
-
-def _check_numbers(log_probs: list[float]) -> None:
-    if any(math.isnan(log_prob) for log_prob in log_probs):
-        raise UserError(
-            "the model's probabilities are not numbers (NaN)", hint="its training diverged: use an earlier checkpoint"
-        )
-
-
-def _padded(sources: Sequence[np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
-    """[B, S] int64 with </s> at each end and 0 after it, and the lengths, [B], </s> included."""
-    lengths = [len(source) + 1 for source in sources]
-    ids = np.zeros((len(sources), max(lengths)), dtype=np.int64)
-    for row, source in enumerate(sources):
-        ids[row, : len(source)] = source
-        ids[row, len(source)] = EOS
-    return torch.from_numpy(ids).to(device), torch.tensor(lengths, device=device)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -12,48 +13,85 @@ from torch import Tensor
 class History:
     """Pieces and back pointers of B sentences and K hypotheses over T steps; stays on the model's device.
 
-    Buffers are made once for the longest sentence of a batch and written in place, one step at a time.
+    Sentences begin at different times, so each writes at a step of its own. Buffers are made once for the longest
+    translation and written in place.
     """
 
     pieces: Tensor
-    "[T, B, K] int64: the piece each hypothesis took at each step."
+    "[B, T, K] int64: the piece each hypothesis took at each step."
     parents: Tensor
-    "[T, B, K] int64: the hypothesis of the step before that it continues."
+    "[B, T, K] int64: the hypothesis of the step before that it continues."
     attention: Tensor | None
-    "[T, B, K, S]: source weights of each *parent*, or None when they are not wanted."
+    "[B, T, K, S]: source weights of each *parent*, or None when they are not wanted."
+    log_probs: Tensor | None
+    "[B, T, K] float32: log-probability of each hypothesis after each step; None where attention is."
 
     @classmethod
     def empty(cls, steps: int, sentences: int, beam: int, *, source_length: int, device: torch.device) -> History:
         """Room for `steps` steps; attention is kept where source_length is above 0."""
-        ids = torch.zeros(2, steps, sentences, beam, dtype=torch.int64, device=device)
-        weights = torch.zeros(steps, sentences, beam, source_length, device=device) if source_length else None
-        return cls(ids[0], ids[1], weights)
+        ids = torch.zeros(2, sentences, steps, beam, dtype=torch.int64, device=device)
+        if not source_length:
+            return cls(ids[0], ids[1], None, None)
+        weights = torch.zeros(sentences, steps, beam, source_length, device=device)
+        return cls(ids[0], ids[1], weights, weights.new_zeros(sentences, steps, beam))
 
-    def record(self, step: int, pieces: Tensor, parents: Tensor, attention: Tensor) -> None:
-        """Keep a step: pieces and parents [B, W] with W <= K, attention [B, W', S]."""
-        self.pieces[step, :, : pieces.size(1)] = pieces
-        self.parents[step, :, : parents.size(1)] = parents
-        if self.attention is not None:
-            self.attention[step, :, : attention.size(1)] = attention
+    def record(self, steps: Tensor, pieces: Tensor, parents: Tensor, log_probs: Tensor, attention: Tensor) -> None:
+        """Keep step steps[b] of each sentence b: three of [B, W] with W <= K, attention [B, W', S] of the parents."""
+        rows = torch.arange(len(steps), device=steps.device)
+        steps = steps.clamp(max=self.pieces.size(1) - 1)  # of sentences that are done but have not left yet
+        self.pieces[rows, steps, : pieces.size(1)] = pieces
+        self.parents[rows, steps, : parents.size(1)] = parents
+        if self.attention is not None and self.log_probs is not None:
+            self.log_probs[rows, steps, : log_probs.size(1)] = log_probs
+            self.attention[rows, steps, : attention.size(1), : attention.size(2)] = attention
 
     def select(self, sentences: Tensor) -> History:
-        """The history of the given sentences, [N] int64, alone."""
-        attention = None if self.attention is None else self.attention.index_select(1, sentences)
-        return History(self.pieces.index_select(1, sentences), self.parents.index_select(1, sentences), attention)
+        """The history of the given sentences, [B'] int64, alone."""
+        return self._each(lambda tensor: tensor.index_select(0, sentences))
 
-    def until(self, steps: int) -> History:
-        """The first `steps` steps on the CPU, for `trace`."""
-        attention = None if self.attention is None else self.attention[:steps].float().cpu()
-        return History(self.pieces[:steps].cpu(), self.parents[:steps].cpu(), attention)
+    def cpu(self) -> History:
+        """On the CPU, for `trace`."""
+        return self._each(lambda tensor: tensor.cpu())
 
-    def trace(self, sentence: int, hypothesis: int, length: int) -> tuple[tuple[int, ...], Tensor | None]:
-        """The `length` pieces that lead to a hypothesis, and their attention, [length, S]."""
-        pieces, rows = self.pieces[:, sentence].numpy(), self.parents[:, sentence].numpy()
-        path, parents = [], []
+    def _each(self, function: Callable[[Tensor], Tensor]) -> History:
+        tensors = (self.pieces, self.parents, self.attention, self.log_probs)
+        return History(*(None if tensor is None else function(tensor) for tensor in tensors))  # type: ignore[arg-type]
+
+    def join(self, other: History) -> History:
+        """The sentences of both; room for the longer's steps and the longer's sources."""
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return History(*(None if first is None else _stacked(first, second) for first, second in pairs))  # type: ignore[arg-type]
+
+    def trace(self, sentence: int, hypothesis: int, length: int) -> Path:
+        """The `length` pieces that lead to a hypothesis."""
+        pieces, rows = self.pieces[sentence].numpy(), self.parents[sentence].numpy()
+        path, places, parents = [], [], []
         for step in range(length - 1, -1, -1):
             path.append(int(pieces[step, hypothesis]))
+            places.append(hypothesis)
             hypothesis = int(rows[step, hypothesis])
             parents.append(hypothesis)
-        if self.attention is None:
-            return tuple(path[::-1]), None
-        return tuple(path[::-1]), self.attention[torch.arange(length), sentence, torch.tensor(parents[::-1]).long()]
+        if self.attention is None or self.log_probs is None:
+            return Path(tuple(path[::-1]), None, None)
+        steps = torch.arange(length)
+        totals = self.log_probs[sentence, steps, torch.tensor(places[::-1], dtype=torch.int64)].tolist()
+        attention = self.attention[sentence, steps, torch.tensor(parents[::-1], dtype=torch.int64)].float()
+        return Path(tuple(path[::-1]), attention, tuple(totals))
+
+
+@dataclass(frozen=True)
+class Path:
+    """The T pieces of a hypothesis, their attention, [T, S], and the log-probability after each; None: not wanted."""
+
+    pieces: tuple[int, ...]
+    attention: Tensor | None
+    log_probs: tuple[float, ...] | None
+
+
+def _stacked(first: Tensor, second: Tensor) -> Tensor:
+    """[B, T, K, ...] and [B', T', K, ...] -> [B + B', ...], other sizes the larger of the two, filled with zeros."""
+    sizes = [max(pair) for pair in zip(first.shape[1:], second.shape[1:], strict=True)]
+    result = first.new_zeros(len(first) + len(second), *sizes)
+    for tensor, rows in ((first, slice(0, len(first))), (second, slice(len(first), None))):
+        result[(rows, *(slice(size) for size in tensor.shape[1:]))] = tensor
+    return result

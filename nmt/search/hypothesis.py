@@ -17,16 +17,13 @@ class Hypothesis:
     log_prob: float
     "Natural log-probability of the pieces, </s> included where `finished`."
     score: float
-    "What hypotheses are ranked by: see `normalized`."
+    "What hypotheses are ranked by: see `nmt.search.scoring`."
     finished: bool = True
     "Whether the model ended it with </s>; False: it was cut at the length limit."
     attention: Tensor | None = None
     "One row of source weights for each piece, [pieces, S] on the CPU, the last column </s>; None unless asked for."
-
-
-def normalized(log_prob: float, length: int, length_penalty: float) -> float:
-    """log_prob / length**length_penalty; length is in pieces and counts </s>."""
-    return log_prob / float(max(length, 1) ** length_penalty)
+    log_probs: tuple[float, ...] | None = None
+    "Natural log-probability of each piece and, where `finished`, of </s>; None unless attention is asked for."
 
 
 def ranked(hypotheses: Iterable[Hypothesis], num_best: int) -> list[Hypothesis]:

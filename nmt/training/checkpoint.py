@@ -39,12 +39,16 @@ class Progress:
     "Block of the next batch in its epoch; 0 without BPE-dropout."
     batch: int = 0
     "Index of the next batch in its epoch, with BPE-dropout in its block."
+    skipped: int = 0
+    "Updates that were left out, since loss or gradient was not finite; they are counted in `update` all the same."
+    skipped_in_a_row: int = 0
+    "Those of them after the last update that was made."
     target_tokens: int = 0
     "Target pieces trained on, </s> included."
     seconds: float = 0.0
     "Wall-clock time spent training and validating, all sessions."
     cpu_seconds: float = 0.0
-    "Processor time of the same, all threads; unlike wall-clock time it does not tell how busy the machine was."
+    "Processor time of the same, all threads of the first worker; it does not tell how busy the machine was."
     peak_memory: int = 0
     "Most bytes held at once in any session: GPU memory on CUDA, the process's resident memory elsewhere."
     validated: int = 0

@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Interrupted(Exception):
-    """Raised by `Interruption.check` once a signal has come; carries its number."""
+    """Raised once a signal has come; carries its number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -17,9 +17,14 @@ class Interrupted(Exception):
 
 
 class Interruption:
-    """A context manager that notes SIGINT and SIGTERM; a second Ctrl-C acts at once."""
+    """A context manager that notes SIGINT and SIGTERM; a second Ctrl-C acts at once.
 
-    def __init__(self) -> None:
+    repeated: torchrun, too, sends what was pressed once, and ends all workers soon after one: a second signal means
+    nothing, nor does one after the end, while the last line is written.
+    """
+
+    def __init__(self, *, repeated: bool = False) -> None:
+        self.repeated = repeated
         self.received: int | None = None
         self.previous: dict[int, Any] = {}
 
@@ -30,13 +35,16 @@ class Interruption:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.repeated:
+            return
         for number, handler in self.previous.items():
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.received is not None and number == signal.SIGINT:
+        if self.received is None:
+            self.received = number
+        elif number == signal.SIGINT and not self.repeated:
             raise KeyboardInterrupt
-        self.received = number
 
     def check(self) -> None:
         """Raise Interrupted if a signal has come."""

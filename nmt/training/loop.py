@@ -1,90 +1,78 @@
 """The training loop over named parts: data order, update, validation, checkpoints, report.
 
 Exactness: an epoch's batches, and the pieces BPE-dropout makes, are a function of (seed, epoch), an update's random
-draws of (seed, update), and last/ holds the rest, so a run that is interrupted anywhere and continued makes the same
-updates as one that was not.
+draws of (seed, update, worker), and last/ holds the rest, so a run that is interrupted anywhere and continued makes the
+same updates as one that was not. Every worker walks this loop; where they must agree, they meet.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import torch
 
 from bpe.errors import UserError
 from bpe.progress import duration
-from nmt.bundle import BEST
 from nmt.config import Config, TrainingConfig
-from nmt.data.batching import BatchMaker
+from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.feed import DropoutFeed, Feed, Position
-from nmt.device import peak_memory
+from nmt.data.prefetch import Prefetcher
 from nmt.layers.tying import Tying
 from nmt.models.interface import TranslationModel
 from nmt.training.checkpoint import Checkpoint, Progress, check_belongs, save_checkpoint
-from nmt.training.interruption import Interrupted, Interruption
-from nmt.training.optimizers import load_optimizer, optimizer_tensors
+from nmt.training.distributed import LostWorker, Workers
+from nmt.training.divergence import DivergenceWatch
+from nmt.training.interruption import Interrupted
+from nmt.training.optimizers import learning_rate, load_optimizer, optimizer_tensors
 from nmt.training.reporting import Reporter
-from nmt.training.step import NonFiniteLoss, StepResult, Updater
-from nmt.training.validation import Validation, Validator, can_score
-from nmt.weights import save_tensors, weight_metadata, weight_tensors
+from nmt.training.selection import Selection
+from nmt.training.step import Updater
+from nmt.training.tally import Cost, Window, Work
+from nmt.training.validation import Validator, can_score
+from nmt.weights import weight_metadata, weight_tensors
 
 LAST = "last"
 
 
-class Cost:
-    """Time and memory of a run, earlier sessions counted."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.wall, self.processor = time.monotonic() - progress.seconds, time.process_time() - progress.cpu_seconds
-
-    def note(self, progress: Progress, device: torch.device) -> None:
-        """Write what has been spent up to now into the progress."""
-        progress.seconds = time.monotonic() - self.wall
-        progress.cpu_seconds = time.process_time() - self.processor
-        progress.peak_memory = max(progress.peak_memory, peak_memory(device))
-
-
-@dataclass
-class Window:
-    """Sums since the last progress line."""
-
-    started: float
-    cross_entropy: float = 0.0
-    smoothed: float = 0.0
-    tokens: int = 0
-    largest_norm: float = 0.0
-
-    def add(self, result: StepResult, tokens: int) -> None:
-        """Count one update."""
-        self.cross_entropy += result.cross_entropy
-        self.smoothed += result.smoothed
-        self.tokens += tokens
-        self.largest_norm = max(self.largest_norm, result.gradient_norm)
+class NonFiniteLoss(Exception):
+    """Loss or gradient is not a number, and training goes no further; the update was not made."""
 
 
 class Trainer:
     """Trains one model on a prepared corpus into a model folder."""
 
-    def __init__(self, model: TranslationModel, corpus: PreparedCorpus, config: Config, reporter: Reporter) -> None:
-        self.model, self.config, self.reporter = model, config, reporter
+    def __init__(
+        self,
+        model: TranslationModel,
+        corpus: PreparedCorpus,
+        config: Config,
+        reporter: Reporter,
+        workers: Workers | None = None,
+    ) -> None:
+        self.model, self.config, self.reporter, self.workers = model, config, reporter, workers or Workers()
         self.settings: TrainingConfig = config.training
         self.folder = Path(config.paths.model)
         self.device = next(model.parameters()).device
         shared = Tying(config.model.tying).shares_source
         views = corpus.vocabulary.source_view(shared), corpus.vocabulary.target_view(shared)
         self.feed = (DropoutFeed if self.settings.bpe_dropout else Feed)(corpus, self.settings, views)
-        self.validator = Validator(
-            corpus,
-            BatchMaker(corpus.split("valid"), *views),
-            beam=self.settings.validation_beam,
-            with_bleu=can_score(corpus, self.settings.validation_metric, reporter.say),
-        )
-        self.updater = Updater(model, self.settings)
+        self.validator: Validator | None = None
+        if self.workers.first:
+            self.validator = Validator(
+                corpus,
+                BatchMaker(corpus.split("valid"), *views),
+                beam=self.settings.validation_beam,
+                with_bleu=can_score(corpus, self.settings.validation_metric, reporter.say),
+            )
+        self.updater = Updater(model, self.settings, self.workers)
+        self.selection = Selection(self.folder, self.settings, reporter.say)
         self.progress = Progress()
+        self.unread: list[Work] = []
+        self.window, self.watch = Window(time.monotonic()), DivergenceWatch()
         if not self.feed.plan.num_pairs:
             raise UserError(
                 f"no pair has at most {self.settings.max_length} pieces on both sides",
@@ -98,53 +86,113 @@ class Trainer:
         self.updater.restore(checkpoint.weights, checkpoint.average)
         load_optimizer(self.updater.optimizer, list(self.updater.parameters), checkpoint.optimizer)
         self.progress = checkpoint.progress
+        self.updater.refused.fill_(self.progress.skipped_in_a_row)
+
+    def share_state(self) -> None:
+        """Give every worker the first one's state, new or resumed: to the bit, whatever machine it is on."""
+        if self.workers.size > 1:
+            mine = self._state()
+            kinds = (mine.weights, mine.optimizer, mine.average)
+            weights, optimizer, average = (self.workers.send_tensors(tensors) for tensors in kinds)
+            self._share_progress()
+            self.resume(Checkpoint(weights, optimizer, average, mine.metadata, self.progress))
 
     def run(self) -> Progress:
         """Train until finished. Raises Interrupted, with the state saved, on Ctrl-C or SIGTERM."""
-        with Interruption() as interruption:
-            self.updater.try_largest(self.feed.largest().to(self.device))
+        with self.workers.interruption:
+            self.updater.try_largest(self.feed.largest())
+            state = self.progress
+            batches = Prefetcher(self.feed.stream(Position(state.epoch, state.block, state.batch)), self.device)
             try:
-                self._loop(interruption.check)
+                self._loop(batches)
             except Interrupted:
                 self.save()
+                with contextlib.suppress(LostWorker):
+                    self.workers.meet()  # torchrun ends all soon after one
                 raise
             except NonFiniteLoss as error:
                 self.save()
                 raise self._diverged(error) from None
+            except LostWorker as error:
+                raise self._without(error) from None
             finally:
+                batches.close()
                 self.reporter.close()
         return self.progress
 
-    def _loop(self, check: Callable[[], None]) -> None:
+    def _loop(self, batches: Iterator[tuple[Position, Batch]]) -> None:
         state = self.progress
         cost = Cost(state)
-        window = Window(time.monotonic())
-        stream = self.feed.stream(Position(state.epoch, state.block, state.batch))
+        self.window = Window(time.monotonic())
         while True:
-            cost.note(state, self.device)
             ended = self.reason_to_stop()
             if state.update and state.validated < state.update and (ended or self._due(self.settings.validate_every)):
-                self._validate(check, cost)
-                window = Window(time.monotonic())
+                self._validate(cost)
+                self.window = Window(time.monotonic())
                 ended = ended or self.reason_to_stop()
             if ended:
+                self._read()
+                if self.settings.average_last:
+                    self._try_average()
                 state.finished = ended
                 self.save()
                 return
             if state.update and self._due(self.settings.save_every):
+                self._read()
                 self.save()
-            check()
-            position, batch = next(stream)
-            batch = batch.to(self.device)
-            result = self.updater.update(batch, state.update + 1)
-            state.update, state.epoch = state.update + 1, position.epoch
-            state.block, state.batch = position.block, position.batch + 1
-            state.target_tokens += batch.num_target_tokens
-            window.add(result, batch.num_target_tokens)
+            work = self._next(batches)
+            self._meet(cost)
+            self._update(work)
             if self._due(self.settings.log_every):
-                cost.note(state, self.device)
-                self._log(window, result)
-                window = Window(time.monotonic())
+                self._read()
+                self._log()
+                self.window = Window(time.monotonic())
+
+    def _meet(self, cost: Cost) -> None:
+        """Learn what all workers must know before the next update. Raises Interrupted where one has got a signal.
+
+        All go by the time of this meeting until the next, so that they stop at the same update.
+        """
+        cost.note(self.progress, self.device)
+        news = self.workers.meet(self.progress.seconds, signal=self.workers.interruption.received or 0)
+        self.progress.seconds = news.seconds
+        if news.signal:
+            self._read()
+            raise Interrupted(news.signal)
+
+    def _next(self, batches: Iterator[tuple[Position, Batch]]) -> Work:
+        state = self.progress
+        taken = [next(batches) for _ in range(self.settings.update_every)]
+        positions, taken_batches = [position for position, _ in taken], [batch for _, batch in taken]
+        return Work(state.update + 1, taken_batches, positions, Position(state.epoch, state.block, state.batch))
+
+    def _update(self, work: Work) -> None:
+        """Make an update; where the device is not waited for, what came of it is read later."""
+        state, last = self.progress, work.positions[-1]
+        self.updater.begin(work.batches, work.number)
+        self.unread.append(work)
+        state.update, state.epoch, state.block, state.batch = work.number, last.epoch, last.block, last.batch + 1
+        if not self.updater.deferred:
+            self._read()
+
+    def _read(self) -> None:
+        """Count what the updates since the last reading gave. Raises NonFiniteLoss or LostWorker, the place set back
+        to before the first update that was not made."""
+        results, works, state, self.unread = self.updater.read(), self.unread, self.progress, []
+        for work, result in zip(works, results, strict=True):
+            too_many = not result.finite and state.skipped_in_a_row >= self.settings.skip_nonfinite
+            if too_many or not result.complete:
+                state.update, before = work.number - 1, work.before
+                state.epoch, state.block, state.batch = before.epoch, before.block, before.batch
+                if not result.complete:
+                    raise LostWorker("another worker was lost", where="training")
+                raise NonFiniteLoss(f"{result.numbers()} at {work.describe()}")
+            self.window.add(result, work.target_tokens)
+            if result.finite:
+                state.target_tokens, state.skipped_in_a_row = state.target_tokens + work.target_tokens, 0
+            else:
+                state.skipped, state.skipped_in_a_row = state.skipped + 1, state.skipped_in_a_row + 1
+                self.reporter.warn(f"left out: {result.numbers()} at {work.describe()}")
 
     def _due(self, every: int) -> bool:
         return self.progress.update % every == 0
@@ -160,24 +208,28 @@ class Trainer:
             return f"no improvement in {state.waiting} validations"
         return ""
 
-    def _log(self, window: Window, result: StepResult) -> None:
-        state = self.progress
+    def _log(self) -> None:
+        state, window = self.progress, self.window
         rate = window.tokens / max(time.monotonic() - window.started, 1e-9)
+        step = learning_rate(self.settings, state.update)
+        loss, cross_entropy = window.mean(window.smoothed), window.mean(window.cross_entropy)
         values = {
             "epoch": state.epoch + 1,
-            "cross_entropy": window.cross_entropy / window.tokens,
-            "loss": window.smoothed / window.tokens,
+            "cross_entropy": cross_entropy,
+            "loss": loss,
             "tokens_per_second": rate,
-            "learning_rate": result.learning_rate,
+            "learning_rate": step,
             "gradient_norm": window.largest_norm,
             "seconds": state.seconds,
         }
         self.reporter.record("train", state.update, values)
         self.reporter.say(
             f"update {state.update:,} of {self.settings.max_updates:,} | epoch {state.epoch + 1} | "
-            f"loss {values['loss']:.3f} | cross entropy {values['cross_entropy']:.3f} | {rate:,.0f} tokens/s | "
-            f"rate {result.learning_rate:.2g} | gradient {window.largest_norm:.2f} | {self._time_left()}"
+            f"loss {loss:.3f} | cross entropy {cross_entropy:.3f} | {rate:,.0f} tokens/s | "
+            f"rate {step:.2g} | gradient {window.largest_norm:.2f} | {self._time_left()}"
         )
+        if warning := self.watch.look(window.cross_entropy, window.tokens, window.updates):
+            self.reporter.warn(warning)
 
     def _time_left(self) -> str:
         state, settings = self.progress, self.settings
@@ -186,13 +238,39 @@ class Trainer:
             left = min(left, 60 * settings.max_minutes - state.seconds)
         return f"{duration(state.seconds)} gone, at most {duration(max(left, 0))} left"
 
-    def _validate(self, check: Callable[[], None], cost: Cost) -> None:
+    def _validate(self, cost: Cost) -> None:
+        """The first worker validates; the others wait and take over what it found."""
+        self._read()
+        self._alone(lambda validator: self._run(validator, cost))
+
+    def _try_average(self) -> None:
+        """The same for the mean of the last validations' weights."""
+        tick = self.workers.interruption.check
+        self._alone(lambda validator: self.selection.try_average(self.model, validator, tick, self.progress))
+
+    def _alone(self, action: Callable[[Validator], None]) -> None:
+        """What the first worker does by itself; all have its progress then."""
+        if self.validator is not None:
+            try:
+                action(self.validator)
+            except Interrupted as signal:
+                self.workers.meet(signal=signal.number)
+                raise
+        self._share_progress()
+
+    def _share_progress(self) -> None:
+        if self.workers.size > 1:
+            told = json.loads(self.workers.send(json.dumps(dataclasses.asdict(self.progress)).encode()))
+            for name, value in told.items():
+                setattr(self.progress, name, value)
+
+    def _run(self, validator: Validator, cost: Cost) -> None:
         state, started = self.progress, time.monotonic()
         self.updater.swap_average()
         try:
-            found = self.validator.run(self.model, check)
+            found = validator.run(self.model, self.workers.interruption.check)
             state.validated = state.update
-            self._judge(found)
+            self.selection.judge(self.model, found, state)
         finally:
             self.updater.swap_average()
         took = time.monotonic() - started
@@ -210,37 +288,33 @@ class Trainer:
         for source, reference, translation in found.examples[:1]:
             self.reporter.say(f"  source      {source}\n  reference   {reference}\n  translation {translation}")
 
-    def _judge(self, found: Validation) -> None:
-        """Keep the weights if they are the best so far."""
-        state = self.progress
-        wanted = found.bleu if self.settings.validation_metric == "bleu" else None
-        score = -found.cost if wanted is None else wanted
-        if state.best_score is not None and score <= state.best_score:
-            state.waiting += 1
-            return
-        state.best_score, state.best_update, state.waiting = score, state.update, 0
-        extra = {"update": state.update, "cross_entropy": found.cross_entropy, "bleu": found.bleu}
-        save_tensors(self.folder / BEST, weight_tensors(self.model), weight_metadata(self.model, **extra))
-
     def save(self) -> None:
         """Write last/."""
-        checkpoint = Checkpoint(
+        if self.workers.first:
+            save_checkpoint(self.folder / LAST, self._state())
+
+    def _state(self) -> Checkpoint:
+        return Checkpoint(
             weights=weight_tensors(self.model),
             optimizer=optimizer_tensors(self.updater.optimizer, list(self.updater.parameters)),
             average=self.updater.average,
             metadata=weight_metadata(self.model, update=self.progress.update),
             progress=self.progress,
         )
-        save_checkpoint(self.folder / LAST, checkpoint)
 
     def _diverged(self, error: NonFiniteLoss) -> UserError:
-        state = self.progress
-        position, batch = next(self.feed.stream(Position(state.epoch, state.block, state.batch)))
-        shown = ", ".join(str(row + 1) for row in batch.pairs[:5])
-        block = f"block {position.block + 1}, " if self.settings.bpe_dropout else ""
         return UserError(
-            f"{error} at update {state.update + 1} (epoch {position.epoch + 1}, {block}batch {position.batch + 1}: "
-            f"{len(batch.pairs)} pairs, numbers {shown} ... of the prepared training data)",
+            str(error),
             where="training",
             hint=f"the state before it is in {self.folder / LAST}; lower training.learning_rate and run again",
         )
+
+    def _without(self, error: LostWorker) -> LostWorker:
+        """Save what this worker has after its last whole update if it is the first, and say how to go on."""
+        self.workers.let_go()
+        with contextlib.suppress(LostWorker, NonFiniteLoss):
+            self._read()
+        self.save()
+        kept = f"it is saved in {self.folder / LAST}" if self.workers.first else "what was saved before is kept"
+        hint = f"{kept}; run the same command, with as many workers as there are, to continue"
+        return LostWorker(f"{error.problem} after update {self.progress.update:,}", where="training", hint=hint)

@@ -15,10 +15,30 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
     """The optimizer over unique parameters: a tied matrix is in it once."""
     values = list(parameters.values())
     if config.optimizer == "adadelta":
-        return torch.optim.Adadelta(values, lr=config.learning_rate, rho=0.95, eps=1e-6, foreach=True)
+        return Adadelta(values, lr=config.learning_rate, rho=0.95, eps=1e-6, foreach=True)
     betas = (0.9, config.adam_beta2)
     fused = values[0].device.type in ("cpu", "cuda")
     return torch.optim.Adam(values, lr=config.learning_rate, betas=betas, eps=1e-9, fused=fused)
+
+
+class Adadelta(torch.optim.Adadelta):
+    """Zeiler (2012). `found_inf`, as fused Adam knows it: where it is 1 on the device, a step changes nothing."""
+
+    found_inf: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step; one that is left out gets a zero gradient, and its fading of the states is undone."""
+        skipped = self.found_inf
+        if skipped is None:
+            super().step(closure)
+            return
+        parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        for parameter in parameters:
+            parameter.grad.masked_fill_(skipped > 0, 0)
+        super().step(closure)
+        states = [self.state[p][name] for p in parameters for name in ("square_avg", "acc_delta")]
+        torch._foreach_div_(states, torch.where(skipped > 0, self.param_groups[0]["rho"], 1.0))
 
 
 def learning_rate(config: TrainingConfig, update: int) -> float:

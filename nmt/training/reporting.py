@@ -29,6 +29,10 @@ class Reporter:
         if not self.quiet:
             print(line, file=sys.stderr, flush=True)
 
+    def warn(self, line: str) -> None:
+        """A line for people who asked for none, too."""
+        print(line, file=sys.stderr, flush=True)
+
     def record(self, kind: str, update: int, values: dict[str, Any]) -> None:
         """Append one record; kind is 'train' or 'validation'."""
         line = json.dumps({"kind": kind, "update": update, **values}, allow_nan=True)
@@ -47,6 +51,11 @@ class Reporter:
         if self.writer is not None:
             self.writer.close()
 
+    @staticmethod
+    def silent() -> Reporter:
+        """One that says and writes nothing: of every worker but the first."""
+        return _Silent()
+
     def _keep_until(self, update: int) -> None:
         if not self.path.exists():
             return
@@ -60,6 +69,20 @@ class Reporter:
             self.say("TensorBoard is not installed (pip install tensorboard); metrics.jsonl has everything")
             return None
         return SummaryWriter(str(folder / "tensorboard"), purge_step=resumed_at + 1)
+
+
+class _Silent(Reporter):
+    def __init__(self) -> None:
+        self.writer = None
+
+    def say(self, line: str) -> None:
+        pass
+
+    def warn(self, line: str) -> None:
+        pass
+
+    def record(self, kind: str, update: int, values: dict[str, Any]) -> None:
+        pass
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import shutil
-from collections.abc import Iterator
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from bpe.errors import UserError
-from bpe.textfiles import no_space, write_text
-from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, create_folder, read_config, read_manifest
+from bpe.textfiles import write_text
+from nmt.bundle import BEST, CONFIG, create_folder, read_config, read_manifest
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.data.batching import Budget, EpochPlan
@@ -23,23 +21,20 @@ from nmt.device import pick_device, set_threads
 from nmt.layers.precision import native_bfloat16
 from nmt.ledger import matrix_lines, mode_lines
 from nmt.models.build import VocabularySizes, build_empty, build_model
-from nmt.text import TextPipeline
-from nmt.training.checkpoint import Checkpoint, Progress, find_checkpoint, load_checkpoint
-from nmt.training.loop import LAST, Trainer
-from nmt.training.reporting import METRICS, Reporter
+from nmt.shortlist import Shortlist
+from nmt.training.checkpoint import Checkpoint, Progress
+from nmt.training.distributed import Workers
+from nmt.training.folder import in_progress, last_checkpoint, locked, make_room
+from nmt.training.loop import Trainer
+from nmt.training.reporting import Reporter
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None  # type: ignore[assignment]
-
-LOCK = ".lock"
 FIXED_KEYS = (
     "seed",
     "precision",
     "optimizer",
     "batch_tokens",
     "batch_sentences",
+    "update_every",
     "max_length",
     "bpe_dropout",
     "ema",
@@ -61,11 +56,18 @@ class Request:
     quiet: bool = False
 
 
-def train(request: Request) -> Progress:
+def train(request: Request, workers: Workers | None = None) -> Progress:
     """Train a model, or continue one; returns where it ended. Everything is told on standard error.
 
-    With `force`, the model that is there is removed only after everything else has been checked.
+    With `force`, the model that is there is removed only after everything else has been checked. Of several workers
+    the first decides what is done, and it alone touches the model folder.
     """
+    workers = workers or Workers()
+    return lead(request, workers) if workers.first else follow(workers)
+
+
+def lead(request: Request, workers: Workers) -> Progress:
+    """What the first worker does, which may be alone."""
     folder = Path(build_config(request.values).paths.model)
     with locked(folder):
         continues = not request.force and in_progress(folder)
@@ -78,12 +80,29 @@ def train(request: Request) -> Progress:
         if continues:
             check_same_data(folder, corpus)
         if request.dry_run:
+            workers.send()
             print("\n".join(introduction(config, corpus)))
             return Progress()
         if not continues:
             make_room(folder)
         checkpoint = last_checkpoint(folder) if continues else None
-        return Session(config, corpus, folder, request.quiet).run(checkpoint, changes)
+        session = Session(config, corpus, folder, workers)
+        if workers.size > 1:
+            workers.send(json.dumps({"config": dataclasses.asdict(config), "data": corpus.fingerprint}).encode())
+        return session.run(checkpoint, changes, quiet=request.quiet)
+
+
+def follow(workers: Workers) -> Progress:
+    """What every other worker does: the first one's run, on its own copy of the data."""
+    told = workers.send()
+    if not told:
+        return Progress()
+    wanted = json.loads(told)
+    config = build_config(flatten(wanted["config"], "the first worker"))
+    corpus = PreparedCorpus.open(config.paths.prepared)
+    if corpus.fingerprint != wanted["data"]:
+        raise UserError("is not the first worker's data", where=corpus.folder, hint="copy it to every machine")
+    return Session(config, corpus, Path(config.paths.model), workers).run(None, [])
 
 
 def resolve(request: Request, folder: Path, before: Config | None) -> tuple[Config, list[str]]:
@@ -95,82 +114,63 @@ def resolve(request: Request, folder: Path, before: Config | None) -> tuple[Conf
     return config, changed_keys(before, config)
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep a second nmt-train out of the folder; the lock ends with the process, however it ends."""
-    if fcntl is None:
-        yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = open(folder / LOCK, "w")  # noqa: SIM115 (held until the end)
-    except (FileExistsError, NotADirectoryError):
-        raise UserError("is a file, not a folder", where=folder, hint="name another with --model") from None
-    except OSError as error:
-        raise no_space(error, folder) from None
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                "another nmt-train is at work in this folder", where=folder, hint="wait for it, or name another --model"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                (folder / LOCK).unlink()
-                folder.rmdir()  # of a run that was refused before it began; a folder with anything in it stays
-
-
 class Session:
     """One call of nmt-train with everything resolved."""
 
-    def __init__(self, config: Config, corpus: PreparedCorpus, folder: Path, quiet: bool) -> None:
-        self.config, self.corpus, self.folder = config, corpus, folder
-        self.device = pick_device(config.runtime.device)
-        self.threads = set_threads(config.runtime.threads)
+    def __init__(self, config: Config, corpus: PreparedCorpus, folder: Path, workers: Workers) -> None:
+        self.config, self.corpus, self.folder, self.workers = config, corpus, folder, workers
+        self.device = workers.device(config.runtime.device)
+        self.threads = set_threads(workers.threads(config.runtime.threads))
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
+        if not workers.first:
+            return
         if not in_progress(folder):
             create_folder(folder, config, corpus)
         else:
             write_text(folder / CONFIG, to_yaml(config))
-        self.quiet = quiet
 
-    def run(self, checkpoint: Checkpoint | None, changes: list[str]) -> Progress:
+    def run(self, checkpoint: Checkpoint | None, changes: list[str], *, quiet: bool = False) -> Progress:
         """Build, tell the ledger, resume, train."""
         sizes = VocabularySizes.of(self.corpus.vocabulary)
         model = build_model(self.config.model, sizes, seed=self.config.training.seed).to(self.device)
         model.embeddings.assert_tied()
         resumed_at = checkpoint.progress.update if checkpoint else 0
-        reporter = Reporter(
-            self.folder,
-            resumed_at=resumed_at,
-            tensorboard=self.config.training.tensorboard,
-            quiet=self.quiet,
-        )
-        trainer = Trainer(model, self.corpus, self.config, reporter)
+        reporter = self._reporter(resumed_at, quiet)
+        trainer = Trainer(model, self.corpus, self.config, reporter, self.workers)
         reporter.say("\n".join(introduction(self.config, self.corpus, matrices=not checkpoint)))
-        reporter.say(f"training on {self.device} with {self.threads} threads")
+        reporter.say(self._where())
         for change in changes:
             reporter.say(f"changed: {change} (the new value is used)")
         if checkpoint:
             trainer.resume(checkpoint)
-            if checkpoint.progress.finished and trainer.reason_to_stop():
-                reporter.close()
-                reporter.say(already_finished(self.folder, checkpoint.progress.finished))
-                return checkpoint.progress
-            trainer.progress.finished = ""
+        trainer.share_state()
+        if trainer.progress.finished and trainer.reason_to_stop():
+            reporter.close()
+            reporter.say(already_finished(self.folder, trainer.progress.finished))
+            return trainer.progress
+        if checkpoint:
             reporter.say(f"continuing {self.folder} at update {resumed_at:,}")
+        trainer.progress.finished = ""
         progress = trainer.run()
+        if self.config.training.shortlist and self.workers.first:
+            Shortlist.build(self.corpus.split("train"), self.corpus.vocabulary, quiet=quiet).save(self.folder)
         reporter.say(
             f"finished ({progress.finished}): best is update {progress.best_update:,}, "
             f"in {self.folder / BEST}; nmt-translate --model {self.folder} reads it"
         )
         return progress
+
+    def _reporter(self, resumed_at: int, quiet: bool) -> Reporter:
+        if not self.workers.first:
+            return Reporter.silent()
+        tensorboard = self.config.training.tensorboard
+        return Reporter(self.folder, resumed_at=resumed_at, tensorboard=tensorboard, quiet=quiet)
+
+    def _where(self) -> str:
+        if self.workers.size == 1:
+            return f"training on {self.device} with {self.threads} threads"
+        return f"training with {self.workers.size} workers, each on {self.device.type} with {self.threads} threads"
 
 
 def introduction(config: Config, corpus: PreparedCorpus, *, matrices: bool = True) -> list[str]:
@@ -187,9 +187,10 @@ def introduction(config: Config, corpus: PreparedCorpus, *, matrices: bool = Tru
     lines += ["size in each tying mode:", *mode_lines(config.model, sizes)]
     settings = config.training
     plan = EpochPlan(pairs, Budget(settings.batch_tokens, settings.batch_sentences, settings.max_length), settings.seed)
+    batches = plan.batches(0)
     lines.append(
         f"{plan.num_pairs:,} of {len(pairs):,} pairs have at most {settings.max_length} pieces a side; "
-        f"{len(plan.batches(0)):,} batches an epoch, {100 * plan.padding():.1f}% padding"
+        f"{len(batches):,} batches an epoch, {100 * batches.padding():.1f}% padding"
     )
     if settings.bpe_dropout:
         lines[-1] += ", both before BPE-dropout"
@@ -207,44 +208,6 @@ def already_finished(folder: Path, reason: str) -> str:
         f"{folder} is already finished ({reason}). Raise --max-updates, training.max_minutes or training.patience to "
         "go on, name another folder with --model, or start over with --force"
     )
-
-
-def in_progress(folder: Path) -> bool:
-    """Whether a run has something to lose here: a checkpoint or weights."""
-    if not (folder / MANIFEST).exists():
-        return False
-    return find_checkpoint(folder / LAST) is not None or (folder / BEST).exists()
-
-
-def last_checkpoint(folder: Path) -> Checkpoint | None:
-    """last/, or None for a run that was stopped before its first save."""
-    found = find_checkpoint(folder / LAST)
-    return load_checkpoint(found) if found else None
-
-
-def make_room(folder: Path) -> None:
-    """Ready for a new run: the model that is there is removed; anything else that is there is a UserError."""
-    if (folder / MANIFEST).exists():
-        remove_model(folder)
-    else:
-        check_free(folder)
-
-
-def remove_model(folder: Path) -> None:
-    """Remove what training wrote, and nothing else."""
-    read_manifest(folder)
-    for name in (LAST, f"{LAST}.new", f"{LAST}.old", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    names = [folder / name for name in (CONFIG, VOCABULARY, BEST, METRICS)]
-    for path in [*names, *TextPipeline.files(folder), folder / MANIFEST]:
-        path.unlink(missing_ok=True)
-
-
-def check_free(folder: Path) -> None:
-    """A folder that holds other things is not written into; what a run killed at its start left is no hindrance."""
-    own = {CONFIG, VOCABULARY, METRICS, "tensorboard", *(path.name for path in TextPipeline.files(folder))}
-    if any(path.name not in own and not path.name.startswith(".") for path in folder.iterdir()):
-        raise UserError("holds files that are no model", where=folder, hint="name another folder with --model")
 
 
 def changed_keys(before: Config, after: Config) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,39 +15,64 @@ from nmt.config import TrainingConfig
 from nmt.data.batching import Batch
 from nmt.layers.tying import unique_parameters
 from nmt.models.interface import TranslationModel
+from nmt.training.distributed import Workers, share_of
 from nmt.training.loss import Costs, chunked_cross_entropy
 from nmt.training.optimizers import learning_rate, make_optimizer
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one update tells. Costs are sums over the batch's target pieces, in nats."""
+    """What one update tells. Costs are sums over its target pieces, in nats."""
 
+    loss: float
+    "What was differentiated: the cost per target piece, or per sentence."
     smoothed: float
     cross_entropy: float
     gradient_norm: float
-    learning_rate: float
+    complete: bool = True
+    "Whether every worker's part is in it; an update that lacks one was not made."
 
+    @property
+    def finite(self) -> bool:
+        """Whether loss and gradient are numbers; the update was not made where they are not."""
+        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
 
-class NonFiniteLoss(Exception):
-    """A loss or gradient that is not a number; the update was not made."""
+    def numbers(self) -> str:
+        """The two that must be finite, for people."""
+        return f"loss {self.loss:g}, gradient norm {self.gradient_norm:g}"
 
 
 class Updater:
     """Owns model, optimizer and the moving average of the weights; makes updates.
 
-    Random draws of update u (dropout) come from a seed that is a function of (training.seed, u), so that a resumed run
-    draws what an uninterrupted one does.
+    Random draws of update u (dropout) come from a seed that is a function of (training.seed, u, worker), so that a
+    resumed run draws what an uninterrupted one does.
+
+    Where `deferred`, as on CUDA, an update is handed to the device and never waited for: the device itself leaves out
+    one whose loss or gradient is not finite, and all that follow once there were too many in a row, and the host learns
+    of it when it reads.
     """
 
-    def __init__(self, model: TranslationModel, config: TrainingConfig) -> None:
-        self.model, self.config = model, config
+    def __init__(
+        self,
+        model: TranslationModel,
+        config: TrainingConfig,
+        workers: Workers | None = None,
+        *,
+        deferred: bool | None = None,
+    ) -> None:
+        self.model, self.config, self.workers = model, config, workers or Workers()
         model.compute_dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.parameters = unique_parameters(model)
         self.optimizer = make_optimizer(self.parameters, config)
         self.average: dict[str, Tensor] = {}
         if config.ema:
             self.average = {name: p.detach().clone() for name, p in self.parameters.items()}
+        self.device = next(iter(self.parameters.values())).device
+        self.deferred = self.device.type == "cuda" if deferred is None else deferred
+        self.refused = torch.zeros((), device=self.device)
+        "Updates in a row that were not made, up to now."
+        self.unread: list[Tensor] = []
 
     def loss(self, batch: Batch) -> tuple[Tensor, Costs]:
         """The loss to differentiate, and the costs it is made of."""
@@ -61,35 +86,87 @@ class Updater:
             self.config.label_smoothing,
             self.model.compute_dtype,
         )
-        per_sentence = self.config.normalization == "sentences"
-        return costs.smoothed / (len(batch.pairs) if per_sentence else batch.num_target_tokens), costs
+        return costs.smoothed / self._count(batch), costs
 
     def update(self, batch: Batch, number: int) -> StepResult:
-        """Make update `number` (from 1). Raises NonFiniteLoss, with the weights untouched."""
-        torch.manual_seed(update_seed(self.config.seed, number))
+        """Make update `number` (from 1) of one batch, and wait for it."""
+        self.begin([batch], number)
+        return self.read()[0]
+
+    def begin(self, batches: Sequence[Batch], number: int) -> None:
+        """Make update `number` (from 1) of the given batches as if they were one; `read` tells what came of it."""
+        torch.manual_seed(update_seed(self.config.seed, number, self.workers.rank))
         self.model.train()
-        loss, costs = self.loss(batch)
+        totals = torch.zeros(4, device=self.device)  # loss, smoothed, cross entropy, workers
+        totals[3] = 1
+        count = sum(self._count(batch) for batch in batches)
+        for batch in batches:
+            part = share_of(batch, self.workers.rank, self.workers.size)
+            if part is not None:
+                totals[:3] += self._differentiate(part, self._count(part) / count)
+        gradients = self._gradients()
+        self.workers.add_up(gradients, totals)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self._apply(gradients, norm, self._must_not(totals, norm), number)
+        self.unread.append(torch.cat([totals, norm[None]]))
+
+    def read(self) -> list[StepResult]:
+        """What the updates since the last reading gave; waits for the device."""
+        if not self.unread:
+            return []
+        self.workers.await_device(self.device)
+        rows = torch.stack(self.unread).tolist()
+        self.unread = []
+        size = self.workers.size
+        return [StepResult(loss, smoothed, plain, norm, parts == size) for loss, smoothed, plain, parts, norm in rows]
+
+    def _count(self, batch: Batch) -> int:
+        """What the cost of a batch is divided by."""
+        return len(batch.pairs) if self.config.normalization == "sentences" else batch.num_target_tokens
+
+    def _differentiate(self, batch: Batch, weight: float) -> Tensor:
+        """Add weight times the gradient of the batch's loss; returns the weighted loss and both costs, [3]."""
+        loss, costs = self.loss(batch if batch.source.device == self.device else batch.to(self.device))
+        loss = loss * weight
         loss.backward()  # type: ignore[no-untyped-call]
-        grads = [p.grad for p in self.parameters.values() if p.grad is not None]
-        norm = float(torch.nn.utils.get_total_norm(grads))
-        if not math.isfinite(norm):
-            self.optimizer.zero_grad()
-            raise NonFiniteLoss(f"loss {float(loss.detach()):g}, gradient norm {norm:g}")
-        if 0 < self.config.clip_norm < norm:
-            torch._foreach_mul_(grads, self.config.clip_norm / norm)
-        rate = learning_rate(self.config, number)
+        return torch.stack([loss.detach(), costs.smoothed.detach(), costs.cross_entropy])
+
+    def _gradients(self) -> list[Tensor]:
+        """Of all parameters that have one; among several workers of all, since one without pairs has none."""
+        if self.workers.size > 1:
+            for parameter in self.parameters.values():
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        return [p.grad for p in self.parameters.values() if p.grad is not None]
+
+    def _must_not(self, totals: Tensor, norm: Tensor) -> Tensor:
+        """Whether the update must not be made, decided where it is computed."""
+        complete = totals[3] == self.workers.size
+        good = norm.isfinite() & totals[0].isfinite() & complete & (self.refused <= self.config.skip_nonfinite)
+        self.refused = torch.where(complete, (self.refused + 1) * ~good, torch.inf)
+        return ~good
+
+    def _apply(self, gradients: list[Tensor], norm: Tensor, refused: Tensor, number: int) -> None:
+        """Clip, and make the optimizer's step and the average's, unless the update is refused."""
+        if self.config.clip_norm:
+            exact = torch.float32 if norm.device.type == "mps" else torch.float64
+            factor = torch.full_like(norm, self.config.clip_norm, dtype=exact) / norm
+            torch._foreach_mul_(gradients, factor.clamp(max=1).to(norm.dtype))
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+            group["lr"] = learning_rate(self.config, number)
+        if self.deferred:
+            self.optimizer.found_inf = refused.float()  # type: ignore[attr-defined]
+        if self.deferred or not refused:
+            self.optimizer.step()
+            self._follow(number, refused if self.deferred else None)
         self.optimizer.zero_grad()
-        self._follow(number)
-        return StepResult(float(costs.smoothed.detach()), float(costs.cross_entropy), norm, rate)
 
     def try_largest(self, batch: Batch) -> None:
-        """Run the largest batch forward and backward, so that too little memory shows now and not after hours."""
+        """Run this worker's share of the largest batch, so that too little memory shows now and not after hours."""
         self.model.train()
+        part = share_of(batch, self.workers.rank, self.workers.size)
         try:
-            self.loss(batch)[0].backward()  # type: ignore[no-untyped-call]
+            if part is not None:
+                self._differentiate(part, 1.0)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "memory" not in str(error):
                 raise
@@ -105,12 +182,20 @@ class Updater:
             self.optimizer.zero_grad()
 
     @torch.no_grad()
-    def _follow(self, number: int) -> None:
-        """Move the average towards the weights; a short memory at first, so that it forgets the initialisation."""
-        if self.average:
-            decay = min(self.config.ema, (1 + number) / (10 + number))
-            current = [parameter.detach() for parameter in self.parameters.values()]
+    def _follow(self, number: int, refused: Tensor | None = None) -> None:
+        """Move the average towards the weights; a short memory at first, so that it forgets the initialisation.
+
+        refused: whether to leave it, known to the device alone.
+        """
+        if not self.average:
+            return
+        decay = min(self.config.ema, (1 + number) / (10 + number))
+        current = [parameter.detach() for parameter in self.parameters.values()]
+        if refused is None:
             torch._foreach_lerp_(list(self.average.values()), current, 1 - decay)
+        else:
+            weight = torch.full_like(self.refused, 1 - decay) * ~refused
+            torch._foreach_lerp_(list(self.average.values()), current, [weight] * len(current))
 
     @torch.no_grad()
     def swap_average(self) -> None:
@@ -130,6 +215,7 @@ class Updater:
         self.model.embeddings.assert_tied()
 
 
-def update_seed(seed: int, number: int) -> int:
-    """Seed of the random draws of one update."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:8], "little") >> 1
+def update_seed(seed: int, number: int, rank: int = 0) -> int:
+    """Seed of the random draws of one update; every worker has its own."""
+    text = f"{seed}:{number}:{rank}" if rank else f"{seed}:{number}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1

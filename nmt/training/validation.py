@@ -15,6 +15,7 @@ from nmt.data.corpus import PreparedCorpus
 from nmt.evaluation import bleu, validation_options
 from nmt.models.interface import TranslationModel
 from nmt.search.beam import beam_search
+from nmt.search.request import Wanted
 from nmt.tokenization import MissingPackage
 from nmt.training.loss import chunked_cross_entropy
 
@@ -89,7 +90,8 @@ class Validator:
         pairs, vocabulary, text = self.maker.pairs, self.corpus.vocabulary, self.corpus.text
         sources = [self.maker.source_view.from_union(np.asarray(pairs.source(i))) for i in range(len(pairs))]
         lines = []
-        for found in beam_search(model, sources, self.search, progress=lambda *_: tick()):
+        wanted = Wanted(progress=lambda _: tick())
+        for found in beam_search(model, sources, self.search, wanted):
             ids = self.maker.target_view.to_union(np.asarray(found[0].pieces, dtype=np.int64))
             lines.append(text.text(vocabulary.decode(ids.tolist()), "target"))
         return lines

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from nmt.cli import score
+from nmt.models.interface import START
 from nmt.scorer import Scorer
 from nmt.vocabulary import EOS
 from tests.tiny_model import make_model_folder
@@ -29,12 +30,12 @@ def by_steps(folder: Path, source: str, target: str) -> list[float]:
     ]
     source_ids = [*bundle.source_view.from_union(union[0]).tolist(), EOS]
     target_ids = [*bundle.target_view.from_union(union[1]).tolist(), EOS]
-    found, previous = [], None
+    found, previous = [], torch.tensor([[START]])
     with torch.inference_mode():
         memory = bundle.model.encode(torch.tensor([source_ids]), torch.tensor([len(source_ids)]))
         state = bundle.model.initial_state(memory)
         for piece in target_ids:
-            step = bundle.model.step(memory, state, previous)
+            step = bundle.model.step(memory, state, previous, bundle.model.output())
             found.append(float(step.log_probs[0, 0, piece]))
             state, previous = step.state, torch.tensor([[piece]])
     return found
@@ -72,3 +73,39 @@ def test_unequal_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert (
         f"{tmp_path / 'source'} has 3 lines but {tmp_path / 'target'} has 1; line n of one" in capsys.readouterr().err
     )
+
+
+def test_n_best_lists_get_the_scores_of_their_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_model_folder(tmp_path / "model")
+    (tmp_path / "source").write_text("".join(line + "\n" for line in SOURCES))
+    listed = [(0, "fed cba."), (0, "a"), (3, "three two"), (1, "")]
+    (tmp_path / "list").write_text("".join(f"{number} ||| {text} ||| -1.5\n" for number, text in listed))
+    files = ["--source", str(tmp_path / "source"), "--n-best", str(tmp_path / "list")]
+    assert score.main(["--model", str(folder), "--device", "cpu", "--threads", "1", *files]) == 0
+    lines = capsys.readouterr().out.strip().split("\n")
+    expected = Scorer.load(folder, device="cpu").score(
+        [SOURCES[number] for number, _ in listed], [t for _, t in listed]
+    )
+    for line, (number, text), log_probs in zip(lines, listed, expected, strict=True):
+        first, second, third = line.split(" ||| ")
+        assert (int(first), second) == (number, text)
+        assert float(third) == pytest.approx(math.fsum(log_probs), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("0 ||| a ||| 1\n4 ||| b ||| 1\n", "list:2: translates line 4, counted from 0, but"),
+        ("just text\n", "list:1: no line of an n-best list; write number ||| text ||| score"),
+        ("-1 ||| a\n", "list:1: no line of an n-best list"),
+    ],
+)
+def test_lists_that_do_not_fit_are_errors(
+    content: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_model_folder(tmp_path / "model")
+    (tmp_path / "source").write_text("".join(line + "\n" for line in SOURCES))
+    (tmp_path / "list").write_text(content)
+    files = ["--source", str(tmp_path / "source"), "--n-best", str(tmp_path / "list")]
+    assert score.main(["--model", str(folder), "--device", "cpu", "--threads", "1", *files]) == 2
+    assert message in capsys.readouterr().err

@@ -20,8 +20,8 @@ import bpe.textfiles
 from nmt.bundle import load_bundle
 from nmt.cli import train
 from nmt.config import TrainingConfig
+from nmt.training.folder import locked
 from nmt.training.reporting import read_metrics
-from nmt.training.session import locked
 from nmt.training.step import Updater
 from tests.tiny_corpus import make_prepared
 

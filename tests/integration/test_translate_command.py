@@ -228,7 +228,8 @@ def test_n_best_beyond_the_beam_is_one_line(model: Path) -> None:
     result = translate(model.parent, "--model", model, "--n-best", "9", "--beam", "3", data=b"abc\n")
     assert result.returncode == 2
     assert result.stderr.decode() == (
-        "nmt-translate: error: search.beam: 9 translations of each sentence asked of a beam of 3\n"
+        "nmt-translate: error: search.beam: 9 translations of each sentence asked of a beam of 3; "
+        "raise the beam or ask for fewer\n"
     )
 
 

@@ -10,6 +10,7 @@ from nmt.config import ModelConfig
 from nmt.data.batching import Batch
 from nmt.layers.tying import Tying
 from nmt.models.build import VocabularySizes, build_model
+from nmt.models.interface import START
 from nmt.models.rnn import RNNModel
 from nmt.training.loss import chunked_cross_entropy
 from tests.numerics.reference_rnn import Arrays, scores
@@ -103,10 +104,10 @@ def test_search_steps_equal_the_equations(mode: Tying) -> None:
     with torch.inference_mode():
         memory = model.encode(source, lengths)
         state = model.initial_state(memory)
-        previous = None
+        previous, output = torch.full((len(SOURCES), 1), START), model.output()
         rows, weights = [], []
         for t in range(5):
-            step = model.step(memory, state, previous)
+            step = model.step(memory, state, previous, output)
             rows.append(step.log_probs[:, 0])
             weights.append(step.attention[:, 0])
             state = step.state

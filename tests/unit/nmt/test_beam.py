@@ -15,10 +15,13 @@ from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.data.batching import Batch
 from nmt.layers.tying import TiedEmbeddings, Tying
-from nmt.models.interface import Step, TranslationModel
-from nmt.search import beam
-from nmt.search.beam import beam_search, max_pieces, plan_batches
+from nmt.models.interface import START, Step, TranslationModel
+from nmt.models.rnn import joined
+from nmt.search import arrivals, beam
+from nmt.search.arrivals import max_pieces, plan_batches
+from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis, ranked
+from nmt.search.request import Wanted
 from nmt.search.topk import top_continuations
 
 EOS = 2
@@ -35,6 +38,12 @@ class ToyMemory:
     def select(self, sentences: Tensor) -> ToyMemory:
         return ToyMemory(self.context[sentences], self.mask[sentences])
 
+    def narrow(self, size: int) -> ToyMemory:
+        return ToyMemory(self.context[:, :size], self.mask[:, :size])
+
+    def join(self, other: ToyMemory) -> ToyMemory:
+        return ToyMemory(joined(self.context, other.context), joined(self.mask, other.mask))
+
 
 @dataclass
 class ToyState:
@@ -44,6 +53,9 @@ class ToyState:
 
     def select(self, sentences: Tensor, hypotheses: Tensor) -> ToyState:
         return ToyState(self.hidden[sentences[:, None], hypotheses])
+
+    def join(self, other: ToyState) -> ToyState:
+        return ToyState(torch.cat([self.hidden, other.hidden]))
 
 
 class ToyModel(TranslationModel):
@@ -70,15 +82,17 @@ class ToyModel(TranslationModel):
         weights = memory.mask / memory.mask.sum(1, keepdim=True)
         return ToyState((weights[:, None] @ memory.context).tanh())
 
-    def step(self, memory: ToyMemory, state: ToyState, previous: Tensor | None) -> Step:
-        hidden = state.hidden @ self.recurrent
-        if previous is not None:
-            hidden = hidden + self.embeddings.target(previous)
+    def output(self, targets: Tensor | None = None) -> Tensor:
+        return torch.arange(self.num_targets) if targets is None else targets
+
+    def step(self, memory: ToyMemory, state: ToyState, previous: Tensor, output: Tensor) -> Step:
+        known = self.embeddings.target(previous.clamp(min=0)) * (previous != START)[..., None]
+        hidden = state.hidden @ self.recurrent + known
         energies = (hidden @ memory.context.mT).masked_fill(~memory.mask[:, None], -torch.inf)
         attention = energies.softmax(2)
         hidden = (hidden + attention @ memory.context).tanh()
-        scores = self.embeddings.scores(hidden)
-        scores[..., 0] = -torch.inf
+        scores = self.embeddings.scores(hidden)[..., output]
+        scores[..., output == 0] = -torch.inf
         self.asked.append(tuple(scores.shape[:2]))
         return Step(scores.log_softmax(2), ToyState(hidden), attention)
 
@@ -97,9 +111,9 @@ def forced(model: ToyModel, source: np.ndarray, pieces: Sequence[int], *, finish
     """Log-probability of the pieces (and </s>) computed step by step, one hypothesis at a time."""
     ids = torch.tensor([[*source.tolist(), EOS]])
     memory = model.encode(ids, torch.tensor([ids.size(1)]))
-    state, previous, total = model.initial_state(memory), None, 0.0
+    state, previous, total = model.initial_state(memory), torch.tensor([[START]]), 0.0
     for piece in [*pieces, *([EOS] if finished else [])]:
-        step = model.step(memory, state, previous)
+        step = model.step(memory, state, previous, model.output())
         total += step.log_probs[0, 0, piece].item()
         state, previous = step.state, torch.tensor([[piece]])
     return total
@@ -113,8 +127,8 @@ def exhaustive(model: ToyModel, source: np.ndarray, limit: int, penalty: float) 
     rows = model.embeddings.output.size(0)
     found: list[tuple[float, tuple[int, ...]]] = []
 
-    def grow(state: object, previous: torch.Tensor | None, pieces: tuple[int, ...], total: float) -> None:
-        step = model.step(memory, state, previous)
+    def grow(state: object, previous: Tensor, pieces: tuple[int, ...], total: float) -> None:
+        step = model.step(memory, state, previous, model.output())
         log_probs = step.log_probs[0, 0].tolist()
         found.append(((total + log_probs[EOS]) / (len(pieces) + 1) ** penalty, pieces))
         if len(pieces) < limit:
@@ -122,18 +136,18 @@ def exhaustive(model: ToyModel, source: np.ndarray, limit: int, penalty: float) 
                 if piece not in (0, EOS):
                     grow(step.state, torch.tensor([[piece]]), (*pieces, piece), total + log_probs[piece])
 
-    grow(model.initial_state(memory), None, (), 0.0)
+    grow(model.initial_state(memory), torch.tensor([[START]]), (), 0.0)
     return sorted(found, reverse=True)
 
 
 @pytest.mark.parametrize("penalty", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("seed", range(4))
 def test_wide_beam_equals_exhaustive_search(seed: int, penalty: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beam, "SPARE_PIECES", 2)
+    monkeypatch.setattr(arrivals, "SPARE_PIECES", 2)
     model = ToyModel(6, seed)
     batch = sources(seed, 6, [2, 1, 2])
     settings = config(beam=6000, length_penalty=penalty)
-    for source, found in zip(batch, beam_search(model, batch, settings, num_best=5), strict=True):
+    for source, found in zip(batch, beam_search(model, batch, settings, Wanted(num_best=5)), strict=True):
         expected = exhaustive(model, source, max_pieces(len(source), settings), penalty)[:5]
         assert [hypothesis.pieces for hypothesis in found] == [pieces for _, pieces in expected]
         assert [hypothesis.score for hypothesis in found] == pytest.approx([score for score, _ in expected], abs=1e-5)
@@ -145,7 +159,7 @@ def test_log_probabilities_are_those_of_forced_scoring(width: int) -> None:
     model = ToyModel(150, 3)
     batch = sources(3, 150, [5, 1, 9, 4, 4])
     settings = config(beam=width)
-    for source, found in zip(batch, beam_search(model, batch, settings, num_best=width), strict=True):
+    for source, found in zip(batch, beam_search(model, batch, settings, Wanted(num_best=width)), strict=True):
         assert found
         for hypothesis in found:
             log_prob = forced(model, source, hypothesis.pieces, finished=hypothesis.finished)
@@ -170,28 +184,30 @@ def test_greedy_takes_the_likeliest_piece_until_the_end() -> None:
 def test_a_batch_gives_what_each_sentence_gives_alone_in_order(batch_tokens: int) -> None:
     model = ToyModel(150, 1)
     batch = sources(1, 150, [7, 3, 0, 12, 1, 3, 3, 9, 20, 2, 0, 5, 6, 4])
-    together = beam_search(model, batch, config(batch_tokens=batch_tokens), num_best=3)
-    alone = [beam_search(model, [source], config(), num_best=3)[0] for source in batch]
+    together = beam_search(model, batch, config(batch_tokens=batch_tokens), Wanted(num_best=3))
+    alone = [beam_search(model, [source], config(), Wanted(num_best=3))[0] for source in batch]
     assert [[h.pieces for h in found] for found in together] == [[h.pieces for h in found] for found in alone]
     for found, expected in zip(together, alone, strict=True):
         assert [h.log_prob for h in found] == pytest.approx([h.log_prob for h in expected], abs=1e-4)
 
 
-@pytest.mark.parametrize(("name", "value"), [("LEAVE_SHARE", 1), ("CHECK_STEPS", {"cpu": 4}), ("MAX_SCORES", 1)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("LEAVE_SHARE", 1), ("CHECK_STEPS", {"cpu": 4}), ("MAX_SCORES", {"cpu": 1})]
+)
 def test_who_shares_a_batch_and_for_how_long_changes_nothing(
     name: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, batch = ToyModel(150, 1), sources(1, 150, [7, 3, 12, 1, 3, 9, 20, 2])
-    usual = beam_search(model, batch, config(), num_best=2)
+    usual = beam_search(model, batch, config(), Wanted(num_best=2))
     monkeypatch.setattr(beam, name, value)
-    other = beam_search(model, batch, config(), num_best=2)
+    other = beam_search(model, batch, config(), Wanted(num_best=2))
     assert [[h.pieces for h in found] for found in other] == [[h.pieces for h in found] for found in usual]
 
 
 def test_finished_sentences_leave_the_batch() -> None:
     model = ToyModel(150, 1)
     finished: list[int] = []
-    beam_search(model, sources(1, 150, [7, 3, 12, 1, 3, 9, 20, 2]), config(), progress=finished.append)
+    beam_search(model, sources(1, 150, [7, 3, 12, 1, 3, 9, 20, 2]), config(), Wanted(progress=finished.append))
     rows = [sentences for sentences, _ in model.asked]
     assert rows[0] == 8
     assert rows[-1] < 8
@@ -218,7 +234,7 @@ def never_ending(rows: int) -> ToyModel:
 def test_what_never_ends_is_cut_at_the_limit() -> None:
     batch = sources(2, 30, [4, 1])
     settings = config(beam=3, max_length_ratio=2.0)
-    for source, found in zip(batch, beam_search(never_ending(30), batch, settings, num_best=3), strict=True):
+    for source, found in zip(batch, beam_search(never_ending(30), batch, settings, Wanted(num_best=3)), strict=True):
         limit = math.ceil(2.0 * len(source)) + 10
         assert [len(h.pieces) for h in found] == [limit] * 3
         assert not any(h.finished for h in found)
@@ -229,18 +245,18 @@ def test_what_never_ends_is_cut_at_the_limit() -> None:
 def test_attention_has_one_row_for_each_piece_that_sums_to_one() -> None:
     model = ToyModel(50, 4)
     batch = sources(4, 50, [6, 2])
-    for source, [found] in zip(batch, beam_search(model, batch, config(), keep_attention=True), strict=True):
+    for source, [found] in zip(batch, beam_search(model, batch, config(), Wanted(attention=True)), strict=True):
         assert found.attention is not None
-        assert found.attention.shape == (len(found.pieces), 7)
+        assert found.attention.shape == (len(found.pieces), len(source) + 1)
         assert torch.allclose(found.attention[:, : len(source) + 1].sum(1), torch.ones(len(found.pieces)))
-        alone = beam_search(model, [source], config(), keep_attention=True)[0][0].attention
+        alone = beam_search(model, [source], config(), Wanted(attention=True))[0][0].attention
         assert alone is not None
         assert torch.allclose(alone, found.attention[:, : len(source) + 1], atol=1e-5)
 
 
 def test_more_translations_than_the_beam_holds_is_an_error() -> None:
     with pytest.raises(UserError, match=r"search\.beam: 5 translations of each sentence asked of a beam of 4"):
-        beam_search(ToyModel(20, 0), sources(0, 20, [3]), config(), num_best=5)
+        beam_search(ToyModel(20, 0), sources(0, 20, [3]), config(), Wanted(num_best=5))
 
 
 @pytest.mark.parametrize("setting", ["length_penalty", "max_length_ratio"])

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-import nmt.translator
+import nmt.engine
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from nmt.config import SearchConfig
+from nmt.parts import MAX_SOURCE_PIECES, split_source
 from nmt.search.beam import beam_search
 from nmt.text import TextOptions, TextPipeline
-from nmt.translator import MAX_SOURCE_PIECES, Translator, one_line, split_source
+from nmt.translator import Translator, one_line
 from tests.tiny_model import make_model_folder
 
 LINES = ["the cat sat", "", "a", "  \t ", "dogs, dogs.", "the cat sat", "\x00", "日本 🙂 xyz", "one\ntwo\rthree"]
@@ -99,7 +100,7 @@ def test_too_little_memory_says_what_to_lower(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(nmt.translator, "beam_search", fail)
+    monkeypatch.setattr(nmt.engine, "beam_search", fail)
     with pytest.raises(UserError, match="not enough memory to search; lower --batch-tokens or --beam"):
         translator.translate(["a"])
 

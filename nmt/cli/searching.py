@@ -1,0 +1,44 @@
+"""What commands that translate share: the flags of the search, and the translator they ask for."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from bpe.errors import UserError
+from nmt.bundle import load_bundle
+from nmt.cli.common import Parser, make_parser, overrides
+from nmt.config import SearchConfig
+from nmt.configfile import build_config, flatten, parse_assignments
+from nmt.device import pick_device, set_threads
+from nmt.translator import Translator
+
+KEYS = (
+    "paths.model",
+    *(f"search.{field.name}" for field in dataclasses.fields(SearchConfig)),
+    "runtime.device",
+    "runtime.threads",
+)
+
+
+def search_parser(prog: str, description: str, keys: Sequence[str] = ()) -> Parser:
+    """A parser with a flag for each of the keys, for each search setting, and for the models."""
+    parser = make_parser(prog, description, (*keys, *KEYS))
+    parser.add_argument("--ensemble", nargs="+", default=[], metavar="DIR", help="models to average with --model")
+    return parser
+
+
+def load_translator(arguments: argparse.Namespace) -> Translator:
+    """The model folder, device, threads and search settings that the command line asks for."""
+    for key in parse_assignments(arguments.set):
+        if key.split(".")[0] in ("model", "training"):
+            raise UserError(f"{key} is fixed once a model is trained", where="--set", hint="search.* can be set here")
+    values = overrides(arguments)
+    asked = build_config(values)
+    set_threads(asked.runtime.threads)
+    device = pick_device(asked.runtime.device)
+    bundle, *ensemble = (load_bundle(Path(path), device) for path in (asked.paths.model, *arguments.ensemble))
+    own = flatten({"search": dataclasses.asdict(bundle.config.search)}, asked.paths.model)
+    return Translator(bundle, build_config(own, values).search, ensemble=ensemble)

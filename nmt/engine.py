@@ -1,0 +1,86 @@
+"""One model folder or several as one searchable model, made ready for the search that is asked for.
+
+Several are an ensemble: the probabilities of each piece are averaged. They must share the union vocabulary and the text
+pipeline; their tying modes and sizes may differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from bpe.errors import UserError
+from nmt.bundle import VOCABULARY, Bundle
+from nmt.config import SearchConfig
+from nmt.models.ensemble import Ensemble, Member
+from nmt.models.inference import for_search
+from nmt.models.interface import SearchModel
+from nmt.search.beam import beam_search
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.request import Shortlist as Candidates
+from nmt.search.request import Wanted
+from nmt.search.sampling import sample
+from nmt.shortlist import Shortlist
+from nmt.vocabulary import SourceView, TargetView
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What is searched. Keeps no state between calls: safe to use from several threads."""
+
+    model: SearchModel
+    source_view: SourceView
+    target_view: TargetView
+    config: SearchConfig
+    shortlist: Candidates | None
+
+    @classmethod
+    def of(cls, bundles: Sequence[Bundle], config: SearchConfig) -> Engine:
+        """Prepare the models. Raises UserError where they do not go together or lack what the settings need."""
+        first = bundles[0]
+        for other in bundles[1:]:
+            check_same(first, other)
+        models = [for_search(bundle.model, config.precision) for bundle in bundles]
+        model, source_view, target_view = models[0], first.source_view, first.target_view
+        if len(bundles) > 1:
+            pairs = zip(models, bundles, strict=True)
+            model = ensemble = Ensemble([Member(each, b.source_view, b.target_view) for each, b in pairs])
+            source_view, target_view = ensemble.source_view, ensemble.target_view
+        shortlist = None
+        if config.shortlist:
+            shortlist = Shortlist.load(first.folder, first.vocabulary).for_view(target_view)
+        return cls(model, source_view, target_view, config, shortlist)
+
+    def search(self, sources: Sequence[np.ndarray], wanted: Wanted) -> list[list[Hypothesis]]:
+        """Beam search, or sampling where the settings say so; `wanted` lacks only the shortlist."""
+        search = sample if self.config.sampling else beam_search
+        with enough_memory():
+            return search(self.model, sources, self.config, wanted)
+
+
+def check_same(first: Bundle, other: Bundle) -> None:
+    """Models of an ensemble must mean the same by a piece, and cut text alike."""
+    if other.vocabulary.fingerprint != first.vocabulary.fingerprint:
+        raise UserError(
+            f"another vocabulary than that of {first.folder}: they cannot translate together",
+            where=other.folder / VOCABULARY,
+            hint="an ensemble's models are trained on the same prepared data",
+        )
+    if other.text.options != first.text.options or other.text.subwords != first.text.subwords:
+        raise UserError(f"another text pipeline than that of {first.folder}", where=other.folder)
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn the device's or the machine's refusal of memory into a UserError that says what to lower."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        refused = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+        if not refused:
+            raise
+        raise UserError("not enough memory to search", hint="lower --batch-tokens or --beam") from None

@@ -1,0 +1,69 @@
+"""Lines that are translated in parts: sentences by option, and pieces of a line too long for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nmt.sentences import gap_after, split_sentences
+from nmt.text import TextPipeline
+
+MAX_SOURCE_PIECES = 256
+"""Sources with more pieces are cut, translated part by part, and joined by spaces.
+
+Parts end after a full stop or the like where there is one in their second half, else after a comma or the like, else
+after any word; a single word longer than this is cut anywhere.
+"""
+SENTENCE_ENDS, CLAUSE_ENDS = frozenset(".?!…。？！؟।"), frozenset(",;:、，；：،–—")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is translated at once."""
+
+    pieces: tuple[str, ...]
+    after: str
+    "What stands between its translation and that of the next part."
+
+
+def parts_of(text: TextPipeline, line: str, *, sentences: bool = False) -> list[Part]:
+    """One part for nearly every line; an empty one for a blank line. sentences: each of them is a part."""
+    language = text.options.source
+    found: list[Part] = []
+    for sentence in split_sentences(line, language) if sentences else [line]:
+        cut = split_source(text, sentence)
+        found += [Part(pieces, " ") for pieces in cut[:-1]]
+        found.append(Part(cut[-1], gap_after(sentence, text.options.target)))
+    return found or [Part((), "")]
+
+
+def split_source(text: TextPipeline, line: str, limit: int = MAX_SOURCE_PIECES) -> list[tuple[str, ...]]:
+    """A line's pieces in parts of at most `limit`: one part for nearly every line, an empty one for a blank line."""
+    pieces = text.pieces(line, "source")
+    if len(pieces) <= limit:
+        return [tuple(pieces)]
+    words = [tuple(text.pieces_of_words([word], "source")) for word in text.words(line, "source")]
+    cut = [word[start : start + limit] for word in words for start in range(0, len(word), limit)]
+    parts = []
+    while cut:
+        taken = _part_size(cut, limit)
+        parts.append(tuple(piece for word in cut[:taken] for piece in word))
+        cut = cut[taken:]
+    return parts
+
+
+def _part_size(words: Sequence[tuple[str, ...]], limit: int) -> int:
+    """How many of the words the next part takes: at least one, at most `limit` pieces."""
+    sizes = np.cumsum([len(word) for word in words[: limit + 1]])
+    fitting = int(np.searchsorted(sizes, limit, side="right"))
+    if fitting == len(words):
+        return fitting
+    for ends in (SENTENCE_ENDS, CLAUSE_ENDS):
+        for count in range(fitting, 0, -1):
+            if sizes[count - 1] * 2 < limit:
+                break
+            if words[count - 1][-1][-1:] in ends:
+                return count
+    return fitting

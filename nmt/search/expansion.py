@@ -1,0 +1,168 @@
+"""One step of beam search: the best continuations of every hypothesis, and what has ended.
+
+Shapes: B sentences, K hypotheses a sentence (the beam), W <= K of them alive, S source positions, N scored target rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bpe.errors import UserError
+from nmt.config import SearchConfig
+from nmt.models.interface import Step
+from nmt.search.candidates import Candidates, restricted
+from nmt.search.frontier import Ended, Frontier
+from nmt.search.hypothesis import Hypothesis, ranked
+from nmt.search.request import Wanted
+from nmt.search.rules import ruled
+from nmt.search.scoring import Scoring, coverage, inner_pieces
+from nmt.search.topk import top_continuations
+from nmt.vocabulary import EOS
+
+
+class Expansion:
+    """Takes a frontier one piece further."""
+
+    def __init__(self, config: SearchConfig, num_best: int, longest: int, device: torch.device) -> None:
+        """longest: the most pieces any translation may have."""
+        self.config, self.num_best = config, num_best
+        scoring = Scoring(config)
+        self.scales = torch.tensor([scoring.scale(length) for length in range(longest + 2)], device=device)
+        self.places = torch.arange(config.beam, device=device)
+        self.always = device.type != "cpu"
+        "Work that most steps do not need is done in all of them, since asking would wait for the device."
+
+    def advance(self, frontier: Frontier, step: Step, mask: Tensor, candidates: Candidates) -> Frontier:
+        """One piece more for every hypothesis. step: of the model, for this frontier. mask: [B, S] of its sources."""
+        before, steps = frontier.log_probs, frontier.steps
+        log_probs = self._ruled(frontier, step.log_probs, candidates.ids)
+        values, parents, columns = top_continuations(before, log_probs, self.config.beam)
+        pieces = candidates.pieces(columns)
+        taken = frontier.ended.count()
+        values = values.masked_fill(self.places[: values.size(1)] >= (self.config.beam - taken)[:, None], -torch.inf)
+        is_end, here = pieces == EOS, (frontier.max_pieces == steps)[:, None]
+        if self.config.coverage_penalty:
+            frontier, covered = _attended(frontier, step.attention, mask, here)
+        else:
+            covered = torch.zeros_like(before)
+        ended, cut = frontier.ended, frontier.cut
+        if self.always or is_end.any():
+            ended = self._ended(frontier, values.masked_fill(~is_end, -torch.inf), parents, covered)
+        if self.always or here.any():
+            missing = (0, self.config.beam - before.size(1))
+            cut = torch.where(here, functional.pad(before, missing, value=-torch.inf), cut)
+        living = values.masked_fill(is_end | here, -torch.inf)
+        hopeless = living.amax(1) / frontier.best_scale <= ended.scores[:, self.num_best - 1]
+        living, order = living.masked_fill(hopeless[:, None], -torch.inf).sort(dim=1, descending=True, stable=True)
+        pieces, parents = pieces.gather(1, order), parents.gather(1, order)
+        frontier.history.record(steps, pieces, parents, living, step.attention)
+        return replace(
+            frontier,
+            log_probs=living,
+            pieces=pieces,
+            parents=parents,
+            ended=ended,
+            cut=cut,
+            steps=steps + 1,
+            written=None if frontier.written is None else _appended(frontier.written, pieces, parents),
+            attended=None if frontier.attended is None else _of_parents(frontier.attended, parents),
+        )
+
+    def _ruled(self, frontier: Frontier, log_probs: Tensor, ids: Tensor | None) -> Tensor:
+        """log_probs [B, W, N], written over: -inf where a rule forbids the piece."""
+        log_probs = restricted(log_probs, frontier.barred)
+        repeats = short = forced = None
+        if frontier.written is not None:
+            repeats = frontier.written, self.config.no_repeat_ngram
+        if self.config.min_length:
+            short = frontier.steps < self.config.min_length
+        if frontier.forced is not None:
+            place = frontier.steps.clamp(max=frontier.forced.size(1) - 1)
+            forced = frontier.forced.gather(1, place[:, None])[:, 0]
+        return ruled(log_probs, ids, repeats=repeats, short=short, forced=forced)
+
+    def _ended(self, frontier: Frontier, log_probs: Tensor, parents: Tensor, covered: Tensor) -> Ended:
+        """What had ended and what ends now. log_probs: [B, K], -inf: does not end. covered: [B, W], of the parents."""
+        steps = frontier.steps[:, None]
+        scales = self.scales[(steps + 1).clamp(max=len(self.scales) - 1)]
+        covered = covered.gather(1, parents)
+        scores = log_probs / scales + self.config.coverage_penalty * covered
+        return frontier.ended.merged(Ended(scores, log_probs, covered, steps.expand_as(parents), parents))
+
+
+def _attended(frontier: Frontier, attention: Tensor, mask: Tensor, here: Tensor) -> tuple[Frontier, Tensor]:
+    """The frontier with a step's attention, [B, W, S], added, and the coverage of each hypothesis, [B, W].
+
+    here: [B, 1], where hypotheses are cut now: without the step.
+    """
+    assert frontier.attended is not None
+    inner = inner_pieces(mask)
+    cut = coverage(frontier.attended, inner)
+    cut = functional.pad(cut, (0, frontier.cut.size(1) - cut.size(1)))
+    total = frontier.attended + attention
+    kept = torch.where(here, cut, frontier.cut_coverage)
+    return replace(frontier, attended=total, cut_coverage=kept), coverage(total, inner)
+
+
+def _of_parents(values: Tensor, parents: Tensor) -> Tensor:
+    """values [B, W, X] and parents [B, K] -> [B, K, X]."""
+    return values.gather(1, parents[:, :, None].expand(-1, -1, values.size(2)))
+
+
+def _appended(written: Tensor, pieces: Tensor, parents: Tensor) -> Tensor:
+    """[B, W, t] -> [B, K, t + 1]: what the parents had written, and the new pieces."""
+    return torch.cat([_of_parents(written, parents), pieces[:, :, None]], 2)
+
+
+def hypotheses_of(
+    frontier: Frontier, widths: Sequence[int], scoring: Scoring, wanted: Wanted
+) -> list[tuple[int, list[Hypothesis]]]:
+    """The hypotheses of finished sentences, best first, read back. widths: of their sources, </s> included."""
+    ended = frontier.ended
+    tables = (ended.log_probs, ended.coverage, ended.steps, ended.parents, frontier.cut, frontier.cut_coverage)
+    rows = zip(*(table.tolist() for table in tables), strict=True)
+    frontier = replace(frontier, history=frontier.history.cpu())
+    results = []
+    for row, (log_probs, covered, steps, parents, cut, cut_covered) in enumerate(rows):
+        limit = frontier.limits[row]
+        found = [(*each, True) for each in zip(log_probs, covered, steps, parents, strict=True)]
+        found += [(*each, limit, place, False) for place, each in enumerate(zip(cut, cut_covered, strict=True))]
+        check_numbers([log_prob for log_prob, *_ in found])
+        hypotheses = [_read(frontier, row, widths[row], scoring, entry) for entry in found if entry[0] != -math.inf]
+        results.append((frontier.sentences[row], ranked(hypotheses, wanted.num_best)))
+    return results
+
+
+def _read(
+    frontier: Frontier, row: int, width: int, scoring: Scoring, entry: tuple[float, float, int, int, bool]
+) -> Hypothesis:
+    """entry: log-probability, coverage, pieces, the hypothesis at the last piece, and whether </s> follows."""
+    log_prob, covered, length, last, finished = entry
+    path = frontier.history.trace(row, last, length)
+    log_probs = None
+    if path.log_probs is not None:
+        totals = [0.0, *path.log_probs, *([log_prob] if finished else [])]
+        log_probs = tuple(after - before for before, after in pairwise(totals))
+    return Hypothesis(
+        pieces=path.pieces,
+        log_prob=log_prob,
+        score=scoring.score(log_prob, length + finished, covered),
+        finished=finished,
+        attention=None if path.attention is None else path.attention[:, :width],
+        log_probs=log_probs,
+    )
+
+
+def check_numbers(log_probs: Sequence[float]) -> None:
+    """Raise a UserError where the model's numbers are none."""
+    if any(math.isnan(log_prob) for log_prob in log_probs):
+        raise UserError(
+            "the model's probabilities are not numbers (NaN)", hint="its training diverged: use an earlier checkpoint"
+        )

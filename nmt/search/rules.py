@@ -1,0 +1,86 @@
+"""What a translation must and must not hold, as -inf in the log-probabilities of its next piece.
+
+Shapes: B sentences, K hypotheses a sentence, N scored columns, t pieces so far. log_probs: [B, K, N], which every
+function changes in place and hands back. ids: [N] int64, the target id of each column, rising; None: column = id.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nmt.vocabulary import EOS
+
+
+def ruled(
+    log_probs: Tensor,
+    ids: Tensor | None,
+    *,
+    repeats: tuple[Tensor, int] | None = None,
+    short: Tensor | None = None,
+    forced: Tensor | None = None,
+) -> Tensor:
+    """All rules together: every hypothesis that had a piece to go on with still has one.
+
+    repeats: the prefixes and the size that `forbid_repeats` takes. short: [B] bool, rows that are not to end yet.
+    forced: [B] the pieces that `force` takes, which no other rule forbids. None: no such rule.
+    """
+    free = None if forced is None else forced < 0
+    if repeats is not None:
+        forbid_repeats(log_probs, ids, *repeats, rows=free)
+    if short is not None:
+        forbid_end(log_probs, ids, short if free is None else short & free)
+    return log_probs if forced is None else force(log_probs, ids, forced)
+
+
+def forbid_repeats(
+    log_probs: Tensor, ids: Tensor | None, prefixes: Tensor, size: int, *, rows: Tensor | None = None
+) -> Tensor:
+    """No sequence of `size` pieces comes twice: the pieces that would complete one are forbidden, </s> never.
+
+    prefixes: [B, K, t] int64 target ids so far; -1 marks places before a row's start. rows: [B] bool, where the rule
+    holds; None: everywhere.
+    """
+    length = prefixes.size(2)
+    if length < size:
+        return log_probs
+    windows = prefixes.unfold(2, size, 1)  # [B, K, t - size + 1, size]
+    last = prefixes[:, :, None, length - size + 1 :]
+    repeated = (windows[..., :-1] == last).all(3) & (windows >= 0).all(3) & (windows[..., -1] != EOS)
+    if rows is not None:
+        repeated &= rows[:, None, None]
+    columns, scored = _columns(ids, windows[..., -1].clamp(min=0))
+    most = torch.full_like(columns, torch.inf, dtype=log_probs.dtype).masked_fill_(repeated & scored, -torch.inf)
+    return log_probs.scatter_reduce_(2, columns, most, "amin")
+
+
+def forbid_end(log_probs: Tensor, ids: Tensor | None, rows: Tensor) -> Tensor:
+    """</s> may not follow in the given rows, [B] bool, unless nothing else may."""
+    column, _ = _columns(ids, torch.tensor([EOS], device=log_probs.device))
+    end = log_probs.index_select(2, column)
+    others = log_probs.index_fill_(2, column, -torch.inf).amax(2, keepdim=True)
+    forbidden = rows[:, None, None] & (others != -torch.inf)
+    return log_probs.index_copy_(2, column, end.masked_fill_(forbidden, -torch.inf))
+
+
+def force(log_probs: Tensor, ids: Tensor | None, pieces: Tensor) -> Tensor:
+    """Only the given piece may follow, at the model's own probability. pieces: [B] target ids that are scored; -1: any.
+
+    Only rows with a piece are written, so that none costs little; asks the device which those are.
+    """
+    rows = (pieces >= 0).nonzero()[:, 0]
+    if rows.numel() == 0:
+        return log_probs
+    columns, _ = _columns(ids, pieces[rows])
+    columns = columns[:, None, None].expand(-1, log_probs.size(1), 1)
+    chosen = log_probs[rows]
+    log_probs[rows] = torch.full_like(chosen, -torch.inf).scatter_(2, columns, chosen.gather(2, columns))
+    return log_probs
+
+
+def _columns(ids: Tensor | None, pieces: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns of target ids of any shape, and whether they are scored at all; a column of those is any."""
+    if ids is None:
+        return pieces, torch.ones_like(pieces, dtype=torch.bool)
+    columns = torch.searchsorted(ids, pieces).clamp_(max=ids.numel() - 1)
+    return columns, ids[columns] == pieces

@@ -1,0 +1,271 @@
+"""Translations drawn at random from any model of `nmt.models.interface`, many at a time.
+
+A piece is drawn from the model's distribution at a temperature, then of the `top_k` likeliest pieces, then of the
+fewest likeliest that have `top_p` of what is left (nucleus sampling: Holtzman et al., 2020, section 3.1). This order is
+Hugging Face's; fairseq takes either top-k or top-p. Exactly k pieces are kept: of equally likely ones the first rows.
+
+Draws can be repeated: the random number of a sentence's draw at a step follows from the seed, the sentence's number,
+the draw and the step alone, by a counter-based generator (Philox 4x64: Salmon et al., 2011). What else is in a batch,
+the number of threads and the device change a draw only where rounding carries a probability across that number.
+
+Shapes: R rows, one for each draw of each sentence, S source positions, N scored target rows, T steps at most.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmt.config import SearchConfig, require
+from nmt.models.interface import START, Memory, SearchModel, State, Step
+from nmt.search.arrivals import max_pieces, padded, plan_batches
+from nmt.search.beam import check_settings
+from nmt.search.candidates import Candidates, restricted
+from nmt.search.expansion import check_numbers
+from nmt.search.frontier import Rows
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.request import Wanted
+from nmt.search.rules import ruled
+from nmt.search.scoring import Scoring
+from nmt.vocabulary import EOS
+
+MAX_SCORES = 2**22
+"Rows x target rows drawn from in one step at most (32 MiB in float64, several times)."
+FIRST_SORTED = 64
+"The likeliest pieces that top_p looks at first, then sixteen times as many where they were too few: sorting is slow."
+LEAVE_SHARE = 8
+"Finished rows are dropped when they are at least one in this many."
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is asked of one search."""
+
+    model: SearchModel
+    sources: Sequence[np.ndarray]
+    config: SearchConfig
+    wanted: Wanted
+
+    def prefix(self, sentence: int) -> Sequence[int]:
+        return self.wanted.prefixes[sentence] if self.wanted.prefixes else ()
+
+    def limit(self, sentence: int) -> int:
+        """The most pieces the sentence's translation may have."""
+        return max(max_pieces(len(self.sources[sentence]), self.config), len(self.prefix(sentence)))
+
+    def uniforms(self, sentence: int, draw: int, count: int) -> np.ndarray:
+        """The numbers in [0, 1) that a draw follows from, [count] float64."""
+        number = sentence if self.wanted.numbers is None else self.wanted.numbers[sentence]
+        key = np.array([self.config.seed % 2**64, number], dtype=np.uint64)
+        raw = np.random.Philox(key=key, counter=np.array([0, draw, 0, 0], dtype=np.uint64)).random_raw(count)
+        return np.asarray(raw >> np.uint64(11), dtype=np.float64) * 2.0**-53
+
+
+@dataclass(frozen=True)
+class _Draws(Rows):
+    """R translations in the middle of being drawn."""
+
+    names: list[tuple[int, int]]
+    "Sentence and draw of each row."
+    limits: Tensor
+    "[R] the most pieces it may have."
+    uniforms: Tensor
+    "[R, T] random numbers, one for each step."
+    forced: Tensor
+    "[R, P] the pieces it begins with, -1 after them."
+    barred: Tensor | None
+    "[R, N] float32: 0 at the scored target rows it may use, -inf elsewhere; None: all."
+    written: Tensor
+    "[R, 1 + T] START and its pieces; written in place."
+    log_probs: Tensor
+    "[R, T] of its pieces; written in place."
+    alive: Tensor
+    "[R] bool; written in place."
+    attention: Tensor | None
+    "[R, T, S] or None when it is not wanted; written in place."
+    memory: Memory
+
+
+@torch.inference_mode()
+def sample(
+    model: SearchModel, sources: Sequence[np.ndarray], config: SearchConfig, wanted: Wanted
+) -> list[list[Hypothesis]]:
+    """`num_best` independent translations of each source, in the order of the sources.
+
+    sources: arrays of the model's source ids, without </s>. Each list is sorted as beam search's are, best first and
+    cut ones (finished=False) last, but holds a translation as often as it was drawn: its frequency says something.
+    log_prob is the model's, whatever temperature, top_k and top_p have made of it in drawing; score is log_prob by
+    length, without coverage. A translation is cut where the piece after its last allowed one is not </s>. An empty
+    source gives one empty hypothesis without asking the model.
+    Raises UserError where a setting exceeds its limit or the model's probabilities are not numbers.
+    """
+    assert not getattr(model, "training", False), "sampling needs model.eval()"
+    check_settings(config)
+    require(wanted.num_best >= 1, "--n-best", wanted.num_best, "1 or more")
+    task = _Task(model, sources, config, wanted)
+    found: list[dict[int, Hypothesis]] = [{} for _ in sources]
+    lengths = [len(source) for source in sources for _ in range(wanted.num_best)]
+    if wanted.progress and 0 in lengths:
+        wanted.progress(lengths.count(0) // wanted.num_best)
+    for batch in plan_batches(lengths, config.batch_tokens, max(1, MAX_SCORES // model.num_targets)):
+        for (sentence, draw), hypothesis in _draw_batch(task, [divmod(row, wanted.num_best) for row in batch]):
+            found[sentence][draw] = hypothesis
+            if wanted.progress and len(found[sentence]) == wanted.num_best:
+                wanted.progress(1)
+    return [
+        sorted((draws[draw] for draw in sorted(draws)), key=lambda drawn: (not drawn.finished, -drawn.score))
+        or [Hypothesis(pieces=(), log_prob=0.0, score=0.0)]
+        for draws in found
+    ]
+
+
+def _draw_batch(task: _Task, names: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Hypothesis]]:
+    """Draw for all the rows at once; each is given as it ends."""
+    draws, state, candidates = _start(task, names)
+    for number in range(draws.uniforms.size(1)):
+        previous = draws.written[:, number : number + 1]
+        step = task.model.step(draws.memory, state, previous, candidates.output)
+        ended = _advance(draws, step, number, candidates, task.config)
+        yield from _collect(draws, ended, number, task)
+        living = draws.alive.nonzero()[:, 0]
+        if len(living) == 0:
+            return
+        rows = torch.arange(len(draws.names), device=living.device)
+        if (len(rows) - len(living)) * LEAVE_SHARE >= len(rows):
+            draws, rows = draws.select(living), living
+        state = step.state.select(rows, torch.zeros_like(rows)[:, None])
+    raise AssertionError("every draw ends at its limit")
+
+
+def _start(task: _Task, names: list[tuple[int, int]]) -> tuple[_Draws, State, Candidates]:
+    """The rows before their first step. Each sentence is encoded once, however many draws of it there are."""
+    device, count = task.model.device, len(names)
+    sentences = sorted({sentence for sentence, _ in names})
+    limits = [task.limit(sentence) for sentence, _ in names]
+    memory = task.model.encode(*padded([task.sources[sentence] for sentence in sentences], device))
+    owners = torch.from_numpy(np.searchsorted(sentences, [sentence for sentence, _ in names])).to(device)
+    state = task.model.initial_state(memory).select(owners, torch.zeros_like(owners)[:, None])
+    candidates, barred = _candidates(task, [sentence for sentence, _ in names])
+    steps = max(limits) + 1
+    uniforms = np.stack([task.uniforms(sentence, draw, steps) for sentence, draw in names])
+    width = max(len(task.prefix(sentence)) for sentence in sentences)
+    forced = [[*task.prefix(sentence), *[-1] * (width - len(task.prefix(sentence)))] for sentence, _ in names]
+    attention = torch.zeros(count, steps, memory.mask.size(1), device=device) if task.wanted.attention else None
+    draws = _Draws(
+        names=names,
+        limits=torch.tensor(limits, device=device),
+        uniforms=torch.from_numpy(uniforms).to(device, torch.float32 if device.type == "mps" else torch.float64),
+        forced=torch.tensor(forced, dtype=torch.int64, device=device),
+        barred=barred,
+        written=torch.full((count, steps + 1), START, device=device),
+        log_probs=torch.zeros(count, steps, device=device),
+        alive=torch.ones(count, dtype=torch.bool, device=device),
+        attention=attention,
+        memory=memory.select(owners),
+    )
+    return draws, state, candidates
+
+
+def _candidates(task: _Task, sentences: list[int]) -> tuple[Candidates, Tensor | None]:
+    """The target rows scored for a batch, what its shortlists and prefixes name, and which of them each row may use."""
+    if task.wanted.shortlist is None:
+        return Candidates.every(task.model), None
+    lists = {
+        sentence: np.union1d(task.wanted.shortlist(task.sources[sentence]), [EOS, *task.prefix(sentence)])
+        for sentence in set(sentences)
+    }
+    return Candidates.of(task.model, [lists[sentence] for sentence in sentences])
+
+
+def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, config: SearchConfig) -> Tensor:
+    """Draw one piece more for every row; which of them take </s>, [R]. number: pieces so far."""
+    log_probs = ruled(
+        restricted(step.log_probs, draws.barred),
+        candidates.ids,
+        repeats=(draws.written[:, None, : number + 1], config.no_repeat_ngram) if config.no_repeat_ngram else None,
+        short=torch.ones_like(draws.alive) if number < config.min_length else None,
+        forced=draws.forced[:, number] if number < draws.forced.size(1) else None,
+    )[:, 0]
+    columns = pick(log_probs, draws.uniforms[:, number], config)
+    draws.log_probs[:, number] = log_probs.gather(1, columns[:, None])[:, 0]
+    draws.written[:, number + 1] = candidates.pieces(columns)
+    if draws.attention is not None:
+        draws.attention[:, number] = step.attention[:, 0]
+    return draws.written[:, number + 1] == EOS
+
+
+def _collect(draws: _Draws, ended: Tensor, number: int, task: _Task) -> Iterator[tuple[tuple[int, int], Hypothesis]]:
+    """The rows that end with this step, which are alive no more."""
+    done = draws.alive & (ended | (draws.limits <= number))
+    rows = done.nonzero()[:, 0]
+    draws.alive.logical_and_(~done)
+    table = zip(*(field[rows].tolist() for field in (draws.written, draws.log_probs, ended)), strict=True)
+    for row, (written, log_probs, finished) in zip(rows.tolist(), table, strict=True):
+        own = tuple(log_probs[: number + finished])
+        log_prob, attention = math.fsum(own), None
+        check_numbers(own)
+        if draws.attention is not None:
+            width = len(task.sources[draws.names[row][0]]) + 1
+            attention = draws.attention[row, :number, :width].float().cpu()
+        hypothesis = Hypothesis(
+            pieces=tuple(written[1 : number + 1]),
+            log_prob=log_prob,
+            score=Scoring(task.config).score(log_prob, len(own)),
+            finished=finished,
+            attention=attention,
+            log_probs=None if attention is None else own,
+        )
+        yield draws.names[row], hypothesis
+
+
+def pick(log_probs: Tensor, uniforms: Tensor, config: SearchConfig) -> Tensor:
+    """A column for each row, [R], at the settings' temperature, top_k and top_p, by inverting the distribution.
+
+    log_probs: [R, N], -inf where a column cannot be drawn. uniforms: [R] in [0, 1), in the precision of the sums.
+    """
+    scores = log_probs.to(uniforms.dtype)
+    weights = ((scores - scores.amax(1, keepdim=True)) / config.temperature).exp_()  # the likeliest has 1
+    if config.top_k:
+        weights.masked_fill_(~likeliest(scores, config.top_k), 0)
+    if config.top_p < 1:
+        weights.masked_fill_(~nucleus(scores, weights, config.top_p), 0)
+    sums = weights.cumsum(1)
+    total = sums[:, -1:]
+    below = torch.minimum(uniforms[:, None] * total, total.nextafter(torch.zeros_like(total)))
+    return torch.searchsorted(sums, below, right=True)[:, 0].clamp_(max=scores.size(1) - 1)
+
+
+def likeliest(scores: Tensor, count: int) -> Tensor:
+    """Where the `count` largest of each row are, [R, N] bool; of equal ones the first."""
+    if count >= scores.size(1):
+        return torch.ones_like(scores, dtype=torch.bool)
+    least = scores.topk(count, dim=1).values[:, -1:]
+    return _largest(scores, least, torch.full_like(least, count, dtype=torch.int64))
+
+
+def nucleus(scores: Tensor, weights: Tensor, share: float) -> Tensor:
+    """The fewest columns, by falling score, whose weights add up to `share` of all: [R, N] bool; of equal the first."""
+    kept = torch.zeros_like(scores, dtype=torch.bool)
+    wanted, size = share * weights.sum(1, keepdim=True), FIRST_SORTED
+    rows = torch.arange(len(scores), device=scores.device)
+    while len(rows):
+        size = min(size, scores.size(1))
+        values, order = scores[rows].topk(size, dim=1)
+        ordered = weights[rows].gather(1, order)
+        needed = ordered.cumsum(1) - ordered < wanted[rows]
+        enough = ~needed[:, -1] if size < scores.size(1) else torch.ones_like(rows, dtype=torch.bool)
+        counts = needed[enough].sum(1, keepdim=True).clamp_(min=1)
+        kept[rows[enough]] = _largest(scores[rows[enough]], values[enough].gather(1, counts - 1), counts)
+        rows, size = rows[~enough], size * 16
+    return kept
+
+
+def _largest(scores: Tensor, least: Tensor, counts: Tensor) -> Tensor:
+    """Where the `counts` largest of each row are, the last of them `least`; both [R, 1]; of equal ones the first."""
+    above, level = scores > least, scores == least
+    return above | (level & (level.cumsum(1) <= counts - above.sum(1, keepdim=True)))
