@@ -1,11 +1,7 @@
 """Affine maps whose weights no longer change, rounded and laid out once for the library that multiplies them.
 
-float32: oneDNN with packed weights; on AMD processors it multiplies two to four times as fast as MKL, which torch calls
-otherwise. bf16: inputs and weights rounded to bfloat16. int8: weights rounded to 8 bits with a scale for each output,
+float32: oneDNN with packed weights, which on AMD's processors is two to four times as fast as MKL. bf16: inputs and weights rounded to bfloat16. int8: weights rounded to 8 bits with a scale for each output,
 inputs to 8 bits between fixed bounds, so that no row's numbers depend on the rows beside it; sums are whole numbers.
-
-oneDNN makes a kernel for every shape and keeps it (0.6 MB and half a millisecond each): rows are padded to one of a few
-numbers.
 
 Shapes: R rows, X inputs, Y outputs.
 """
@@ -19,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bpe.errors import UserError
+from nmt.layers.onednn import has_onednn, onednn_linear, packed, padded
 
 Affine = Callable[[Tensor], Tensor]
 "rows, [R, X] float32 -> rows @ weight.T + bias, [R, Y] float32. Keeps nothing between calls."
@@ -28,8 +25,6 @@ PACKED_BYTES = 2**25
 "A larger float32 weight is used where it lies: a packed copy gains little once there are many rows."
 ZERO = 128
 "What stands for 0 in unsigned 8-bit inputs."
-EXACT_ROWS = 16
-"Up to here rows are not padded: one sentence's beam has its own few numbers."
 
 
 def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float = 1.0) -> Affine:
@@ -54,30 +49,6 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise UserError(
             f"no int8 products on this machine's {device.type}", where="search.precision", hint="use bf16 or float32"
         )
-
-
-def has_onednn(device: torch.device) -> bool:
-    """Whether oneDNN multiplies on this device."""
-    return device.type == "cpu" and torch.backends.mkldnn.is_available()
-
-
-def padded_rows(rows: int) -> int:
-    """The next number of rows that kernels are made for: at most 16 between a power of two and the next."""
-    if rows <= EXACT_ROWS:
-        return rows
-    multiple = max(EXACT_ROWS, 1 << rows.bit_length() - 5)
-    return -(-rows // multiple) * multiple
-
-
-def padded(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """[R, X] in dtype, with rows of zeros up to `padded_rows`."""
-    count, size = len(rows), padded_rows(len(rows))
-    if count == size:
-        return rows.to(dtype)
-    result = rows.new_empty(size, rows.shape[1], dtype=dtype)
-    result[:count] = rows
-    result[count:] = 0
-    return result
 
 
 class PlainAffine:
@@ -141,13 +112,3 @@ class Int8Affine:
             1.0, 0, torch.float32, "none", [], "",
         )  # fmt: skip
         return result[: len(rows)]
-
-
-def packed(weight: Tensor) -> Tensor:
-    """A weight, [Y, X], laid out for `onednn_linear`."""
-    return torch.ops.mkldnn._reorder_linear_weight(weight, None)  # type: ignore[no-any-return]
-
-
-def onednn_linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """rows @ weight.T + bias; weight packed or plain."""
-    return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")  # type: ignore[no-any-return]

@@ -2,8 +2,8 @@
 
 Weights keep float32 masters; a weight is rounded once per update, not once per step of a recurrence.
 
-Rows are padded with zeros to a multiple of ROW_MULTIPLE: the library behind bfloat16 products on the CPU compiles a
-kernel for every new shape and keeps it, so that batches of every size would cost time and hundreds of megabytes.
+On the CPU they are oneDNN's, in float32 too (`nmt.layers.onednn`), whose rows are padded to one of a few numbers; what is
+neither float32 nor lower is multiplied as it is.
 """
 
 from __future__ import annotations
@@ -14,88 +14,86 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-ROW_MULTIPLE = 32
+from nmt.layers.onednn import onednn_linear, padded, padded_rows, replaces_mkl
 
 
-def is_lower(dtype: torch.dtype, tensor: Tensor) -> bool:
-    """Whether products of this tensor are to be rounded."""
-    return dtype not in (torch.float32, tensor.dtype)
+def is_prepared(dtype: torch.dtype, tensor: Tensor) -> bool:
+    """Whether what is multiplied in dtype is to be `padded` and go through `multiply`."""
+    if tensor.dtype != torch.float32:
+        return False
+    return dtype != torch.float32 or (tensor.device.type == "cpu" and replaces_mkl())
 
 
-def rounded(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """[N, X] in dtype, padded with zero rows to a multiple of ROW_MULTIPLE."""
-    count = -(-rows.shape[0] // ROW_MULTIPLE) * ROW_MULTIPLE
-    result = rows.new_empty(count, rows.shape[1], dtype=dtype)
-    result[: rows.shape[0]] = rows
-    result[rows.shape[0] :] = 0
-    return result
+def multiply(left: Tensor, right: Tensor) -> Tensor:
+    """left [N, X] @ right [X, Y] of one dtype and any strides."""
+    if left.dtype == torch.float32 and left.device.type == "cpu" and replaces_mkl():
+        return onednn_linear(left, right.t())
+    return torch.mm(left, right)
 
 
 def product(inputs: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
     """inputs [..., X] @ weight [X, Y], both rounded to dtype; the result is in the inputs' own precision."""
-    if not is_lower(dtype, inputs):
+    if not is_prepared(dtype, inputs):
         return inputs @ weight
     flat = inputs.reshape(-1, inputs.shape[-1])
-    result: Tensor = RoundedProduct.apply(flat, weight, dtype)
+    result: Tensor = PreparedProduct.apply(flat, weight, dtype)
     return result.view(*inputs.shape[:-1], weight.shape[1])
 
 
-class RoundedProduct(torch.autograd.Function):
-    """`product` of [N, X] and [X, Y]; what it keeps for the backward is rounded, which is half as large."""
+class PreparedProduct(torch.autograd.Function):
+    """`product` of [N, X] and [X, Y]; what it keeps for the backward is rounded, or the inputs themselves."""
 
     @staticmethod
     def forward(ctx: Any, inputs: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
         """The product, [N, Y]."""
-        left, right = rounded(inputs, dtype), weight.to(dtype)
-        ctx.save_for_backward(left, right)
+        left, right = padded(inputs, dtype), weight.to(dtype)
+        ctx.save_for_backward(inputs if dtype == inputs.dtype else left, right)
         ctx.dtype = dtype
-        return torch.mm(left, right)[: inputs.shape[0]].to(inputs.dtype)
+        return multiply(left, right)[: inputs.shape[0]].to(inputs.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of inputs and weight."""
         left, right = ctx.saved_tensors
-        grad_rounded = rounded(grad, ctx.dtype)
-        grad_inputs = torch.mm(grad_rounded, right.t())[: grad.shape[0]].to(grad.dtype)
-        return grad_inputs, torch.mm(left.t(), grad_rounded).to(grad.dtype), None
+        left, upper = padded(left, ctx.dtype), padded(grad, ctx.dtype)
+        grad_inputs = multiply(upper, right.t())[: grad.shape[0]].to(grad.dtype) if ctx.needs_input_grad[0] else None
+        return grad_inputs, multiply(left.t(), upper).to(grad.dtype), None
 
 
 class StepProduct:
-    """One weight, [X, Y], used at every step of a recurrence with [B, X] inputs: rounded once, buffers reused."""
+    """One weight, [X, Y], used at every step of a recurrence with [B, X] inputs: rounded once, a buffer reused."""
 
     def __init__(self, weight: Tensor, batch: int, dtype: torch.dtype) -> None:
-        self.lower, self.batch = is_lower(dtype, weight), batch
-        self.weight = weight.to(dtype) if self.lower else weight
-        if self.lower:
-            rows = -(-batch // ROW_MULTIPLE) * ROW_MULTIPLE
-            self.inputs = self.weight.new_zeros(rows, weight.shape[0])
-            self.outputs = self.weight.new_empty(rows, weight.shape[1])
+        self.prepared, self.batch = is_prepared(dtype, weight), batch
+        self.weight = weight.to(dtype) if self.prepared else weight
+        if self.prepared:
+            self.inputs = self.weight.new_zeros(padded_rows(batch), weight.shape[0])
 
     def into(self, inputs: Tensor, out: Tensor) -> None:
         """out = inputs @ weight, [B, Y]."""
-        if self.lower:
+        if self.prepared:
             out.copy_(self._multiply(inputs))
         else:
             torch.mm(inputs, self.weight, out=out)
 
     def added_to(self, base: Tensor, inputs: Tensor) -> Tensor:
         """base + inputs @ weight, [B, Y], as a new tensor."""
-        if self.lower:
+        if self.prepared:
             return base + self._multiply(inputs)
         return torch.addmm(base, inputs, self.weight)
 
     def _multiply(self, inputs: Tensor) -> Tensor:
         self.inputs[: self.batch] = inputs
-        return torch.mm(self.inputs, self.weight, out=self.outputs)[: self.batch]
+        return multiply(self.inputs, self.weight)[: self.batch]
 
 
 def over_time(inputs: Tensor, grads: Tensor, dtype: torch.dtype) -> Tensor:
     """A weight's gradient, summed over all steps in one product: [T, B, X], [T, B, Y] -> [X, Y]."""
     left, right = inputs.reshape(-1, inputs.shape[2]), grads.reshape(-1, grads.shape[2])
-    if not is_lower(dtype, inputs):
+    if not is_prepared(dtype, inputs):
         return left.t() @ right
-    return torch.mm(rounded(left, dtype).t(), rounded(right, dtype)).to(inputs.dtype)
+    return multiply(padded(left, dtype).t(), padded(right, dtype)).to(inputs.dtype)
 
 
 def native_bfloat16(device: torch.device) -> bool:

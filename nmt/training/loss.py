@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.layers.precision import is_lower, rounded
+from nmt.layers.onednn import padded
+from nmt.layers.precision import is_prepared, multiply
 
 CHUNK_ELEMENTS = 2**22
 "Scores held at a time (rows x V): 16 MiB in float32, which stays near the cache."
@@ -59,15 +60,15 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         """The two sums of `Costs`."""
         differentiate = any(ctx.needs_input_grad)
         rows = max(1, CHUNK_ELEMENTS // weight.shape[0])
-        lower = is_lower(dtype, readout)
-        matrix = weight.to(dtype) if lower else weight
+        prepare = is_prepared(dtype, readout)
+        matrix = weight.to(dtype) if prepare else weight
         smoothed, cross_entropy = readout.new_zeros(()), readout.new_zeros(())
         grads = [torch.empty_like(readout), torch.zeros_like(weight), torch.zeros_like(bias)] if differentiate else []
         for start in range(0, len(labels), rows):
             part, answer = readout[start : start + rows], labels[start : start + rows, None]
             count = len(part)
-            part = rounded(part, dtype) if lower else part
-            scores = torch.mm(part, matrix.t())[:count].to(readout.dtype).add_(bias)
+            part = padded(part, dtype) if prepare else part
+            scores = multiply(part, matrix.t())[:count].to(readout.dtype).add_(bias)
             normalizer = torch.logsumexp(scores, 1, keepdim=True)
             costs = (normalizer - scores.gather(1, answer)).sum()
             cross_entropy += costs
@@ -80,9 +81,9 @@ class ChunkedCrossEntropy(torch.autograd.Function):
                     scores.sub_(smoothing / len(bias))
                 scores.scatter_add_(1, answer, scores.new_full((), smoothing - 1).expand_as(answer))
                 grads[2] += scores.sum(0)
-                scores = rounded(scores, dtype) if lower else scores
-                grads[0][start : start + rows] = torch.mm(scores, matrix)[:count]
-                grads[1] += torch.mm(scores.t(), part)
+                scores = padded(scores, dtype) if prepare else scores
+                grads[0][start : start + rows] = multiply(scores, matrix)[:count]
+                grads[1] += multiply(scores.t(), part)
         ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(cross_entropy)
         return smoothed, cross_entropy

@@ -12,7 +12,8 @@ from torch import Tensor
 from bpe.errors import UserError
 from nmt.config import ModelConfig, SearchConfig
 from nmt.layers import fixed
-from nmt.layers.fixed import affine, check_precision, padded_rows
+from nmt.layers.fixed import affine, check_precision
+from nmt.layers.onednn import padded_rows
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.inference import bound_of, for_search
 from nmt.models.interface import START, Memory, SearchModel, State, Step, TranslationModel
