@@ -147,6 +147,8 @@ class TrainingConfig:
     "Pairs in one batch at most; 0: batch_tokens alone. Table 8: 80."
     update_every: int = 1
     "Batches that make one update, their gradients summed: as one batch of so many times the size, in less memory."
+    part_tokens: int = 0
+    "A batch of more target pieces is computed in parts of about this many, to save memory: the same update. 0: whole."
     max_length: int = 100
     "Pairs with more pieces than this on a side are left out of training. Table 8: 50."
     bpe_dropout: float = 0.0
@@ -198,7 +200,7 @@ class TrainingConfig:
             "above 0 where training.batch_sentences is 0",
         )
         counts = ("seed", "warmup_updates", "batch_tokens", "batch_sentences", "patience", "average_last")
-        for name in (*counts, "skip_nonfinite"):
+        for name in (*counts, "part_tokens", "skip_nonfinite"):
             require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "0 or more")
         counts = ("max_length", "max_updates", "validate_every", "validation_beam", "save_every", "log_every")
         for name in (*counts, "update_every"):

@@ -2,7 +2,7 @@
 
 Weights keep float32 masters; a weight is rounded once per update, not once per step of a recurrence.
 
-On the CPU they are oneDNN's, in float32 too (`nmt.layers.onednn`), whose rows are padded to one of a few numbers; what is
+On the CPU they are oneDNN's, in float32 too (`nmt.layers.onednn`), and rows are padded to one of a few numbers. What is
 neither float32 nor lower is multiplied as it is.
 """
 

@@ -14,11 +14,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.layers.onednn import padded
+from nmt.layers.onednn import padded, padded_rows
 from nmt.layers.precision import is_prepared, multiply
 
 CHUNK_ELEMENTS = 2**22
 "Scores held at a time (rows x V): 16 MiB in float32, which stays near the cache."
+CHUNK_ROWS = 256
+"But so many rows at least: every chunk makes and adds up a gradient of the whole matrix."
 
 
 class Costs(NamedTuple):
@@ -59,31 +61,31 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         """The two sums of `Costs`."""
         differentiate = any(ctx.needs_input_grad)
-        rows = max(1, CHUNK_ELEMENTS // weight.shape[0])
-        prepare = is_prepared(dtype, readout)
-        matrix = weight.to(dtype) if prepare else weight
+        size = len(bias)
+        rows = max(CHUNK_ROWS, CHUNK_ELEMENTS // size)
+        chunk = Chunk(weight, bias, dtype, min(rows, len(labels)))
         smoothed, cross_entropy = readout.new_zeros(()), readout.new_zeros(())
-        grads = [torch.empty_like(readout), torch.zeros_like(weight), torch.zeros_like(bias)] if differentiate else []
+        grads = [torch.empty_like(readout), weight, torch.zeros_like(bias)] if differentiate else []
         for start in range(0, len(labels), rows):
             part, answer = readout[start : start + rows], labels[start : start + rows, None]
-            count = len(part)
-            part = padded(part, dtype) if prepare else part
-            scores = multiply(part, matrix.t())[:count].to(readout.dtype).add_(bias)
-            normalizer = torch.logsumexp(scores, 1, keepdim=True)
-            costs = (normalizer - scores.gather(1, answer)).sum()
-            cross_entropy += costs
-            smoothed += (1 - smoothing) * costs
+            scores = chunk.scores(part)
+            torch.log_softmax(scores, 1, out=scores)
+            costs = scores.gather(1, answer).sum()
+            cross_entropy -= costs
+            smoothed -= (1 - smoothing) * costs
             if smoothing:
-                smoothed += smoothing * (normalizer - scores.mean(1, keepdim=True)).sum()
+                smoothed -= smoothing * scores.mean(1).sum()
             if differentiate:
-                scores.sub_(normalizer).exp_()  # probabilities, then the gradient of the scores, in place
-                if smoothing:
-                    scores.sub_(smoothing / len(bias))
+                scores.exp_()  # probabilities, then the gradient of the scores but for smoothing's share, in place
                 scores.scatter_add_(1, answer, scores.new_full((), smoothing - 1).expand_as(answer))
                 grads[2] += scores.sum(0)
-                scores = padded(scores, dtype) if prepare else scores
-                grads[0][start : start + rows] = multiply(scores, matrix)[:count]
-                grads[1] += multiply(scores.t(), part)
+                grads[0][start : start + rows] = chunk.differentiate(scores)
+        if differentiate:
+            grads[1] = chunk.grad_weight.t().contiguous()
+            if smoothing:  # its share of every score's gradient is the same, -smoothing / V
+                grads[0] -= weight.sum(0) * (smoothing / size)
+                grads[1] -= readout.sum(0) * (smoothing / size)
+                grads[2] -= len(labels) * smoothing / size
         ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(cross_entropy)
         return smoothed, cross_entropy
@@ -93,3 +95,45 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, grad_smoothed: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients that the forward pass kept, scaled."""
         return (*(grad * grad_smoothed for grad in ctx.saved_tensors), None, None, None)
+
+
+class Chunk:
+    """The products of one chunk of rows after another, in buffers that are reused: with many target rows they are too
+    large for the C library to keep, and pages fresh from the system would cost more than the products."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, rows: int) -> None:
+        self.bias, self.dtype = bias, dtype
+        self.prepare = is_prepared(dtype, weight)
+        self.lower = self.prepare and dtype != weight.dtype
+        self.matrix = weight.to(dtype) if self.lower else weight
+        self.grad_weight = weight.new_zeros(weight.shape[1], weight.shape[0])
+        "[E, V], summed over the chunks that were differentiated."
+        self.part = weight.new_empty(0)
+        if self.lower:
+            count = padded_rows(rows)
+            self.rounded = self.matrix.new_empty(count, len(bias))
+            self.exact = weight.new_empty(count, len(bias))
+            self.rounded_grad = self.matrix.new_empty(self.grad_weight.shape)
+            self.exact_grad = torch.empty_like(self.grad_weight)
+
+    def scores(self, part: Tensor) -> Tensor:
+        """part: [N, E]. Scores of every target row, [N, V], to be written over."""
+        self.part = padded(part, self.dtype) if self.prepare else part
+        if not self.lower:
+            return multiply(self.part, self.matrix.t())[: len(part)].add_(self.bias)
+        rounded = torch.mm(self.part, self.matrix.t(), out=self.rounded[: len(self.part)])
+        return self.exact[: len(part)].copy_(rounded[: len(part)]).add_(self.bias)
+
+    def differentiate(self, grad: Tensor) -> Tensor:
+        """grad: of the last scores, [N, V]. Returns that of their part, [N, E], and adds to `grad_weight`."""
+        count = len(grad)
+        if not self.lower:
+            grad = padded(grad, self.dtype) if self.prepare else grad
+            self.grad_weight += multiply(self.part.t(), grad)
+            return multiply(grad, self.matrix)[:count]
+        rounded = self.rounded[: len(self.part)]
+        rounded[:count] = grad
+        rounded[count:] = 0
+        torch.mm(self.part.t(), rounded, out=self.rounded_grad)
+        self.grad_weight += self.exact_grad.copy_(self.rounded_grad)
+        return torch.mm(rounded, self.matrix)[:count].to(grad.dtype)

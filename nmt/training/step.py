@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -101,8 +101,7 @@ class Updater:
         totals[3] = 1
         count = sum(self._count(batch) for batch in batches)
         for batch in batches:
-            part = share_of(batch, self.workers.rank, self.workers.size)
-            if part is not None:
+            for part in self._parts(batch):
                 totals[:3] += self._differentiate(part, self._count(part) / count)
         gradients = self._gradients()
         self.workers.add_up(gradients, totals)
@@ -119,6 +118,14 @@ class Updater:
         self.unread = []
         size = self.workers.size
         return [StepResult(loss, smoothed, plain, norm, parts == size) for loss, smoothed, plain, parts, norm in rows]
+
+    def _parts(self, batch: Batch) -> Iterator[Batch]:
+        """This worker's share of a batch, in as many parts as training.part_tokens asks for."""
+        share = share_of(batch, self.workers.rank, self.workers.size)
+        if share is not None:
+            limit = self.config.part_tokens
+            number = -(-share.num_target_tokens // limit) if limit else 1
+            yield from filter(None, (share_of(share, part, number) for part in range(number)))
 
     def _count(self, batch: Batch) -> int:
         """What the cost of a batch is divided by."""
@@ -163,9 +170,8 @@ class Updater:
     def try_largest(self, batch: Batch) -> None:
         """Run this worker's share of the largest batch, so that too little memory shows now and not after hours."""
         self.model.train()
-        part = share_of(batch, self.workers.rank, self.workers.size)
         try:
-            if part is not None:
+            for part in self._parts(batch):
                 self._differentiate(part, 1.0)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "memory" not in str(error):

@@ -12,9 +12,21 @@ Benchmark = Callable[[list[str]], None]
 
 
 def _train(argv: list[str]) -> None:
+    from scripts.benchmarks import train
+
+    train.main(argv)
+
+
+def _step(argv: list[str]) -> None:
     from scripts.benchmarks import train_step
 
     train_step.main(argv)
+
+
+def _gpu(argv: list[str]) -> None:
+    from scripts.benchmarks import gpu
+
+    gpu.main(argv)
 
 
 def _bpe(argv: list[str]) -> None:
@@ -23,9 +35,25 @@ def _bpe(argv: list[str]) -> None:
     subwords.main(argv)
 
 
+def _translate(argv: list[str]) -> None:
+    from scripts.benchmarks import translate
+
+    translate.main(argv)
+
+
+def _data(argv: list[str]) -> None:
+    from scripts.benchmarks import epoch_plan
+
+    epoch_plan.main(argv)
+
+
 # Imported when called: one benchmark need not have the packages of another.
 BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
-    "train": (_train, "the training step: plain steps, the hand-written backward, bfloat16 products"),
+    "train": (_train, "training speed and memory against fairseq, OpenNMT-py and JoeyNMT; the parts of our update"),
+    "step": (_step, "the training step: plain steps, the hand-written backward, bfloat16 products"),
+    "gpu": (_gpu, "all that needs a GPU: checks, training at Table 8's size, memory, search"),
+    "translate": (_translate, "search against fairseq, OpenNMT-py and JoeyNMT; BLEU of bf16, int8 and shortlist"),
+    "data": (_data, "planning epochs of 40 million pairs: seconds, memory, padding"),
     "bpe": (_bpe, "learning and applying BPE, nmt-prep and memory against other tools"),
 }
 

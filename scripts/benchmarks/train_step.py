@@ -38,7 +38,7 @@ COLUMNS = (
 
 def arguments(argv: list[str]) -> Namespace:
     """The command line."""
-    parser = Parser(prog="scripts/bench train", description=__doc__, allow_abbrev=False)
+    parser = Parser(prog="scripts/bench step", description=__doc__, allow_abbrev=False)
     sizes = {"--embedding": 256, "--hidden": 512, "--vocabulary": 8000, "--sentences": 128, "--length": 16}
     for flag, default in (sizes | {"--rounds": 7, "--threads": 0}).items():
         parser.add_argument(flag, type=int, default=default, metavar="N", help=f"default: {default}")
@@ -114,7 +114,7 @@ def main(argv: list[str]) -> None:
     ]
     sizes = f"E={wanted.embedding} H={wanted.hidden} V={wanted.vocabulary}, {wanted.sentences} x {wanted.length} tokens"
     speed = f"{threads} threads on {device}; float32 matrix product {reached:,.0f} GFLOP/s"
-    about = facts("train", argv, ("torch", "numpy"))
+    about = facts("step", argv, ("torch", "numpy"))
     print(f"{about.text()}\n\n{Table(title=f'{sizes}, {speed}', columns=COLUMNS, rows=rows).text()}")
     if wanted.json:
         options = {key: value for key, value in vars(wanted).items() if key != "json"}

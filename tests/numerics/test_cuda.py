@@ -14,6 +14,9 @@ from nmt.data.batching import BatchMaker
 from nmt.data.corpus import PreparedCorpus
 from nmt.layers.tying import Tying, unique_parameters
 from nmt.models.build import VocabularySizes, build_model
+from nmt.models.inference import for_search
+from nmt.models.interface import START
+from nmt.search.arrivals import padded
 from nmt.search.beam import beam_search
 from nmt.training.step import Updater
 from tests.tiny_corpus import make_prepared
@@ -70,6 +73,20 @@ def test_search_gives_the_cpus_translations(prepared: Path) -> None:
         found.append([best[0].pieces for best in beam_search(model, sources, SearchConfig(beam=4))])
     agreeing = sum(one == other for one, other in zip(*found, strict=True))
     assert agreeing >= 0.9 * len(pairs)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bf16", 5e-2)])
+def test_the_copy_for_search_steps_as_the_model_does(precision: str, tolerance: float, prepared: Path) -> None:
+    corpus = PreparedCorpus.open(prepared)
+    model = updater_of(corpus, Tying.THREE_WAY, "cuda", "float32").model.eval()
+    source, lengths = padded([corpus.split("valid").source(i) for i in range(5)], model.device)
+    previous = torch.full((5, 1), START, device=model.device)
+    found = []
+    for searched in (model, for_search(model, precision)):
+        memory, output = searched.encode(source, lengths), searched.output()
+        step = searched.step(memory, searched.initial_state(memory), previous, output)
+        found.append(step.log_probs[..., 1:])
+    torch.testing.assert_close(*found, rtol=tolerance, atol=tolerance)
 
 
 def test_a_run_in_two_parts_equals_one_in_one(prepared: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_memory_is_measured_for_every_size(quick: tuple[dict[str, Any], str]) ->
 
 def test_training_step(tmp_path: Path) -> None:
     sizes = "--embedding 8 --hidden 8 --vocabulary 20 --sentences 2 --length 3 --rounds 1 --threads 1 --device cpu"
-    printed, _ = bench(tmp_path, "train", *sizes.split(), "--json", "found.json")
+    printed, _ = bench(tmp_path, "step", *sizes.split(), "--json", "found.json")
     report = json.loads((tmp_path / "found.json").read_text())
     assert [row["variant"] for row in report["variants"]] == ["plain float32", "fast float32", "fast bf16"]
     assert report["variants"][0]["speedup"] == 1

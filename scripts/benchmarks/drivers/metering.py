@@ -86,11 +86,11 @@ class Meter:
 
     def _warm(self) -> bool:
         waited = time.perf_counter() - self.begun
-        return self.made >= self.spec["warm_up"] or waited >= self.spec["seconds"] / 4
+        return bool(self.made >= self.spec["warm_up"] or waited >= self.spec["seconds"] / 4)
 
     def _finished(self) -> bool:
         made = len(self.batches) + sum(int(span["updates"]) for span in self.spans)
-        return made >= self.spec["updates"] or time.perf_counter() - self.measured >= self.spec["seconds"]
+        return bool(made >= self.spec["updates"] or time.perf_counter() - self.measured >= self.spec["seconds"])
 
     def _close_span(self) -> None:
         now, cpu = self._clock(), time.process_time()
@@ -120,6 +120,7 @@ def drive(make: Callable[[Spec], None], train: Train) -> None:
     torch.manual_seed(1)
     if spec["memory_limit"]:
         resource.setrlimit(resource.RLIMIT_DATA, (spec["memory_limit"],) * 2)
+    found: dict[str, Any]
     if spec["action"] == "make":
         make(spec)
         found = {"limit": _fitted_limit(spec, train)}

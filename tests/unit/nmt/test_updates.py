@@ -13,7 +13,7 @@ from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import PreparedCorpus
 from nmt.models.build import VocabularySizes, build_model
 from nmt.training.distributed import share_of
-from nmt.training.step import Updater, update_seed
+from nmt.training.step import StepResult, Updater, update_seed
 from tests.tiny_corpus import make_prepared
 
 
@@ -70,6 +70,30 @@ def test_batches_summed_are_the_larger_batch(normalization: str, maker: BatchMak
     assert one.loss == pytest.approx(other.loss)
     assert one.smoothed == pytest.approx(other.smoothed)
     assert one.gradient_norm == pytest.approx(other.gradient_norm)
+
+
+@pytest.mark.parametrize("normalization", ["tokens", "sentences"])
+def test_a_batch_in_parts_is_the_batch(normalization: str, maker: BatchMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[tuple[dict[str, torch.Tensor], StepResult]] = []
+    sizes: list[int] = []
+    plain = Updater.loss
+
+    def counted(self: Updater, batch: Batch) -> object:
+        sizes.append(batch.num_target_tokens)
+        return plain(self, batch)
+
+    monkeypatch.setattr(Updater, "loss", counted)
+    for limit in (0, 60):
+        updater = updater_of(maker, normalization=normalization, part_tokens=limit)
+        updater.begin([maker.make(np.arange(40))], 1)
+        found.append((weights(updater), updater.read()[0]))
+    whole, *parts = sizes
+    assert sum(parts) == whole
+    assert len(parts) > 2
+    assert max(parts) < 90
+    for name, expected in found[0][0].items():
+        torch.testing.assert_close(found[1][0][name], expected, rtol=1e-9, atol=1e-12)
+    assert found[1][1].loss == pytest.approx(found[0][1].loss)
 
 
 @pytest.mark.parametrize("normalization", ["tokens", "sentences"])
