@@ -1,8 +1,8 @@
 """Affine maps whose weights no longer change, rounded and laid out once for the library that multiplies them.
 
 float32: oneDNN with packed weights, which on AMD's processors is two to four times as fast as MKL. bf16: inputs and
-weights rounded to bfloat16. int8: weights rounded to 8 bits with a scale for each output, inputs to 8 bits between fixed
-bounds, so that no row's numbers depend on the rows beside it; sums are whole numbers.
+weights rounded to bfloat16. int8: weights rounded to 8 bits with a scale for each output, inputs to 8 bits between
+fixed bounds, so that no row's numbers depend on the rows beside it; sums are whole numbers.
 
 Shapes: R rows, X inputs, Y outputs.
 """

@@ -127,7 +127,7 @@ class _Search:
             step = self.model.step(active.memory, active.state, active.frontier.pieces, self.candidates.output)
             frontier = self.expansion.advance(active.frontier, step, active.memory.mask, self.candidates)
             active, number = replace(active, frontier=frontier, state=step.state), number + 1
-            if number % self.check_steps:
+            if number % self.check_steps or (frontier.calm and self.expansion.can_ask):
                 active = self._ordered(active, None, frontier.log_probs.size(1))
                 continue
             leaving, staying, width = _ask(frontier, self.config.beam)

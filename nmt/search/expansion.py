@@ -36,8 +36,8 @@ class Expansion:
         scoring = Scoring(config)
         self.scales = torch.tensor([scoring.scale(length) for length in range(longest + 2)], device=device)
         self.places = torch.arange(config.beam, device=device)
-        self.always = device.type != "cpu"
-        "Work that most steps do not need is done in all of them, since asking would wait for the device."
+        self.can_ask = device.type == "cpu"
+        "Elsewhere what most steps do not need is done in all of them, since asking would wait for the device."
 
     def advance(self, frontier: Frontier, step: Step, mask: Tensor, candidates: Candidates) -> Frontier:
         """One piece more for every hypothesis. step: of the model, for this frontier. mask: [B, S] of its sources."""
@@ -45,31 +45,25 @@ class Expansion:
         log_probs = self._ruled(frontier, step.log_probs, candidates.ids)
         values, parents, columns = top_continuations(before, log_probs, self.config.beam)
         pieces = candidates.pieces(columns)
-        taken = frontier.ended.count()
-        values = values.masked_fill(self.places[: values.size(1)] >= (self.config.beam - taken)[:, None], -torch.inf)
         is_end, here = pieces == EOS, (frontier.max_pieces == steps)[:, None]
+        covered: Tensor | None = None
         if self.config.coverage_penalty:
             frontier, covered = _attended(frontier, step.attention, mask, here)
-        else:
-            covered = torch.zeros_like(before)
-        ended, cut = frontier.ended, frontier.cut
-        if self.always or is_end.any():
-            ended = self._ended(frontier, values.masked_fill(~is_end, -torch.inf), parents, covered)
-        if self.always or here.any():
-            missing = (0, self.config.beam - before.size(1))
-            cut = torch.where(here, functional.pad(before, missing, value=-torch.inf), cut)
-        living = values.masked_fill(is_end | here, -torch.inf)
-        hopeless = living.amax(1) / frontier.best_scale <= ended.scores[:, self.num_best - 1]
-        living, order = living.masked_fill(hopeless[:, None], -torch.inf).sort(dim=1, descending=True, stable=True)
-        pieces, parents = pieces.gather(1, order), parents.gather(1, order)
-        frontier.history.record(steps, pieces, parents, living, step.attention)
+        if not frontier.calm or not self.can_ask or (is_end | here).any():
+            places = (self.config.beam - frontier.ended.count())[:, None]
+            values = values.masked_fill(self.places[: values.size(1)] >= places, -torch.inf)
+            frontier = self._with_ended(frontier, values.masked_fill(~is_end, -torch.inf), parents, covered)
+            frontier = replace(frontier, cut=_cut(frontier, here), calm=False)
+            living = values.masked_fill(is_end | here, -torch.inf)
+            hopeless = living.amax(1) / frontier.best_scale <= frontier.ended.scores[:, self.num_best - 1]
+            values, order = living.masked_fill(hopeless[:, None], -torch.inf).sort(dim=1, descending=True, stable=True)
+            pieces, parents = pieces.gather(1, order), parents.gather(1, order)
+        frontier.history.record(steps, pieces, parents, values, step.attention)
         return replace(
             frontier,
-            log_probs=living,
+            log_probs=values,
             pieces=pieces,
             parents=parents,
-            ended=ended,
-            cut=cut,
             steps=steps + 1,
             written=None if frontier.written is None else _appended(frontier.written, pieces, parents),
             attended=None if frontier.attended is None else _of_parents(frontier.attended, parents),
@@ -88,13 +82,21 @@ class Expansion:
             forced = frontier.forced.gather(1, place[:, None])[:, 0]
         return ruled(log_probs, ids, repeats=repeats, short=short, forced=forced)
 
-    def _ended(self, frontier: Frontier, log_probs: Tensor, parents: Tensor, covered: Tensor) -> Ended:
-        """What had ended and what ends now. log_probs: [B, K], -inf: does not end. covered: [B, W], of the parents."""
+    def _with_ended(self, frontier: Frontier, log_probs: Tensor, parents: Tensor, covered: Tensor | None) -> Frontier:
+        """With what ends now. log_probs: [B, K], -inf: does not end. covered: [B, W], coverage of the parents."""
         steps = frontier.steps[:, None]
-        scales = self.scales[(steps + 1).clamp(max=len(self.scales) - 1)]
-        covered = covered.gather(1, parents)
-        scores = log_probs / scales + self.config.coverage_penalty * covered
-        return frontier.ended.merged(Ended(scores, log_probs, covered, steps.expand_as(parents), parents))
+        scores = log_probs / self.scales[(steps + 1).clamp(max=len(self.scales) - 1)]
+        covered = torch.zeros_like(log_probs) if covered is None else covered.gather(1, parents)
+        if self.config.coverage_penalty:
+            scores = scores + self.config.coverage_penalty * covered
+        new = Ended(scores, log_probs, covered, steps.expand_as(parents), parents)
+        return replace(frontier, ended=frontier.ended.merged(new))
+
+
+def _cut(frontier: Frontier, here: Tensor) -> Tensor:
+    """Log-probabilities of cut hypotheses, [B, K]; here: [B, 1], where they are cut now, before the step."""
+    missing = (0, frontier.cut.size(1) - frontier.log_probs.size(1))
+    return torch.where(here, functional.pad(frontier.log_probs, missing, value=-torch.inf), frontier.cut)
 
 
 def _attended(frontier: Frontier, attention: Tensor, mask: Tensor, here: Tensor) -> tuple[Frontier, Tensor]:

@@ -17,7 +17,8 @@ from nmt.search.history import History
 
 
 class Rows:
-    """A dataclass whose fields hold a row for each sentence: tensors [B, ...], lists, such dataclasses, or None."""
+    """A dataclass whose fields hold a row for each sentence: tensors [B, ...], lists, such dataclasses, or None;
+    or a bool that holds for all of them."""
 
     def select(self, rows: Tensor) -> Any:
         """The given rows, [B'] int64."""
@@ -38,7 +39,7 @@ def _select(value: Any, rows: Tensor) -> Any:
         return value.index_select(0, rows)
     if isinstance(value, list):
         return [value[row] for row in rows.tolist()]
-    return None if value is None else value.select(rows)
+    return value if value is None or isinstance(value, bool) else value.select(rows)
 
 
 def _join(value: Any, other: Any) -> Any:
@@ -46,6 +47,8 @@ def _join(value: Any, other: Any) -> Any:
         return torch.cat([value, other])
     if isinstance(value, list):
         return value + other
+    if isinstance(value, bool):
+        return value and other
     return None if value is None else value.join(other)
 
 
@@ -110,9 +113,13 @@ class Frontier(Rows):
     "[B, W, t] the last t pieces of each hypothesis, -1 before the first; None: not needed."
     attended: Tensor | None
     "[B, W, S] attention of each hypothesis summed over its steps; None: not needed."
+    calm: bool = True
+    "No hypothesis of any of them has ended or been cut yet, as far as is known."
 
     def narrowed(self, width: int) -> Frontier:
         """The first `width` hypotheses: as many as some sentence has places for."""
+        if width >= self.log_probs.size(1):
+            return self
         names = ("log_probs", "pieces", "parents", "written", "attended")
         values = ((name, getattr(self, name)) for name in names)
         return replace(self, **{name: value[:, :width] for name, value in values if value is not None})
