@@ -11,7 +11,7 @@ from torch import Tensor
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
-from nmt.layers.precision import StepProduct, over_time, product
+from nmt.layers.precision import StepProduct, dense, multiply, over_time, product
 from nmt.models.build import VocabularySizes, build_model
 from nmt.training.step import Updater
 from tests.tiny_corpus import make_prepared
@@ -70,6 +70,16 @@ def test_a_float32_product_is_not_rounded() -> None:
     step.into(inputs, out)
     assert max(error(out, exact), error(product(inputs, weight, torch.float32), exact)) < 1e-6
     assert error(step.added_to(base, inputs), base.double() + exact) < 1e-6
+
+
+def test_views_are_multiplied_as_what_they_show() -> None:
+    wide, rows = random(300, 200, seed=1), random(64, 600, seed=2)
+    left, right = rows[:, ::2], wide[:, :80]
+    assert dense(right).is_contiguous()
+    assert dense(wide.t()) is not wide
+    assert dense(wide.t()).data_ptr() == wide.data_ptr()
+    assert error(multiply(left, right), left.double() @ right.double()) < 1e-6
+    assert error(multiply(right.t(), left.t()), right.t().double() @ left.t().double()) < 1e-6
 
 
 def test_a_product_added_to_a_base_leaves_base_and_earlier_results_alone() -> None:
