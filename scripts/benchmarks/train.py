@@ -82,6 +82,7 @@ def arguments(argv: list[str]) -> Namespace:
     about = {"--length": "median of made-up lines, in pieces; ", "--seconds": "a run measures no longer; "}
     for flag, default in numbers.items():
         add(flag, type=int, default=default, metavar="N", help=f"{about.get(flag, '')}default: {default}")
+    add("--part-tokens", type=int, default=0, metavar="N", help="of our batches, to save memory (default: 0, whole)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     add("--memory-limit", type=float, metavar="GB", help="a run that asks for more fails (default: what is free)")
     add("--json", type=Path, metavar="FILE", help="write every figure")
@@ -128,6 +129,7 @@ def _setting(wanted: Namespace, scratch: Path, pythons: dict[str, Path]) -> Sett
         sizes={tool: sizes(tool) for tool in (OURS, *pythons)},
         rounds=1,
         batch_tokens=1,
+        part_tokens=wanted.part_tokens,
         memory_limit=0 if wanted.device == "cuda" else _memory_limit(wanted.memory_limit),
         **same,
     )

@@ -54,6 +54,8 @@ class Setting:
     updates: int
     seconds: float
     "A run measures so many updates, or as many as it makes in that time."
+    part_tokens: int
+    "Our larger batches are computed in parts of about so many pieces; 0: whole."
     memory_limit: int
     "Bytes a run may ask for; 0: any number."
 
@@ -173,7 +175,7 @@ class _Session:
             **SAME,
             **asdict(setting.sizes[candidate.tool]),
         }
-        names = ("device", "threads", "batch_tokens", "warm_up", "updates", "seconds", "memory_limit")
+        names = ("device", "threads", "batch_tokens", "warm_up", "updates", "seconds", "part_tokens", "memory_limit")
         spec |= {name: getattr(setting, name) for name in names}
         output = setting.scratch / "found.json"
         try:

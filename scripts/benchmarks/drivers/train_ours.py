@@ -33,6 +33,7 @@ def train(spec: Spec, limit: int, meter: Meter) -> None:
         learning_rate=spec["learning_rate"],
         label_smoothing=spec["label_smoothing"],
         batch_tokens=limit,
+        part_tokens=spec["part_tokens"],
         ema=0,
     )
     corpus = PreparedCorpus(Path(spec["text"]), {"splits": {"train": {}}}, Vocabulary((), (), ()))
