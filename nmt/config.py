@@ -125,6 +125,8 @@ class TrainingConfig:
     "Seed of initialisation, data order and dropout."
     precision: str = "auto"
     "Of matrix products: float32, bf16 (weights and sums stay float32), or auto (bf16 where the device multiplies it)."
+    fast: bool = True
+    "Recurrences with a hand-written backward; false: the plain steps that they are tested against."
     optimizer: str = "adam"
     "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8."
     learning_rate: float = 0.002

@@ -96,6 +96,8 @@ class TranslationModel(nn.Module):
 
     embeddings: TiedEmbeddings
     "The three vocabulary matrices and the output bias: see nmt.layers.tying."
+    fast: bool
+    "Use the hand-written backward of the recurrences; False runs the plain steps that it is tested against."
     compute_dtype: torch.dtype
     "Precision of the matrix products in training (float32 or bfloat16); weights and sums stay float32."
 

@@ -137,7 +137,6 @@ class RNNModel(TranslationModel):
         self.output_layer = Readout(embedding_size, hidden_size, 2 * hidden_size)
         self.dropout = nn.Dropout(dropout)
         self.fast = True
-        "Use the hand-written backward; False runs the plain steps that it is tested against."
         self.compute_dtype = torch.float32
 
     def _annotate(self, source: Tensor, lengths: Tensor) -> tuple[Source, Tensor]:

@@ -63,6 +63,7 @@ class Updater:
     ) -> None:
         self.model, self.config, self.workers = model, config, workers or Workers()
         model.compute_dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+        model.fast = config.fast
         self.parameters = unique_parameters(model)
         self.optimizer = make_optimizer(self.parameters, config)
         self.average: dict[str, Tensor] = {}

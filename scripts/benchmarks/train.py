@@ -163,6 +163,7 @@ def _our_training(setting: Setting, text: TrainingText, variant: str, batch_toke
     sizes, how = setting.sizes[OURS], VARIANTS[variant]
     model = ModelConfig(embedding_size=sizes.embedding, hidden_size=sizes.hidden, dropout=SAME["dropout"])
     training = TrainingConfig(
+        fast=how["fast"],
         precision=how["precision"],
         learning_rate=SAME["learning_rate"],
         label_smoothing=SAME["label_smoothing"],
@@ -170,7 +171,7 @@ def _our_training(setting: Setting, text: TrainingText, variant: str, batch_toke
         ema=0,
     )
     device, threads = torch.device(setting.device), setting.threads
-    return Training(Work(text=text, model=model, training=training, device=device, threads=threads, fast=how["fast"]))
+    return Training(Work(text=text, model=model, training=training, device=device, threads=threads))
 
 
 def _text(wanted: Namespace, folder: Path, vocabulary: int) -> TrainingText:

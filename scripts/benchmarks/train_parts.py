@@ -54,7 +54,6 @@ class Work:
     training: TrainingConfig
     device: torch.device
     threads: int
-    fast: bool = True
     updates: int = 3
     rounds: int = 3
     "The same batches are trained on so often; medians are taken."
@@ -67,7 +66,6 @@ class Training:
         rows = work.text.rows
         model = build_model(work.model, VocabularySizes(rows, rows, rows)).to(work.device)
         assert isinstance(model, RNNModel)
-        model.fast = work.fast
         self.work, self.model = work, model
         corpus = PreparedCorpus(work.text.folder, {"splits": {"train": {}}}, Vocabulary((), (), ()))
         views = SourceView(rows), TargetView(first=rows, gap=0, size=rows)

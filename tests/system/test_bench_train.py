@@ -144,10 +144,9 @@ def training_on(folder: Path, *, fast: bool = True) -> Training:
         Work(
             text=made_up(folder, num_words=30, num_pairs=40, median_length=5),
             model=ModelConfig(embedding_size=SIZES.embedding, hidden_size=SIZES.hidden, dropout=0.0),
-            training=TrainingConfig(precision="float32", batch_tokens=60, ema=0),
+            training=TrainingConfig(fast=fast, precision="float32", batch_tokens=60, ema=0),
             device=torch.device("cpu"),
             threads=1,
-            fast=fast,
         )
     )
 

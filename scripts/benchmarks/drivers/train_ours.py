@@ -12,7 +12,6 @@ from nmt.data.feed import Feed, Position
 from nmt.data.prefetch import Prefetcher
 from nmt.device import pick_device
 from nmt.models.build import VocabularySizes, build_model
-from nmt.models.rnn import RNNModel
 from nmt.training.step import Updater
 from nmt.vocabulary import SourceView, TargetView, Vocabulary
 
@@ -26,10 +25,9 @@ def train(spec: Spec, limit: int, meter: Meter) -> None:
     rows, device = spec["rows"], pick_device(spec["device"])
     config = ModelConfig(embedding_size=spec["embedding"], hidden_size=spec["hidden"], dropout=spec["dropout"])
     model = build_model(config, VocabularySizes(rows, rows, rows)).to(device)
-    assert isinstance(model, RNNModel)
-    model.fast = spec["variant"]["fast"]
     settings = TrainingConfig(
         precision=spec["variant"]["precision"],
+        fast=spec["variant"]["fast"],
         learning_rate=spec["learning_rate"],
         label_smoothing=spec["label_smoothing"],
         batch_tokens=limit,
