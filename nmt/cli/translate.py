@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from bpe.progress import Progress
+from bpe.textfiles import check_output
 from nmt.cli.common import run
 from nmt.cli.forms import Form, Prefixes, Write, Writer
 from nmt.cli.searching import load_translator, search_parser
@@ -39,6 +40,8 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--alignments", metavar="FILE", help="source-target pairs of words for each line: 0-0 1-2")
     parser.add_argument("--explain", metavar="FILE", help="an HTML page: attention, probabilities, runners-up")
     arguments = parser.parse_args(argv)
+    if arguments.explain:
+        check_output(arguments.explain, [arguments.input] if arguments.input else [])
     form = Form(num_best=arguments.n_best, as_json=arguments.json, attention=arguments.attention)
     with contextlib.ExitStack() as files:
         if arguments.output in (None, "-"):

@@ -169,6 +169,42 @@ def test_log_probabilities_are_those_of_forced_scoring(width: int) -> None:
             assert not {0, EOS} & set(hypothesis.pieces)
 
 
+def plain_beam(model: ToyModel, source: np.ndarray, settings: SearchConfig) -> list[tuple[float, tuple[int, ...]]]:
+    """The search of one sentence as the module describes it, in lists: what ended, with its scores, best first."""
+    limit, rows = max_pieces(len(source), settings), range(1, model.num_targets)
+    living: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    ended: list[tuple[float, tuple[int, ...]]] = []
+    for number in range(limit + 1):
+        grown = [
+            (forced(model, source, [*pieces, row], finished=False), (*pieces, row))
+            for _, pieces in living
+            for row in rows
+        ]
+        best = sorted(grown, reverse=True)[: settings.beam - len(ended)]
+        ended += [
+            (total / (number + 1) ** settings.length_penalty, each[:-1]) for total, each in best if each[-1] == EOS
+        ]
+        living = [(total, each) for total, each in best if each[-1] != EOS] if number < limit else []
+        bound = max((total for total, _ in living), default=-math.inf) / (limit + 1) ** settings.length_penalty
+        if bound <= max((score for score, _ in ended), default=-math.inf):
+            break
+    return sorted(ended, reverse=True)
+
+
+@pytest.mark.parametrize("width", [2, 3, 5])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_narrow_beam_keeps_what_the_description_says(seed: int, width: int) -> None:
+    model, settings = ToyModel(9, seed), config(beam=width, max_length_ratio=0.5)
+    batch = sources(seed, 9, [3, 1, 4])
+    for source, [found] in zip(batch, beam_search(model, batch, settings), strict=True):
+        expected = plain_beam(model, source, settings)
+        if expected:
+            assert (found.pieces, found.finished) == (expected[0][1], True)
+            assert found.score == pytest.approx(expected[0][0], abs=1e-5)
+        else:
+            assert not found.finished
+
+
 def test_greedy_takes_the_likeliest_piece_until_the_end() -> None:
     model = ToyModel(40, 5)
     for source in sources(5, 40, [3, 6, 2, 8]):
