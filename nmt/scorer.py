@@ -19,6 +19,7 @@ from nmt.bundle import Bundle, load_bundle
 from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import ParallelIds
 from nmt.device import pick_device
+from nmt.vocabulary import PAD
 
 BATCH_TOKENS = 2048
 "Padded positions of a side in one batch at most, unless one pair alone has more."
@@ -73,7 +74,9 @@ class Scorer:
         rows = max(1, MAX_SCORES // len(matrices.output))
         parts = []
         for start in range(0, len(labels), rows):
-            log_probs = torch.log_softmax(matrices.scores(readout[start : start + rows]).float(), -1)
+            scores = matrices.scores(readout[start : start + rows]).float()
+            scores[:, PAD] = -torch.inf  # no piece
+            log_probs = torch.log_softmax(scores, -1)
             parts.append(log_probs.gather(1, labels[start : start + rows, None])[:, 0])
         return torch.cat(parts)
 
