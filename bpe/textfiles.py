@@ -7,15 +7,20 @@ import errno
 import gzip
 import hashlib
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 from bpe.errors import UserError
+from bpe.locks import HERE, hold, remove_abandoned, still_there
 
 GZIP_MAGIC = b"\x1f\x8b"
+UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?[a-z0-9_]{8}\.part", re.DOTALL)
+"What `atomic_write` calls a file that is not whole yet: its name, where it is made, and what mkstemp adds."
 
 
 def decode_line(raw: bytes, where: object, number: int) -> str:
@@ -92,16 +97,18 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
             yield stream
         return
     path = Path(os.path.realpath(path))
+    remove_leftovers(path.parent, path.name)
     name = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o666 & ~current_umask())
-        os.replace(name, path)
+        stream, name, lock = _open_unfinished(path)
+        with lock:  # until it has its name: no one takes it for a dead writer's
+            with stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(name, 0o666 & ~current_umask())
+            os.replace(name, path)
     except BaseException as error:
         if name:
             with contextlib.suppress(OSError):
@@ -109,6 +116,31 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise no_space(error, path) from None
         raise
+
+
+def _open_unfinished(path: Path) -> tuple[BinaryIO, str, FileIO]:
+    """A new file beside `path`, its name, and its lock."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{HERE}-", suffix=".part")
+        stream, lock = os.fdopen(handle, "wb"), hold(name, wait=True)
+        assert lock is not None
+        if still_there(stream, name):
+            return stream, name, lock
+        stream.close()  # taken for a dead writer's before it was locked
+        os.unlink(name)
+        lock.close()
+
+
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what writers that were killed left in a folder: unfinished files of `name`, or of any.
+
+    A living writer's file is locked, and stays, whoever it is.
+    """
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            found = UNFINISHED.fullmatch(entry)
+            if found and name in ("", found["name"]):
+                remove_abandoned(folder / entry, found["machine"] or HERE, (folder / entry).unlink)
 
 
 def check_output(path: str, inputs: Iterable[str]) -> None:

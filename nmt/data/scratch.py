@@ -5,56 +5,69 @@ A run that was killed leaves nothing that looks finished; the next run removes w
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
-import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from bpe.locks import FOREIGN_SECONDS, HERE, hold, remove_abandoned
 from bpe.textfiles import no_space
+
+LOCK = ".lock"
+"Inside of a scratch folder: locked by the process that works there."
 
 
 @contextmanager
 def scratch_folder(beside: Path) -> Iterator[Path]:
     """A folder beside the result, removed whatever happens; those that killed runs left here are removed too."""
-    start = f".{beside.name}.part-{re.sub('[^A-Za-z0-9]', '', socket.gethostname())}-"
-    folder = beside.parent / f"{start}{os.getpid()}"
-    try:
-        beside.parent.mkdir(parents=True, exist_ok=True)
-        for old in beside.parent.glob(f"{start}*"):
-            if not _alive(old.name.rpartition("-")[2]):
-                shutil.rmtree(old, ignore_errors=True)
+    with ExitStack() as stack:
+        try:
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            remove_scratch(beside)
+            yield _make(beside, stack)
+        except OSError as error:
+            raise no_space(error, error.filename or beside) from None
+
+
+def remove_scratch(beside: Path) -> None:
+    """Remove the scratch folders that killed runs left beside a result; a living one's is locked, and stays."""
+    pattern = re.compile(rf"\.{re.escape(beside.name)}\.part-(?P<machine>[^-]*)-.+")
+    with suppress(OSError):
+        for name in os.listdir(beside.parent):
+            found, folder = pattern.fullmatch(name), beside.parent / name
+            if found and (folder / LOCK).exists():
+                remove_abandoned(folder / LOCK, found["machine"], lambda folder=folder: _remove(folder, beside))
+            elif found and time.time() - folder.stat().st_mtime > FOREIGN_SECONDS:
+                _remove(folder, beside)  # killed before it was locked, or while it was removed
+
+
+def _make(beside: Path, stack: ExitStack) -> Path:
+    """A new folder, locked until the stack is left, which removes it."""
+    while True:
+        folder = _unused(beside)
         folder.mkdir()
-        yield folder
-    except OSError as error:
-        raise no_space(error, error.filename or beside) from None
-    finally:
-        _remove(folder, beside.parent / f"{start}old-{os.getpid()}")
+        stack.callback(_remove, folder, beside)
+        with suppress(FileNotFoundError):  # taken for a dead run's before it was locked
+            lock = hold(folder / LOCK)
+            if lock is not None:
+                stack.enter_context(lock)
+                return folder
 
 
-def _remove(folder: Path, aside: Path) -> None:
+def _unused(beside: Path) -> Path:
+    return beside.parent / f".{beside.name}.part-{HERE}-{uuid4().hex}"
+
+
+def _remove(folder: Path, beside: Path) -> None:
     """Remove a folder that tasks on other machines may still be writing to: under its new name they do not find it."""
     with suppress(OSError):
-        folder = folder.rename(aside)
+        folder = folder.rename(_unused(beside))
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _alive(process: str) -> bool:
-    """Whether a process of this machine runs that could be using a scratch folder; a name not ours counts as one."""
-    if not process.isdigit():
-        return True
-    if int(process) == os.getpid():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except OSError as error:
-        return error.errno != errno.ESRCH
-    return True
 
 
 @contextmanager
