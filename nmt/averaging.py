@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bpe.errors import UserError
-from bpe.textfiles import atomic_write, no_space, sha256_of, write_text
+from bpe.textfiles import atomic_write, no_space, remove_leftovers, sha256_of, write_text
 from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, load_bundle, read_config, read_manifest, versions
 from nmt.data.scratch import put_in_place, scratch_folder
 from nmt.layers.tying import load_unique, unique_parameters
@@ -106,7 +106,8 @@ class RecentWeights:
         save_tensors(self.folder / f"{update}.safetensors", tensors, metadata)
         kept = [path for path in self.files() if int(path.stem) <= update][-self.count :]
         try:
-            for path in [*self.files(), *self.folder.glob(".*.part")]:
+            remove_leftovers(self.folder)
+            for path in self.files():
                 if path not in kept:
                     path.unlink(missing_ok=True)
         except OSError as error:

@@ -64,7 +64,7 @@ def serialized(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> It
     yield len(text).to_bytes(8, "little") + text
     for name in order:
         values = tensors[name].detach().cpu().contiguous().reshape(-1)
-        yield memoryview(values.view(torch.uint8).numpy())
+        yield values.view(torch.uint8).numpy().data
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

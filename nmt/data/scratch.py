@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
@@ -41,7 +42,7 @@ def remove_scratch(beside: Path) -> None:
         for name in os.listdir(beside.parent):
             found, folder = pattern.fullmatch(name), beside.parent / name
             if found and (folder / LOCK).exists():
-                remove_abandoned(folder / LOCK, found["machine"], lambda folder=folder: _remove(folder, beside))
+                remove_abandoned(folder / LOCK, found["machine"], partial(_remove, folder, beside))
             elif found and time.time() - folder.stat().st_mtime > FOREIGN_SECONDS:
                 _remove(folder, beside)  # killed before it was locked, or while it was removed
 
