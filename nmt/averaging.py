@@ -19,9 +19,9 @@ from torch import Tensor
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write, no_space, remove_leftovers, sha256_of, write_text
 from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, load_bundle, read_config, read_manifest, versions
-from nmt.data.scratch import put_in_place, scratch_folder
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.interface import TranslationModel
+from nmt.scratch import put_in_place, scratch_folder
 from nmt.text import TextPipeline
 from nmt.vocabulary import Vocabulary
 from nmt.weights import read_tensors, save_tensors

@@ -147,7 +147,7 @@ class TrainingConfig:
     normalization: str = "tokens"
     "tokens: the gradient is of the mean cost per target piece. sentences: per sentence (Table 8). Fixed."
     batch_tokens: int = 2048
-    "Target pieces, </s> included, in one batch at most; so the padded source. 0: batch_sentences alone. Fixed."
+    "Target pieces, </s> included, in one batch at most, and so padded source pieces. 0: batch_sentences alone. Fixed."
     batch_sentences: int = 0
     "Pairs in one batch at most; 0: batch_tokens alone. Table 8: 80. Fixed."
     update_every: int = 1
@@ -158,7 +158,7 @@ class TrainingConfig:
     max_length: int = 100
     "Pairs with more pieces than this on a side are left out of training. Table 8: 50. Fixed."
     bpe_dropout: float = 0.0
-    "How likely each merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
+    "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
     max_updates: int = 20_000
     "Training ends after this many updates in all, earlier sessions counted."
     max_minutes: float = 0.0

@@ -13,13 +13,16 @@ import torch
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write, sha256_of, write_text
-from nmt.bundle import BEST, describe_folder, load_bundle
+from nmt.bundle import BEST, describe_folder, load_bundle, read_config, read_manifest
 from nmt.config import Config, ModelConfig, PrepConfig
 from nmt.conversion.dl4mt import from_dl4mt, read_arrays, read_dictionary, to_dl4mt
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
 from nmt.text import TextOptions, TextPipeline
 from nmt.weights import save_tensors, weight_metadata, weight_tensors
+
+ARCHITECTURE = "rnn"
+"Ours that is their gru_cond."
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
     config = Config(
         prep=PrepConfig(source=text.source, target=text.target, tokenizer=text.tokenizer),
         model=ModelConfig(
+            architecture=ARCHITECTURE,
             tying=found.tying.value,
             embedding_size=found.embedding_size,
             hidden_size=found.hidden_size,
@@ -92,12 +96,24 @@ def check_shapes(path: Path, model: torch.nn.Module, weights: dict[str, torch.Te
             )
 
 
+def check_architecture(name: str, folder: Path) -> None:
+    """Raise a UserError where the other toolkit's format has no place for an architecture."""
+    if name != ARCHITECTURE:
+        hint = f"only {ARCHITECTURE} models, which are DL4MT's gru_cond, can be written so"
+        raise UserError(f"model.architecture is {name!r}, which DL4MT does not have", where=folder, hint=hint)
+
+
 def export_dl4mt(folder: Path, files: Files) -> None:
-    """Write a model folder's best weights as DL4MT's three files."""
+    """Write a model folder's best weights as DL4MT's three files; a model of another architecture is a UserError."""
+    read_manifest(folder)
+    check_architecture(read_config(folder).model.architecture, folder)
     bundle = load_bundle(folder, torch.device("cpu"))
     shared = bundle.model.embeddings.tying.shares_source
     named = dict(bundle.model.named_parameters(remove_duplicate=False))
-    arrays, source, target = to_dl4mt(named, bundle.vocabulary, shared)
+    try:
+        arrays, source, target = to_dl4mt(named, bundle.vocabulary, shared)
+    except UserError as error:
+        raise UserError(error.problem, where=folder, hint=error.hint) from None
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     with atomic_write(files.model) as stream:

@@ -98,7 +98,7 @@ def test_json_prints_the_manifest(corpus, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed == PreparedCorpus.open("prepared").manifest
     assert printed["options"]["joint_bpe"] == 50
-    assert {entry["path"] for entry in printed["inputs"]} >= {"corpus/train.en", "corpus/test.de"}
+    assert {entry["name"] for entry in printed["inputs"]} >= {"train.en", "test.de"}
     assert printed["versions"]["sacremoses"]
 
 
