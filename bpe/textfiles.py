@@ -108,6 +108,8 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
                 stream.flush()
                 os.fsync(stream.fileno())
             os.chmod(name, 0o666 & ~current_umask())
+            if os.name == "nt":
+                lock.close()  # what is open gets no new name there
             os.replace(name, path)
     except BaseException as error:
         if name:

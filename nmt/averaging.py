@@ -165,6 +165,7 @@ def average_models(sources: Sequence[Source], output: Path, *, force: bool = Fal
     read_config(first), Vocabulary.load(first / VOCABULARY)  # or a UserError, before the work
     average = average_files([source.weights for source in sources])
     manifest = read_manifest(first) | {"versions": versions(), "averaged": [_described(source) for source in sources]}
+    output = output.resolve()
     with scratch_folder(output) as scratch:
         made = scratch / "model"
         for path in (first / CONFIG, first / VOCABULARY, *TextPipeline.files(first)):

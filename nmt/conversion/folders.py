@@ -18,6 +18,7 @@ from nmt.config import Config, ModelConfig, PrepConfig
 from nmt.conversion.dl4mt import from_dl4mt, read_arrays, read_dictionary, to_dl4mt
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
+from nmt.scratch import put_in_place, scratch_folder
 from nmt.text import TextOptions, TextPipeline
 from nmt.weights import save_tensors, weight_metadata, weight_tensors
 
@@ -70,18 +71,27 @@ def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
     check_shapes(files.model, model, found.weights)
     load_unique(model, found.weights)
     model.embeddings.assert_tied()
-    folder.mkdir(parents=True, exist_ok=True)
+    pipeline = _pipeline(text)
+    paths = (files.model, files.source_vocabulary, files.target_vocabulary)
+    hashes, folder = {path.name: sha256_of(path) for path in paths}, folder.resolve()
+    with scratch_folder(folder) as scratch:
+        made = scratch / "model"
+        made.mkdir()
+        pipeline.save(made)
+        describe_folder(made, config, found.vocabulary, {"converted": hashes})
+        save_tensors(made / BEST, weight_tensors(model), weight_metadata(model, converted="dl4mt"))
+        put_in_place(made, folder)
+    return config
+
+
+def _pipeline(text: TextChoice) -> TextPipeline:
     options = TextOptions(
         source=text.source,
         target=text.target,
         tokenizer=text.tokenizer,
         subwords="bpe" if text.codes else "none",
     )
-    TextPipeline(options, MergeTable.load(text.codes) if text.codes else None).save(folder)
-    paths = (files.model, files.source_vocabulary, files.target_vocabulary)
-    describe_folder(folder, config, found.vocabulary, {"converted": {p.name: sha256_of(p) for p in paths}})
-    save_tensors(folder / BEST, weight_tensors(model), weight_metadata(model, converted="dl4mt"))
-    return config
+    return TextPipeline(options, MergeTable.load(text.codes) if text.codes else None)
 
 
 def check_shapes(path: Path, model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from pathlib import Path
 
@@ -189,6 +191,26 @@ def test_models_that_the_format_cannot_hold_are_refused(tmp_path: Path, capsys: 
     )
     assert "model.architecture: unknown value 'convolution'" in capsys.readouterr().err
     assert not (tmp_path / "b.npz").exists()
+
+
+def test_a_conversion_that_fails_leaves_nothing_in_the_way_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_model(tmp_path, "decoder")
+    before = {path.name for path in tmp_path.iterdir()}
+    monkeypatch.setattr(os, "fsync", full)
+    assert from_dl4mt(tmp_path) == 2
+    assert "no space left on the device" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert {path.name for path in tmp_path.iterdir()} == before
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    assert convert.main(["--from", "dl4mt", "../model.npz", *files(Path("..")), "--model", "."]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == before | {"out"}
+    load_bundle(tmp_path / "out", torch.device("cpu"))
 
 
 @pytest.mark.parametrize("direction", ["--from", "--to"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +83,11 @@ def documented(class_name: str) -> Iterator[tuple[str, str]]:
 def test_the_documentation_of_each_key_says_whether_it_is_fixed() -> None:
     found = {name for name, text in documented("TrainingConfig") if "Fixed" in text}
     assert found == set(FIXED_KEYS)
+
+
+def test_the_page_on_training_names_the_fixed_keys() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/training.md").read_text(encoding="utf-8")
+    section = page.partition("## What a run can change")[2]
+    rows = [line.split("|")[2] for line in section.split("\n") if line.startswith("| ")][1:]
+    named = {name.removeprefix("training.") for row in rows for name in re.findall(r"`([a-z_0-9.]+)`", row)}
+    assert named - {"model"} == set(FIXED_KEYS)
