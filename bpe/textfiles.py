@@ -8,19 +8,18 @@ import gzip
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 import zlib
 from collections.abc import Iterable, Iterator
-from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
 from bpe.errors import UserError
-from bpe.locks import HERE, hold, remove_abandoned, still_there
+from bpe.locks import HERE, hold, remove_abandoned
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?[a-z0-9_]{8}\.part", re.DOTALL)
-"What `atomic_write` calls a file that is not whole yet: its name, where it is made, and what mkstemp adds."
+"What `atomic_write` calls a file that is not whole yet: its name, where it is made, and something at random."
 
 
 def decode_line(raw: bytes, where: object, number: int) -> str:
@@ -98,39 +97,25 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
         return
     path = Path(os.path.realpath(path))
     remove_leftovers(path.parent, path.name)
-    name = ""
+    name = path.parent / f".{path.name}.{HERE}-{secrets.token_hex(4)}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        stream, name, lock = _open_unfinished(path)
-        with lock:  # until it has its name: no one takes it for a dead writer's
-            with stream:
+        lock = hold(name, wait=True)  # until it has its name: no one takes it for a dead writer's
+        assert lock is not None
+        with lock:
+            with open(name, "wb") as stream:
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(name, 0o666 & ~current_umask())
             if os.name == "nt":
                 lock.close()  # what is open gets no new name there
             os.replace(name, path)
     except BaseException as error:
-        if name:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+        with contextlib.suppress(OSError):
+            os.unlink(name)
         if isinstance(error, OSError):
             raise no_space(error, path) from None
         raise
-
-
-def _open_unfinished(path: Path) -> tuple[BinaryIO, str, FileIO]:
-    """A new file beside `path`, its name, and its lock."""
-    while True:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.{HERE}-", suffix=".part")
-        stream, lock = os.fdopen(handle, "wb"), hold(name, wait=True)
-        assert lock is not None
-        if still_there(stream, name):
-            return stream, name, lock
-        stream.close()  # taken for a dead writer's before it was locked
-        os.unlink(name)
-        lock.close()
 
 
 def remove_leftovers(folder: Path, name: str = "") -> None:
@@ -152,13 +137,6 @@ def check_output(path: str, inputs: Iterable[str]) -> None:
         raise UserError("is a folder", where=path, hint="give the name of a file")
     if place.is_file() and any(Path(name).exists() and place.samefile(name) for name in inputs):
         raise UserError("is also an input file", where=path, hint="give the output another name")
-
-
-def current_umask() -> int:
-    """The process's umask (reading it means setting it)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -51,8 +51,8 @@ def _make(beside: Path, stack: ExitStack) -> Path:
     """A new folder, locked until the stack is left, which removes it."""
     while True:
         folder = _unused(beside)
-        folder.mkdir()
         stack.callback(_remove, folder, beside)
+        folder.mkdir()
         with suppress(FileNotFoundError):  # taken for a dead run's before it was locked
             lock = hold(folder / LOCK)
             if lock is not None:

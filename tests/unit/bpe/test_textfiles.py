@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import bpe.locks
 import bpe.textfiles
 from bpe.errors import UserError
 from bpe.textfiles import (
@@ -226,19 +227,20 @@ def test_a_living_writers_file_stays(tmp_path: Path) -> None:
 
 
 def test_a_file_removed_before_it_was_locked_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, names = bpe.textfiles.hold, []
+    plain, calls = bpe.locks._lock, []
 
-    def hold(name: str, *, wait: bool) -> FileIO | None:
-        names.append(name)
-        if len(names) == 1:
-            os.unlink(name)
-        return plain(name, wait=wait)
+    def lock(stream: FileIO, *, wait: bool = False) -> bool | None:
+        calls.append(wait)
+        if len(calls) == 1:
+            for name in os.listdir(tmp_path):
+                os.unlink(tmp_path / name)
+        return plain(stream, wait=wait)
 
-    monkeypatch.setattr(bpe.textfiles, "hold", hold)
+    monkeypatch.setattr(bpe.locks, "_lock", lock)
     write_text(tmp_path / "file", "text")
     assert (tmp_path / "file").read_bytes() == b"text"
     assert os.listdir(tmp_path) == ["file"]
-    assert len(names) == 2
+    assert calls == [True, True]
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
