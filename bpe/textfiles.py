@@ -7,15 +7,19 @@ import errno
 import gzip
 import hashlib
 import os
-import tempfile
+import re
+import secrets
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from bpe.errors import UserError
+from bpe.locks import HERE, hold, remove_abandoned
 
 GZIP_MAGIC = b"\x1f\x8b"
+UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?[a-z0-9_]{8}\.part", re.DOTALL)
+"What `atomic_write` calls a file that is not whole yet: its name, where it is made, and something at random."
 
 
 def decode_line(raw: bytes, where: object, number: int) -> str:
@@ -92,23 +96,38 @@ def atomic_write(path: Path | str) -> Iterator[BinaryIO]:
             yield stream
         return
     path = Path(os.path.realpath(path))
-    name = ""
+    remove_leftovers(path.parent, path.name)
+    name = path.parent / f".{path.name}.{HERE}-{secrets.token_hex(4)}.part"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o666 & ~current_umask())
-        os.replace(name, path)
+        lock = hold(name, wait=True)  # until it has its name: no one takes it for a dead writer's
+        assert lock is not None
+        with lock:
+            with open(name, "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            if os.name == "nt":
+                lock.close()  # what is open gets no new name there
+            os.replace(name, path)
     except BaseException as error:
-        if name:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+        with contextlib.suppress(OSError):
+            os.unlink(name)
         if isinstance(error, OSError):
             raise no_space(error, path) from None
         raise
+
+
+def remove_leftovers(folder: Path, name: str = "") -> None:
+    """Remove what writers that were killed left in a folder: unfinished files of `name`, or of any.
+
+    A living writer's file is locked, and stays, whoever it is.
+    """
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            found = UNFINISHED.fullmatch(entry)
+            if found and name in ("", found["name"]):
+                remove_abandoned(folder / entry, found["machine"] or HERE, (folder / entry).unlink)
 
 
 def check_output(path: str, inputs: Iterable[str]) -> None:
@@ -118,13 +137,6 @@ def check_output(path: str, inputs: Iterable[str]) -> None:
         raise UserError("is a folder", where=path, hint="give the name of a file")
     if place.is_file() and any(Path(name).exists() and place.samefile(name) for name in inputs):
         raise UserError("is also an input file", where=path, hint="give the output another name")
-
-
-def current_umask() -> int:
-    """The process's umask (reading it means setting it)."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from bpe.errors import UserError
-from bpe.textfiles import atomic_write, no_space, sha256_of, write_text
+from bpe.textfiles import atomic_write, no_space, remove_leftovers, sha256_of, write_text
 from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, load_bundle, read_config, read_manifest, versions
-from nmt.data.scratch import put_in_place, scratch_folder
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.interface import TranslationModel
+from nmt.scratch import put_in_place, scratch_folder
 from nmt.text import TextPipeline
 from nmt.vocabulary import Vocabulary
 from nmt.weights import read_tensors, save_tensors
@@ -106,7 +106,8 @@ class RecentWeights:
         save_tensors(self.folder / f"{update}.safetensors", tensors, metadata)
         kept = [path for path in self.files() if int(path.stem) <= update][-self.count :]
         try:
-            for path in [*self.files(), *self.folder.glob(".*.part")]:
+            remove_leftovers(self.folder)
+            for path in self.files():
                 if path not in kept:
                     path.unlink(missing_ok=True)
         except OSError as error:
@@ -164,6 +165,7 @@ def average_models(sources: Sequence[Source], output: Path, *, force: bool = Fal
     read_config(first), Vocabulary.load(first / VOCABULARY)  # or a UserError, before the work
     average = average_files([source.weights for source in sources])
     manifest = read_manifest(first) | {"versions": versions(), "averaged": [_described(source) for source in sources]}
+    output = output.resolve()
     with scratch_folder(output) as scratch:
         made = scratch / "model"
         for path in (first / CONFIG, first / VOCABULARY, *TextPipeline.files(first)):

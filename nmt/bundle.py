@@ -111,6 +111,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             where=path,
             hint="use the version that wrote it",
         )
+    for key in ("vocabulary", "data", "versions"):
+        if not isinstance(manifest.get(key), str if key == "vocabulary" else dict):
+            raise UserError(f"damaged (it lacks {key!r})", where=path, hint="restore it from a copy")
     return manifest
 
 

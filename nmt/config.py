@@ -119,20 +119,23 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How a model is trained. Counts named *_every, *_updates and max_updates are in optimizer updates."""
+    """How a model is trained. Counts named *_every, *_updates and max_updates are in optimizer updates.
+
+    A run that is continued says which keys have changed; those that say Fixed cannot, nor can any of the model's.
+    """
 
     seed: int = 1
-    "Seed of initialisation, data order and dropout."
+    "Seed of initialisation, data order and dropout. Fixed."
     precision: str = "auto"
-    "Of matrix products: float32, bf16 (weights and sums stay float32), or auto (bf16 where the device multiplies it)."
+    "Of matrix products: float32, bf16 (weights and sums stay float32), or auto (bf16 where the device has it). Fixed."
     fast: bool = True
-    "Recurrences with a hand-written backward; false: the plain steps that they are tested against."
+    "Recurrences with a hand-written backward; false: the plain steps that they are tested against, rounded otherwise."
     optimizer: str = "adam"
-    "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8."
+    "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8. Fixed."
     learning_rate: float = 0.002
     "Peak step size (Table 8's Adadelta: 1)."
     adam_beta2: float = 0.98
-    "Adam's second decay rate (the first is 0.9, eps 1e-9)."
+    "Adam's second decay rate (the first is 0.9, eps 1e-9). Fixed: its states are means of it."
     schedule: str = "inverse-sqrt"
     "constant, inverse-sqrt (after the warm-up) or cosine (to zero at max_updates)."
     warmup_updates: int = 400
@@ -140,21 +143,22 @@ class TrainingConfig:
     clip_norm: float = 1.0
     "Gradients are scaled down to this global norm; 0: never."
     label_smoothing: float = 0.1
-    "Probability spread evenly over the target vocabulary. Table 8: 0."
+    "Probability spread evenly over the target vocabulary. Table 8: 0. Fixed: it is part of what is minimised."
     normalization: str = "tokens"
-    "tokens: the gradient is of the mean cost per target piece. sentences: of the mean cost per sentence (Table 8)."
+    "tokens: the gradient is of the mean cost per target piece. sentences: per sentence (Table 8). Fixed."
     batch_tokens: int = 2048
-    "Target pieces, </s> included, in one batch at most; the padded source is held to it too. 0: batch_sentences alone."
+    "Target pieces, </s> included, in one batch at most, and so padded source pieces. 0: batch_sentences alone. Fixed."
     batch_sentences: int = 0
-    "Pairs in one batch at most; 0: batch_tokens alone. Table 8: 80."
+    "Pairs in one batch at most; 0: batch_tokens alone. Table 8: 80. Fixed."
     update_every: int = 1
-    "Batches that make one update, their gradients summed: as one batch of so many times the size, in less memory."
+    "Batches that make one update, their gradients summed: as one batch so many times as large, in less memory. Fixed."
     part_tokens: int = 0
-    "A batch of more target pieces is computed in parts of about this many, to save memory: the same update. 0: whole."
+    "A batch of more target pieces is computed in parts of about this many, to save memory: the same update but for"
+    " rounding and dropout's draws. 0: whole."
     max_length: int = 100
-    "Pairs with more pieces than this on a side are left out of training. Table 8: 50."
+    "Pairs with more pieces than this on a side are left out of training. Table 8: 50. Fixed."
     bpe_dropout: float = 0.0
-    "How likely each merge is left out where training text is cut, anew in every epoch (Provilkov et al., 2020: 0.1)."
+    "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
     max_updates: int = 20_000
     "Training ends after this many updates in all, earlier sessions counted."
     max_minutes: float = 0.0
@@ -162,9 +166,9 @@ class TrainingConfig:
     validate_every: int = 500
     "Updates between validations."
     validation_metric: str = "bleu"
-    "What chooses the best checkpoint and stops early: bleu (beam output, raw references) or cost (cross entropy)."
+    "What chooses the best and stops early: bleu (beam output, raw references) or cost (cross entropy). Fixed."
     validation_beam: int = 2
-    "Beam size of the validation translations."
+    "Beam size of the validation translations. Fixed: scores of two sizes are not compared."
     patience: int = 8
     "Validations without improvement after which training stops; 0: never."
     save_every: int = 500
@@ -174,7 +178,7 @@ class TrainingConfig:
     skip_nonfinite: int = 0
     "Updates in a row that may be left out since loss or gradient is not finite; one more ends training. Each is said."
     ema: float = 0.999
-    "Decay of an exponential moving average of the weights, which is what is validated and kept as best; 0: none."
+    "Decay of an exponential moving average of the weights, which is validated and kept as best; 0: none. Fixed."
     average_last: int = 0
     "Keep the weights of this many last validations; at the end their mean is the best if it scores better. 0: none."
     shortlist: bool = False
@@ -273,7 +277,7 @@ class RuntimeConfig:
     device: str = "auto"
     "auto (cuda, else mps, else cpu), cpu, cuda or mps."
     threads: int = 0
-    "CPU threads; 0: as many as there are cores for this process."
+    "CPU threads; 0: as many as there are cores for this process. Their number decides how sums are rounded."
 
     def __post_init__(self) -> None:
         choice("runtime.device", self.device, ("auto", "cpu", "cuda", "mps"))

@@ -118,14 +118,26 @@ def check_key(key: str, where: str) -> Any:
     keys = known_keys()
     if key in keys:
         return keys[key]
-    short = {name.rpartition(".")[2]: name for name in keys}
-    near = difflib.get_close_matches(key, keys, 1, 0.6) or [
-        short[name] for name in difflib.get_close_matches(key.rpartition(".")[2], short, 1, 0.6)
-    ]
-    hint = (
-        f"did you mean {near[0]!r}?" if near else f"sections are {', '.join(sorted({k.split('.')[0] for k in keys}))}"
+    near = " or ".join(map(repr, nearest_keys(key)))
+    known = f"sections are {', '.join(sorted({name.partition('.')[0] for name in keys}))}"
+    raise UserError(f"unknown key {key!r}", where=where, hint=f"did you mean {near}?" if near else known)
+
+
+def nearest_keys(key: str) -> list[str]:
+    """What may be meant: keys of that last name in whatever section, else of a name like it, else like the whole of it.
+
+    Where the section is one of ours, or nearly, and has such a key, the other sections' are not meant.
+    """
+    keys, (section, _, name) = list(known_keys()), key.rpartition(".")
+    names = {known.rpartition(".")[2] for known in keys}
+    alike = [name] if name in names else difflib.get_close_matches(name, names, 1, 0.8)
+    found = [known for known in keys if known.rpartition(".")[2] in alike]
+    meant = difflib.get_close_matches(section, {known.partition(".")[0] for known in keys}, 1, 0.7)
+    return (
+        [known for known in found if known.partition(".")[0] in meant]
+        or found
+        or difflib.get_close_matches(key, keys, 1, 0.6)
     )
-    raise UserError(f"unknown key {key!r}", where=where, hint=hint)
 
 
 def checked(key: str, value: Any, where: str) -> Any:

@@ -47,13 +47,27 @@ def peak_memory(device: torch.device) -> int:
     return int(most if sys.platform == "darwin" else most * 1024)
 
 
+def arithmetic(device: torch.device, threads: int, workers: int) -> dict[str, str | int]:
+    """What decides how sums are rounded besides the configuration: where these differ, so do a run's last bits."""
+    if device.type == "cuda":
+        by: dict[str, str | int] = {"GPU": torch.cuda.get_device_name(device)}
+    else:
+        by = {"threads": threads, "processor": processor(), "instructions": torch.backends.cpu.get_cpu_capability()}
+    return {"workers": workers, **by, "torch": str(torch.__version__)}
+
+
 def machine() -> str:
     """The processor (and the GPU where there is one), and the number of cores this process may use."""
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{processor()}, {num_cores()} cores{gpu}"
+
+
+def processor() -> str:
+    """The processor's name."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         lines = info.read_text(encoding="utf-8", errors="replace").split("\n")
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = names[0] if names else name
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
-    return f"{name}, {num_cores()} cores{gpu}"
+    return name

@@ -6,10 +6,10 @@ A file never loads into a model of another mode: untied values would silently wi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import safetensors.torch
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -21,12 +21,50 @@ from nmt.models.interface import TranslationModel
 FORMAT, FORMAT_VERSION = "nmt-weights", "1"
 
 
+DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.int32: "I32",
+    torch.int16: "I16",
+    torch.int8: "I8",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+"Their names in safetensors."
+
+
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors atomically: the old file stays until the new one is whole."""
-    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = safetensors.torch.save(ready, dict(metadata))
+    """Write tensors atomically: the old file stays until the new one is whole. Equal ones make equal bytes."""
     with atomic_write(path) as stream:
-        stream.write(data)
+        for part in serialized(tensors, metadata):
+            stream.write(part)
+
+
+def serialized(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
+    """The bytes of a safetensors file, one tensor in memory at a time.
+
+    The safetensors package writes the metadata in an order drawn at random; here it is sorted, so that a hash names
+    the content. Format: the header's size (8 bytes, little-endian), the header (JSON, padded with spaces to a multiple
+    of 8), the tensors; large items first, which keeps each aligned, and then by name.
+    Source: github.com/huggingface/safetensors, README.md, "Format".
+    """
+    order = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))} if metadata else {}
+    place = 0
+    for name in order:
+        tensor = tensors[name]
+        end = place + tensor.numel() * tensor.element_size()
+        header[name] = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [place, end]}
+        place = end
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little") + text
+    for name in order:
+        values = tensors[name].detach().cpu().contiguous().reshape(-1)
+        yield values.view(torch.uint8).numpy().data
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

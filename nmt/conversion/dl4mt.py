@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ CELLS = {
     "decoder.second": ("decoder_{}", ("Wc", "Wcx"), ("U_nl", "Ux_nl"), ("b_nl", "bx_nl")),
 }
 "Our GRU -> their prefix and the parts of input weight, hidden weight and bias: both gates, then the candidate."
+CELL_PARTS = ("input_weight", "hidden_weight", "bias")
 SINGLE = {
     "decoder.attention.key_weight": "decoder_Wc_att",
     "decoder.attention.key_bias": "decoder_b_att",
@@ -57,6 +58,7 @@ TRANSPOSED = {
 }
 "Ours -> theirs, transposed."
 SOURCE, TARGET, OUTPUT, BIAS = "Wemb", "Wemb_dec", "ff_logit_W", "ff_logit_b"
+OUR_TABLES = ("source_input", "target_input", "output", "output_bias")
 
 
 @dataclass(frozen=True)
@@ -190,19 +192,23 @@ def network_weights(arrays: Arrays) -> dict[str, Tensor]:
     weights = {ours: array(arrays, theirs) for ours, theirs in SINGLE.items()}
     weights |= {ours: array(arrays, theirs).T for ours, theirs in TRANSPOSED.items()}
     for cell, (prefix, *parts) in CELLS.items():
-        for name, (gates, candidate) in zip(("input_weight", "hidden_weight", "bias"), parts, strict=True):
+        for name, (gates, candidate) in zip(CELL_PARTS, parts, strict=True):
             both = [array(arrays, prefix.format(part)) for part in (gates, candidate)]
             weights[f"{cell}.{name}"] = np.concatenate(both, -1)
     return {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in weights.items()}
 
 
 def to_dl4mt(named: Mapping[str, Tensor], vocabulary: Vocabulary, shared: bool) -> tuple[Arrays, list[str], list[str]]:
-    """A model's parameters, aliases included, as their arrays and the two dictionaries in the order of their ids."""
+    """A model's parameters, aliases included, as their arrays and the two dictionaries in the order of their ids.
+
+    Parameters that are not those of gru_cond, one more or one less, are a UserError.
+    """
+    check_parameters(named)
     ours = {name: tensor.detach().cpu().numpy() for name, tensor in named.items()}
     arrays = {theirs: ours[name] for name, theirs in SINGLE.items()}
     arrays |= {theirs: np.ascontiguousarray(ours[name].T) for name, theirs in TRANSPOSED.items()}
     for cell, (prefix, *parts) in CELLS.items():
-        for name, (gates, candidate) in zip(("input_weight", "hidden_weight", "bias"), parts, strict=True):
+        for name, (gates, candidate) in zip(CELL_PARTS, parts, strict=True):
             whole = ours[f"{cell}.{name}"]
             size = whole.shape[-1] // 3
             arrays[prefix.format(gates)], arrays[prefix.format(candidate)] = np.split(whole, [2 * size], -1)
@@ -218,6 +224,16 @@ def to_dl4mt(named: Mapping[str, Tensor], vocabulary: Vocabulary, shared: bool) 
         for name in (SOURCE, TARGET)
     ]
     return arrays, dictionaries[0], dictionaries[1]
+
+
+def check_parameters(names: Iterable[str]) -> None:
+    """Raise a UserError unless the names are those of all our parameters of gru_cond, aliases included."""
+    known = {*SINGLE, *TRANSPOSED, *(f"embeddings.{table}" for table in OUR_TABLES)}
+    known |= {f"{cell}.{part}" for cell in CELLS for part in CELL_PARTS}
+    if other := sorted(known ^ set(names)):
+        there = "has" if other[0] in names else "lacks"
+        hint = "it holds the attention model of Table 8 (gru_cond) and no other"
+        raise UserError(f"this format cannot hold a model that {there} {other[0]}", hint=hint)
 
 
 def in_their_order(rows: np.ndarray) -> np.ndarray:

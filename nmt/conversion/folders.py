@@ -13,13 +13,17 @@ import torch
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write, sha256_of, write_text
-from nmt.bundle import BEST, describe_folder, load_bundle
+from nmt.bundle import BEST, describe_folder, load_bundle, read_config, read_manifest
 from nmt.config import Config, ModelConfig, PrepConfig
 from nmt.conversion.dl4mt import from_dl4mt, read_arrays, read_dictionary, to_dl4mt
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
+from nmt.scratch import put_in_place, scratch_folder
 from nmt.text import TextOptions, TextPipeline
 from nmt.weights import save_tensors, weight_metadata, weight_tensors
+
+ARCHITECTURE = "rnn"
+"Ours that is their gru_cond."
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
     config = Config(
         prep=PrepConfig(source=text.source, target=text.target, tokenizer=text.tokenizer),
         model=ModelConfig(
+            architecture=ARCHITECTURE,
             tying=found.tying.value,
             embedding_size=found.embedding_size,
             hidden_size=found.hidden_size,
@@ -66,18 +71,27 @@ def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
     check_shapes(files.model, model, found.weights)
     load_unique(model, found.weights)
     model.embeddings.assert_tied()
-    folder.mkdir(parents=True, exist_ok=True)
+    pipeline = _pipeline(text)
+    paths = (files.model, files.source_vocabulary, files.target_vocabulary)
+    hashes, folder = {path.name: sha256_of(path) for path in paths}, folder.resolve()
+    with scratch_folder(folder) as scratch:
+        made = scratch / "model"
+        made.mkdir()
+        pipeline.save(made)
+        describe_folder(made, config, found.vocabulary, {"converted": hashes})
+        save_tensors(made / BEST, weight_tensors(model), weight_metadata(model, converted="dl4mt"))
+        put_in_place(made, folder)
+    return config
+
+
+def _pipeline(text: TextChoice) -> TextPipeline:
     options = TextOptions(
         source=text.source,
         target=text.target,
         tokenizer=text.tokenizer,
         subwords="bpe" if text.codes else "none",
     )
-    TextPipeline(options, MergeTable.load(text.codes) if text.codes else None).save(folder)
-    paths = (files.model, files.source_vocabulary, files.target_vocabulary)
-    describe_folder(folder, config, found.vocabulary, {"converted": {p.name: sha256_of(p) for p in paths}})
-    save_tensors(folder / BEST, weight_tensors(model), weight_metadata(model, converted="dl4mt"))
-    return config
+    return TextPipeline(options, MergeTable.load(text.codes) if text.codes else None)
 
 
 def check_shapes(path: Path, model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
@@ -92,12 +106,24 @@ def check_shapes(path: Path, model: torch.nn.Module, weights: dict[str, torch.Te
             )
 
 
+def check_architecture(name: str, folder: Path) -> None:
+    """Raise a UserError where the other toolkit's format has no place for an architecture."""
+    if name != ARCHITECTURE:
+        hint = f"only {ARCHITECTURE} models, which are DL4MT's gru_cond, can be written so"
+        raise UserError(f"model.architecture is {name!r}, which DL4MT does not have", where=folder, hint=hint)
+
+
 def export_dl4mt(folder: Path, files: Files) -> None:
-    """Write a model folder's best weights as DL4MT's three files."""
+    """Write a model folder's best weights as DL4MT's three files; a model of another architecture is a UserError."""
+    read_manifest(folder)
+    check_architecture(read_config(folder).model.architecture, folder)
     bundle = load_bundle(folder, torch.device("cpu"))
     shared = bundle.model.embeddings.tying.shares_source
     named = dict(bundle.model.named_parameters(remove_duplicate=False))
-    arrays, source, target = to_dl4mt(named, bundle.vocabulary, shared)
+    try:
+        arrays, source, target = to_dl4mt(named, bundle.vocabulary, shared)
+    except UserError as error:
+        raise UserError(error.problem, where=folder, hint=error.hint) from None
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     with atomic_write(files.model) as stream:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import IO
 
 from bpe.errors import UserError
+from bpe.locks import exclusive
 from bpe.progress import Progress
-from bpe.textfiles import no_space, sha256_of, write_text
+from bpe.textfiles import no_space, remove_leftovers, sha256_of, write_text
 from nmt.corpora.records import RemoteFile, megabytes
 
 TIMEOUT_SECONDS = 30.0
@@ -41,9 +42,17 @@ def download(file: RemoteFile, url: str, target: Path, *, quiet: bool = False) -
     target.parent.mkdir(parents=True, exist_ok=True)
     need_space(file, part)
     try:
-        _bring(file, url, part, quiet)
+        with exclusive(target.with_name(f".{target.name}.lock")) as mine:
+            if not mine:
+                raise UserError("another nmt-data is downloading it", where=target, hint="wait for it, and run again")
+            remove_leftovers(target.parent, _validator_path(part).name)
+            _download(file, url, target, part, quiet)
     except OSError as error:
         raise no_space(error, part) from None
+
+
+def _download(file: RemoteFile, url: str, target: Path, part: Path, quiet: bool) -> None:
+    _bring(file, url, part, quiet)
     try:
         verify(file, part)
     except UserError:

@@ -10,7 +10,7 @@ from typing import Any
 from bpe.errors import UserError
 from nmt.corpora.obtain import Obtained, Source, obtain
 from nmt.corpora.records import Corpus, Pair
-from nmt.corpora.writer import FolderWriter, WrittenFile, already_there, refuse
+from nmt.corpora.writer import FolderWriter, WrittenFile, already_there, refuse, tidy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,7 @@ def fetch(
     """
     if folder.exists() and not folder.is_dir():
         raise UserError("is not a folder", where=folder, hint="choose another with --corpus")
+    tidy(folder)
     if not force:
         if (files := already_there(folder, corpus, pair)) is not None:
             return Fetched(files=files, already=True, remarks=[])

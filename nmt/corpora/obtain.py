@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.parse
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from bpe.errors import UserError
 from bpe.textfiles import write_text
 from nmt.corpora.download import download, need_space, verify
 from nmt.corpora.records import RemoteFile
+from nmt.scratch import scratch_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +123,13 @@ def fetch_with(command: list[str], file: RemoteFile, target: Path) -> None:
     need_space(file, target)
     if not shutil.which(command[0]):
         raise _failed(command, file, f"{command[0]} is not installed")
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as folder:
+    with scratch_folder(target) as scratch:
+        folder = scratch / "download"
+        folder.mkdir()
         result = subprocess.run(
             command, cwd=folder, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
-        found = [path for path in Path(folder).iterdir() if path.is_file()]
+        found = [path for path in folder.iterdir() if path.is_file()]
         if result.returncode or len(found) != 1:
             raise _failed(command, file, result.stderr + result.stdout)
         verify(file, found[0])

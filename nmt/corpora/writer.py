@@ -7,19 +7,20 @@ import json
 import re
 import shutil
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from bpe.errors import UserError
+from bpe.locks import exclusive
 from bpe.progress import Progress
-from bpe.textfiles import no_space, sha256_of, write_text
+from bpe.textfiles import no_space, remove_leftovers, sha256_of, write_text
 from nmt.corpora.records import Corpus, Output, Pair, SplitText
 
 RECORD = "corpus.json"
-UNFINISHED = ".nmt-data.part"
-"Folder inside the corpus folder in which files are built; nothing in it is ever read."
+UNFINISHED, LOCK = ".nmt-data.part", ".nmt-data.lock"
+"Inside of the corpus folder: the folder in which files are built, none of which is ever read, and its owner's lock."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +39,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         return {}
     try:
         corpora = json.loads(path.read_text(encoding="utf-8"))["corpora"]
-        assert isinstance(corpora, dict)
-        return corpora
-    except (ValueError, KeyError, TypeError, AssertionError):
+        for entry in corpora.values():
+            [WrittenFile(name=name, **facts) for name, facts in entry["files"].items()], list(entry["pair"])
+        return dict(corpora)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
             "not a record written by nmt-data", where=path, hint="remove it, or choose another --corpus"
         ) from None
@@ -93,6 +95,15 @@ def refuse(folder: Path, corpus: Corpus) -> None:
         )
 
 
+def tidy(folder: Path) -> None:
+    """Remove what a fetch that was killed left in a corpus folder; one that is under way is left alone."""
+    remove_leftovers(folder)
+    if (folder / UNFINISHED).exists():
+        with suppress(OSError), exclusive(folder / LOCK) as mine:
+            if mine:
+                shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
+
+
 class FolderWriter:
     """Builds the files of one fetch beside their places; install() puts them there together."""
 
@@ -100,17 +111,25 @@ class FolderWriter:
         self.folder, self.corpus, self.pair, self.quiet = folder, corpus, pair, quiet
         self.workshop = folder / UNFINISHED
         self.files: list[WrittenFile] = []
+        self.work = ExitStack()
 
     def __enter__(self) -> Self:
-        try:
-            shutil.rmtree(self.workshop, ignore_errors=True)
-            self.workshop.mkdir(parents=True)
-        except OSError as error:
-            raise no_space(error, self.folder) from None
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                if not stack.enter_context(exclusive(self.folder / LOCK)):
+                    hint = "wait for it, or choose another folder with --corpus"
+                    raise UserError("another nmt-data is at work in this folder", where=self.folder, hint=hint)
+                stack.callback(shutil.rmtree, self.workshop, ignore_errors=True)
+                shutil.rmtree(self.workshop, ignore_errors=True)
+                self.workshop.mkdir()
+            except OSError as error:
+                raise no_space(error, self.folder) from None
+            self.work = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.workshop, ignore_errors=True)
+        self.work.close()
 
     def write(self, split: SplitText) -> None:
         """Write both sides of a split and check what was written against the catalogue."""

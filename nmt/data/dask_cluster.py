@@ -27,7 +27,7 @@ from uuid import uuid4
 import nmt
 from bpe.errors import UserError
 from nmt.data.executors import Executor, Result, TaskT, in_order
-from nmt.data.scratch import written_whole
+from nmt.scratch import written_whole
 from nmt.tokenization import import_package
 
 LOCAL = "local"

@@ -21,8 +21,8 @@ import numpy as np
 from bpe.errors import UserError
 from nmt.data.corpus import ID_TYPE, OFFSET_TYPE
 from nmt.data.filtering import PairRules, hash_pair
-from nmt.data.scratch import written_whole
 from nmt.data.tokenizing import tokenized_file
+from nmt.scratch import written_whole
 from nmt.text import SIDES, SentencePieceSubwords, Side, TextPipeline
 
 CHUNK_LINES = 2_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,13 +42,21 @@ class Subwords:
     "Words left out of learning for their length."
 
 
-def describe_inputs(files: CorpusFiles) -> list[dict[str, Any]]:
-    """Every input file with its size and hash, in the order in which it is read."""
+def input_paths(files: CorpusFiles) -> list[tuple[str, str, Path]]:
+    """Split, side and path of every input file, in the order in which it is read."""
     return [
-        {"split": split, "side": side, "path": str(path), "bytes": path.stat().st_size, "sha256": _hash(path)}
+        (split, side, path)
         for split, pairs in files.splits.items()
         for pair in pairs
         for side, path in zip(SIDES, pair.paths(), strict=True)
+    ]
+
+
+def describe_inputs(files: CorpusFiles) -> list[dict[str, Any]]:
+    """Every input file with its name, size and hash; not with its folder, which has no bearing on the result."""
+    return [
+        {"split": split, "side": side, "name": path.name, "bytes": path.stat().st_size, "sha256": _hash(path)}
+        for split, side, path in input_paths(files)
     ]
 
 
@@ -136,17 +144,22 @@ def write_manifest(folder: Path, content: Manifest) -> Manifest:
     return manifest
 
 
-def differences(manifest: Manifest, options: Mapping[str, Any], inputs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """In words, how a finished manifest differs from what is wanted now; nothing where the work is done already."""
-    there = manifest["options"]
+def differences(manifest: Manifest, described: Manifest, files: CorpusFiles) -> list[str]:
+    """In words, how a finished manifest differs from what is wanted now; nothing where the work is done already.
+
+    described: the options and inputs of now, the latter of `files`.
+    """
+    there, options = manifest["options"], described["options"]
     names = [name for name in {**there, **options} if there.get(name) != options.get(name)]
     changes = [f"{name} is {there.get(name)!r} there, {options.get(name)!r} now" for name in names]
-    old = [(file["split"], file["side"], file["sha256"]) for file in manifest["inputs"]]
-    new = {(file["split"], file["side"], file["sha256"]): file["path"] for file in inputs}
-    changed = [path for key, path in new.items() if key not in old]
+    old, new = (
+        [(file["split"], file["side"], file["sha256"]) for file in inputs]
+        for inputs in (manifest["inputs"], described["inputs"])
+    )
+    changed = [str(path) for file, (_, _, path) in zip(new, input_paths(files), strict=True) if file not in old]
     if changed:
         changes.append(f"it was made from other text than {', '.join(changed[:3])}{' ...' if changed[3:] else ''}")
-    elif old != [(file["split"], file["side"], file["sha256"]) for file in inputs]:
+    elif old != new:
         changes.append("it was made from more files, or in another order")
     return changes
 

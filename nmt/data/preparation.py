@@ -32,9 +32,9 @@ from nmt.data.filtering import PairRules
 from nmt.data.joining import PieceNumbers, SplitStatistics, replace_ids
 from nmt.data.passes import Workplace, copy_raw_lines, cut_splits, encode_splits, tokenize_splits, tokenized_files
 from nmt.data.sanity import check_sides
-from nmt.data.scratch import put_in_place, scratch_folder
 from nmt.data.subword_learning import learn_bpe, learn_sentencepiece, report_learned
 from nmt.data.tokenizing import check_tokenizer
+from nmt.scratch import put_in_place, remove_scratch, scratch_folder
 from nmt.text import SIDES, Side, TextOptions
 from nmt.vocabulary import Vocabulary
 
@@ -70,9 +70,12 @@ class Prepared:
 
 def prepare(run: Preparation) -> Prepared:
     """Prepare a corpus, unless the folder holds the same already. Every mistake a user can make is a UserError."""
-    options = manifests.describe_options(run.prep, run.files)
-    inputs = manifests.describe_inputs(run.files)
-    there = _finished(run, options, inputs)
+    described: dict[str, Any] = {
+        "options": manifests.describe_options(run.prep, run.files),
+        "inputs": manifests.describe_inputs(run.files),
+    }
+    remove_scratch(run.folder)
+    there = _finished(run, described)
     if there is not None:
         return Prepared(there, already=True)
     if run.prep.check_sides:
@@ -80,12 +83,12 @@ def prepare(run: Preparation) -> Prepared:
     with scratch_folder(run.folder) as folder:
         with _workers(run, folder) as executor:
             place = Workplace(executor, folder, folder / "result", run.quiet)
-            manifest = _build(run, place, {"options": options, "inputs": inputs})
+            manifest = _build(run, place, described)
         put_in_place(place.result, run.folder)
     return Prepared(manifest, already=False)
 
 
-def _finished(run: Preparation, options: dict[str, Any], inputs: list[dict[str, Any]]) -> Manifest | None:
+def _finished(run: Preparation, described: dict[str, Any]) -> Manifest | None:
     """The manifest of the same work done before; UserError where something else is in the way."""
     folder = run.folder
     if not os.path.lexists(folder):
@@ -98,7 +101,7 @@ def _finished(run: Preparation, options: dict[str, Any], inputs: list[dict[str, 
         raise UserError("holds files that nmt-prep did not write", where=folder, hint="choose another with --prepared")
     if run.force:
         return None
-    changes = manifests.differences(read_manifest(folder), options, inputs)
+    changes = manifests.differences(read_manifest(folder), described, run.files)
     if changes:
         hint = "--force replaces it; --prepared DIR keeps both"
         raise UserError(f"another preparation is there: {'; '.join(changes)}", where=folder, hint=hint)

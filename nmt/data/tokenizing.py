@@ -11,7 +11,7 @@ from pathlib import Path
 from bpe.learn import count_words
 from nmt.data.pairs import chunks
 from nmt.data.parts import Part, read_part
-from nmt.data.scratch import written_whole
+from nmt.scratch import written_whole
 from nmt.text import SIDES, Side, TextOptions
 from nmt.tokenization import Tokenizer
 

@@ -2,7 +2,7 @@
 
     h1 = GRU1(y, h);  c = attention(h1);  h2 = GRU2(c, h1), whose biases stand on the hidden side
 
-One step serves training's plain path and search; calling the module makes all steps at once, fast or plain.
+One step serves training's plain path and search; `forward` is all steps at once, fast or plain.
 
 Shapes: T steps, B sentences, K hypotheses a sentence, S source length, E embedding, H hidden, C annotation size.
 """

@@ -1,6 +1,7 @@
 """last/: everything an interrupted run needs to go on as if it had not been interrupted.
 
 The folder is written beside its place and swapped in by two renames; a run killed between them finds the older one.
+It is there from the start, without weights until the first save: a model folder that has none was not left by a run.
 Random draws are functions of the seed and the update (see `nmt.training.loop`), so the state is small and exact.
 """
 
@@ -10,7 +11,7 @@ import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +62,8 @@ class Progress:
     "Validations since the best one."
     finished: str = ""
     "Why training ended, if it did."
+    arithmetic: dict[str, str | int] = dataclasses.field(default_factory=dict)
+    "What its numbers were rounded by when it was saved (see nmt.device): threads, processor, library."
 
 
 @dataclass(frozen=True)
@@ -76,16 +79,43 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write last/; the old one stays whole until the new one is."""
-    new, old = folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
-    try:
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
+    with _replaced(folder) as new:
         save_tensors(new / WEIGHTS, checkpoint.weights, checkpoint.metadata)
         save_tensors(new / OPTIMIZER, checkpoint.optimizer, {})
         if checkpoint.average:
             save_tensors(new / AVERAGE, checkpoint.average, checkpoint.metadata)
-        state = {"version": FORMAT_VERSION, **dataclasses.asdict(checkpoint.progress)}
-        write_text(new / STATE, json.dumps(state, indent=1) + "\n")
+        _write_state(new, checkpoint.progress)
+
+
+def save_start(folder: Path) -> None:
+    """Write the last/ of a run that has saved nothing yet."""
+    with _replaced(folder) as new:
+        _write_state(new, Progress())
+
+
+def is_start(folder: Path) -> bool:
+    """Whether this is the last/ of a run that has saved nothing yet; a damaged one is not."""
+    if (folder / WEIGHTS).exists():
+        return False
+    try:
+        return bool(json.loads((folder / STATE).read_text(encoding="utf-8"))["update"] == 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _write_state(folder: Path, progress: Progress) -> None:
+    state = {"version": FORMAT_VERSION, **dataclasses.asdict(progress)}
+    write_text(folder / STATE, json.dumps(state, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """A new folder to write into, which takes the place of the old one if nothing fails."""
+    new, old = _beside(folder)
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        yield new
         if folder.exists():
             shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
@@ -99,9 +129,21 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         raise
 
 
+def _beside(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
+
+
+def remove_beside(folder: Path) -> None:
+    """Remove what a run that was killed while it saved left beside last/; the caller has the model folder's lock."""
+    new, old = _beside(folder)
+    shutil.rmtree(new, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def find_checkpoint(folder: Path) -> Path | None:
     """last/, or the one before it if a run was killed while they were swapped, or None."""
-    old = folder.with_name(f"{folder.name}.old")
+    _, old = _beside(folder)
     if not folder.exists() and old.exists():
         with contextlib.suppress(OSError):
             old.rename(folder)

@@ -32,6 +32,7 @@ from bpe.errors import UserError
 from nmt.data.batching import Batch
 from nmt.device import pick_device
 from nmt.training.interruption import Interrupted, Interruption
+from nmt.weights import serialized
 
 JOIN_SECONDS = 600
 "How long the workers wait for each other at the start."
@@ -151,8 +152,7 @@ class Workers:
 
     def send_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The first worker's tensors, on all; in the processor's memory."""
-        ready = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()} if self.first else {}
-        return safetensors.torch.load(self.send(safetensors.torch.save(ready)))
+        return safetensors.torch.load(self.send(b"".join(serialized(tensors if self.first else {}, {}))))
 
     def add_up(self, gradients: Sequence[Tensor], totals: Tensor) -> None:
         """Sum over the workers, in place. totals come last: where they are whole, so is everything."""

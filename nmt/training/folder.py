@@ -8,19 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bpe.errors import UserError
-from bpe.textfiles import no_space
-from nmt.averaging import AVERAGE, RECENT
+from bpe.locks import exclusive
+from bpe.textfiles import no_space, remove_leftovers
+from nmt.averaging import AVERAGE, RECENT, RecentWeights
 from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, read_manifest
 from nmt.shortlist.table import SHORTLIST
 from nmt.text import TextPipeline
-from nmt.training.checkpoint import Checkpoint, find_checkpoint, load_checkpoint
+from nmt.training.checkpoint import Checkpoint, find_checkpoint, is_start, load_checkpoint, remove_beside
 from nmt.training.loop import LAST
 from nmt.training.reporting import METRICS
-
-try:
-    import fcntl
-except ImportError:  # not a POSIX system
-    fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
 
@@ -28,57 +24,92 @@ LOCK = ".lock"
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep a second nmt-train out of the folder; the lock ends with the process, however it ends."""
-    if fcntl is None:
-        yield
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = open(folder / LOCK, "w")  # noqa: SIM115 (held until the end)
-    except (FileExistsError, NotADirectoryError):
-        raise UserError("is a file, not a folder", where=folder, hint="name another with --model") from None
-    except OSError as error:
-        raise no_space(error, folder) from None
-    with stream:
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_empty, folder)
         try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            mine = _enter(folder, stack)
+        except (FileExistsError, NotADirectoryError):
+            raise UserError("is a file, not a folder", where=folder, hint="name another with --model") from None
+        except OSError as error:
+            raise no_space(error, folder) from None
+        if not mine:
             raise UserError(
                 "another nmt-train is at work in this folder", where=folder, hint="wait for it, or name another --model"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                (folder / LOCK).unlink()
-                folder.rmdir()  # of a run that was refused before it began; a folder with anything in it stays
+            )
+        yield
+
+
+def _enter(folder: Path, stack: contextlib.ExitStack) -> bool:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another run that was refused has just removed it
+            return stack.enter_context(exclusive(folder / LOCK))
+
+
+def _remove_empty(folder: Path) -> None:
+    """The folder of a run that was refused before it began; one with anything in it stays."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def in_progress(folder: Path) -> bool:
-    """Whether a run has something to lose here: a checkpoint or weights."""
+    """Whether a run can be continued here. Weights that none can continue from are a UserError."""
     if not (folder / MANIFEST).exists():
         return False
-    return find_checkpoint(folder / LAST) is not None or (folder / BEST).exists()
+    last, weights = find_checkpoint(folder / LAST), weights_of(folder)
+    if last is None and weights:
+        raise UserError(
+            f"holds {what_it_is(folder)} ({', '.join(weights)}) and no {LAST}/ that training could continue from",
+            where=folder,
+            hint="name another folder with --model, or remove this model with --force",
+        )
+    return last is not None and (bool(weights) or not is_start(last))
+
+
+def weights_of(folder: Path) -> list[str]:
+    """Names of what holds weights in a model folder, besides last/."""
+    names = [name for name in (BEST, AVERAGE) if (folder / name).exists()]
+    return names + [f"{RECENT}/"] * bool(RecentWeights(folder / RECENT, 0).files())
+
+
+def what_it_is(folder: Path) -> str:
+    """Who made the model of a folder, in words."""
+    manifest = read_manifest(folder)
+    if "averaged" in manifest:
+        return "an average that nmt-average made"
+    return "a model that nmt-convert made" if "converted" in manifest["data"] else "a model"
 
 
 def last_checkpoint(folder: Path) -> Checkpoint | None:
     """last/, or None for a run that was stopped before its first save."""
     found = find_checkpoint(folder / LAST)
-    return load_checkpoint(found) if found else None
+    return load_checkpoint(found) if found and not is_start(found) else None
 
 
-def make_room(folder: Path) -> None:
-    """Ready for a new run: the model that is there is removed; anything else that is there is a UserError."""
+def tidy(folder: Path) -> None:
+    """Remove what runs that were killed while they wrote left; what another process is writing stays."""
+    remove_beside(folder / LAST)
+    for place in (folder, folder / LAST, folder / RECENT):
+        remove_leftovers(place)
+
+
+def check_room(folder: Path) -> None:
+    """Raise a UserError where a new run may not begin, whatever is asked for: what is there is no model."""
     if (folder / MANIFEST).exists():
-        remove_model(folder)
+        read_manifest(folder)
     else:
         check_free(folder)
 
 
+def make_room(folder: Path) -> None:
+    """Ready for a new run: the model that is there is removed; anything else that is there is a UserError."""
+    check_room(folder)
+    if (folder / MANIFEST).exists():
+        remove_model(folder)
+
+
 def remove_model(folder: Path) -> None:
     """Remove what training wrote, and nothing else."""
-    read_manifest(folder)
     for name in (LAST, f"{LAST}.new", f"{LAST}.old", RECENT, "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
     names = [folder / name for name in (CONFIG, VOCABULARY, BEST, AVERAGE, SHORTLIST, METRICS)]

@@ -17,21 +17,25 @@ from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.data.batching import Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.dropout import check_merges
-from nmt.device import pick_device, set_threads
+from nmt.data.order import PairLengths
+from nmt.device import arithmetic, pick_device, set_threads
 from nmt.layers.processor import native_bfloat16
 from nmt.ledger import matrix_lines, mode_lines
 from nmt.models.build import VocabularySizes, build_empty, build_model
 from nmt.shortlist import Shortlist
-from nmt.training.checkpoint import Checkpoint, Progress
+from nmt.training.checkpoint import Checkpoint, Progress, save_start
 from nmt.training.distributed import Workers
-from nmt.training.folder import in_progress, last_checkpoint, locked, make_room
-from nmt.training.loop import Trainer
+from nmt.training.folder import check_room, in_progress, last_checkpoint, locked, make_room, tidy
+from nmt.training.loop import LAST, Trainer
 from nmt.training.reporting import Reporter
 
 FIXED_KEYS = (
     "seed",
     "precision",
     "optimizer",
+    "adam_beta2",
+    "label_smoothing",
+    "normalization",
     "batch_tokens",
     "batch_sentences",
     "update_every",
@@ -39,8 +43,11 @@ FIXED_KEYS = (
     "bpe_dropout",
     "ema",
     "validation_metric",
+    "validation_beam",
 )
-"Training keys that decide what an update is, or what the best one is; a run cannot change them half way."
+"""Training keys that a run cannot change half way: what is minimised, over which batches, what the optimizer's states
+and the average mean, and what the best is. The others say how far a step goes (learning_rate, schedule, warmup_updates,
+clip_norm), how the same update is computed (fast, part_tokens), when to stop, and what to keep and tell."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,8 @@ class Request:
 def train(request: Request, workers: Workers | None = None) -> Progress:
     """Train a model, or continue one; returns where it ended. Everything is told on standard error.
 
-    With `force`, the model that is there is removed only after everything else has been checked. Of several workers
+    With `force`, the model that is there is removed only after everything else has been checked; without it, one that
+    no run can continue from is a UserError. Of several workers
     the first decides what is done, and it alone touches the model folder.
     """
     workers = workers or Workers()
@@ -75,18 +83,18 @@ def lead(request: Request, workers: Workers) -> Progress:
         config, changes = resolve(request, folder, before)
         corpus = PreparedCorpus.open(config.paths.prepared)
         config = with_precision(with_languages(config, corpus), before)
-        if config.training.bpe_dropout:
-            check_merges(corpus)
+        check_fits(config, corpus)
         if continues:
             check_same_data(folder, corpus)
+        else:
+            check_room(folder)
         if request.dry_run:
             workers.send()
             print("\n".join(introduction(config, corpus)))
             return Progress()
-        if not continues:
-            make_room(folder)
-        checkpoint = last_checkpoint(folder) if continues else None
         session = Session(config, corpus, folder, workers)
+        checkpoint = last_checkpoint(folder) if continues else None
+        session.open_folder(continues=continues)
         if workers.size > 1:
             workers.send(json.dumps({"config": dataclasses.asdict(config), "data": corpus.fingerprint}).encode())
         return session.run(checkpoint, changes, quiet=request.quiet)
@@ -123,12 +131,16 @@ class Session:
         self.threads = set_threads(workers.threads(config.runtime.threads))
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
-        if not workers.first:
+
+    def open_folder(self, *, continues: bool) -> None:
+        """Make the model folder ready for a new run, in place of what is there, or for one that goes on."""
+        tidy(self.folder)
+        if continues:
+            write_text(self.folder / CONFIG, to_yaml(self.config))
             return
-        if not in_progress(folder):
-            create_folder(folder, config, corpus)
-        else:
-            write_text(folder / CONFIG, to_yaml(config))
+        make_room(self.folder)
+        create_folder(self.folder, self.config, self.corpus)
+        save_start(self.folder / LAST)
 
     def run(self, checkpoint: Checkpoint | None, changes: list[str], *, quiet: bool = False) -> Progress:
         """Build, tell the ledger, resume, train."""
@@ -151,6 +163,7 @@ class Session:
             return trainer.progress
         if checkpoint:
             reporter.say(f"continuing {self.folder} at update {resumed_at:,}")
+        self._note_arithmetic(trainer.progress, reporter)
         trainer.progress.finished = ""
         progress = trainer.run()
         if self.config.training.shortlist and self.workers.first:
@@ -160,6 +173,18 @@ class Session:
             f"in {self.folder / BEST}; nmt-translate --model {self.folder} reads it"
         )
         return progress
+
+    def _note_arithmetic(self, progress: Progress, reporter: Reporter) -> None:
+        """Keep what numbers are rounded by from here on, and say where it is not what it was."""
+        before, now = progress.arithmetic, arithmetic(self.device, self.threads, self.workers.size)
+        changed = [f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
+        if before and before.keys() != now.keys():
+            changed.append(f"device -> {self.device.type}")
+        if changed:
+            reporter.say(
+                f"rounded otherwise: {', '.join(changed)}; the run goes on, not to an uninterrupted one's bits"
+            )
+        progress.arithmetic = now
 
     def _reporter(self, resumed_at: int, quiet: bool) -> Reporter:
         if not self.workers.first:
@@ -250,9 +275,19 @@ def with_precision(config: Config, before: Config | None) -> Config:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
 
 
+def check_fits(config: Config, corpus: PreparedCorpus) -> None:
+    """Raise a UserError unless the data can be trained on with these settings; nothing has been touched yet."""
+    if config.training.bpe_dropout:
+        check_merges(corpus)
+    longest = config.training.max_length
+    if not PairLengths(corpus.split("train"), longest).num_pairs:
+        problem = f"no pair has at most {longest} pieces on both sides"
+        raise UserError(problem, where="training.max_length", hint="raise it")
+
+
 def check_same_data(folder: Path, corpus: PreparedCorpus) -> None:
     """A run continues on the data it began with."""
-    if read_manifest(folder)["data"]["fingerprint"] != corpus.fingerprint:
+    if read_manifest(folder)["data"].get("fingerprint") != corpus.fingerprint:
         raise UserError(
             f"was trained on other data than {corpus.folder} holds",
             where=folder,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from bpe.errors import UserError
 from nmt.bundle import load_bundle
 from nmt.cli import convert, score
+from nmt.conversion.dl4mt import to_dl4mt
+from nmt.conversion.folders import check_architecture
 from tests.numerics.reference_rnn import Arrays, scores
 
 E, H, C = 5, 6, 12
@@ -159,3 +165,70 @@ def test_a_missing_array_and_a_full_folder_are_named(tmp_path: Path, capsys: pyt
     where = ["--model", str(tmp_path / "file")]
     assert convert.main(["--from", "dl4mt", str(tmp_path / "model.npz"), *files(tmp_path), *where]) == 2
     assert "file: is a file, not a folder; name another with --model" in capsys.readouterr().err
+
+
+def test_models_that_the_format_cannot_hold_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(
+        UserError, match=r"out: model.architecture is 'transformer', which DL4MT does not have; only rnn"
+    ):
+        check_architecture("transformer", Path("out"))
+    write_model(tmp_path, "decoder")
+    assert from_dl4mt(tmp_path) == 0
+    bundle = load_bundle(tmp_path / "out", torch.device("cpu"))
+    named: dict[str, torch.Tensor] = dict(bundle.model.named_parameters(remove_duplicate=False))
+    assert to_dl4mt(named, bundle.vocabulary, False)[1][:2] == ["eos", "UNK"]
+    with pytest.raises(UserError, match=r"cannot hold a model that has encoder.ahead.scale; it holds"):
+        to_dl4mt(named | {"encoder.ahead.scale": torch.ones(2)}, bundle.vocabulary, False)
+    del named["decoder.second.bias"]
+    with pytest.raises(UserError, match=r"cannot hold a model that lacks decoder.second.bias"):
+        to_dl4mt(named, bundle.vocabulary, False)
+    config = tmp_path / "out/config.yaml"
+    config.write_text(config.read_text().replace("architecture: rnn", "architecture: convolution"))
+    capsys.readouterr()
+    assert (
+        convert.main(["--to", "dl4mt", str(tmp_path / "b.npz"), *files(tmp_path), "--model", str(tmp_path / "out")])
+        == 2
+    )
+    assert "model.architecture: unknown value 'convolution'" in capsys.readouterr().err
+    assert not (tmp_path / "b.npz").exists()
+
+
+def test_a_conversion_that_fails_leaves_nothing_in_the_way_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_model(tmp_path, "decoder")
+    before = {path.name for path in tmp_path.iterdir()}
+    monkeypatch.setattr(os, "fsync", full)
+    assert from_dl4mt(tmp_path) == 2
+    assert "no space left on the device" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert {path.name for path in tmp_path.iterdir()} == before
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    assert convert.main(["--from", "dl4mt", "../model.npz", *files(Path("..")), "--model", "."]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == before | {"out"}
+    load_bundle(tmp_path / "out", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("direction", ["--from", "--to"])
+def test_the_same_model_makes_the_same_bytes(direction: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the time: an .npz file could hold it."""
+    write_model(tmp_path, "decoder")
+    assert from_dl4mt(tmp_path) == 0
+    made = []
+    for number, now in enumerate((1e9, 1.5e9)):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        places = [str(folder / name) for name in ("m.npz", "s.json", "t.json")]
+        if direction == "--to":
+            words = [places[0], "--source-vocabulary", places[1], "--target-vocabulary", places[2]]
+            assert convert.main(["--to", "dl4mt", *words, "--model", str(tmp_path / "out")]) == 0
+        else:
+            model = ["--model", str(folder / "out")]
+            assert convert.main(["--from", "dl4mt", str(tmp_path / "model.npz"), *files(tmp_path), *model]) == 0
+        made.append({path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()})
+    assert made[0] == made[1]

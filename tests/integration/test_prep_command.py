@@ -2,6 +2,8 @@ import gzip
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import nmt.data.executors as executors
 import nmt.data.joining as joining
 import nmt.data.parts as parts
+from bpe.locks import HERE
 from nmt.cli.prep import main
 from nmt.data.corpus import PreparedCorpus
 from tests.prep_corpus import contents, fails, sentences, write, write_corpus, write_pairs
@@ -74,6 +77,29 @@ def test_the_result_does_not_depend_on_parts_and_workers(corpus, monkeypatch, op
     )
 
 
+def test_the_same_text_makes_the_same_bytes_wherever_and_whenever(corpus, tmp_path):
+    """Paths, times and the order of a set, which differs from process to process, are not in the result."""
+    elsewhere = tmp_path / "deep" / "elsewhere"
+    shutil.copytree(corpus, elsewhere)
+    for path in elsewhere.iterdir():
+        os.utime(path, (1e9, 1e9))
+    options = ["--joint-bpe", "50", "--quiet", "--set", "prep.bpe_dropout=true", "--set", "prep.source_threshold=2"]
+    assert main(options) == 0
+    command = [sys.executable, "-m", "nmt.cli.prep", *options, "--corpus", str(elsewhere), "--prepared", "deep/other"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2]), "PYTHONHASHSEED": "5"}
+    subprocess.run(command, env=environment, check=True)
+    assert contents("prepared") == contents("deep/other")
+
+
+def test_a_folder_that_is_finished_is_rid_of_what_another_run_left(corpus):
+    assert main(["--joint-bpe", "50", "--quiet"]) == 0
+    left = Path(f".prepared.part-{HERE}-0123")
+    left.mkdir()
+    (left / ".lock").touch()
+    assert main(["--joint-bpe", "50", "--quiet"]) == 0
+    assert sorted(os.listdir(".")) == ["corpus", "prepared"]
+
+
 def test_the_same_again_does_nothing_and_other_options_need_force(corpus, capsys):
     assert main(["--joint-bpe", "50", "--quiet"]) == 0
     before = {path: path.stat().st_mtime_ns for path in Path("prepared").iterdir()}
@@ -98,7 +124,7 @@ def test_json_prints_the_manifest(corpus, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert printed == PreparedCorpus.open("prepared").manifest
     assert printed["options"]["joint_bpe"] == 50
-    assert {entry["path"] for entry in printed["inputs"]} >= {"corpus/train.en", "corpus/test.de"}
+    assert {entry["name"] for entry in printed["inputs"]} >= {"train.en", "test.de"}
     assert printed["versions"]["sacremoses"]
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bpe",),
-    ("nmt.protection",),
+    ("nmt.protection", "nmt.scratch"),
     ("nmt.vocabulary", "nmt.tokenization", "nmt.layers", "nmt.streams", "nmt.corpora", "nmt.device"),
     ("nmt.text", "nmt.config"),
     ("nmt.configfile", "nmt.data"),

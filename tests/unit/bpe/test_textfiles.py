@@ -5,15 +5,30 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import signal
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 import pytest
 
+import bpe.locks
 import bpe.textfiles
 from bpe.errors import UserError
-from bpe.textfiles import atomic_write, check_output, no_space, read_lines, sha256_of, write_lines, write_text
+from bpe.textfiles import (
+    UNFINISHED,
+    atomic_write,
+    check_output,
+    no_space,
+    read_lines,
+    remove_leftovers,
+    sha256_of,
+    write_lines,
+    write_text,
+)
 
 
 def written(path: Path, data: bytes) -> Path:
@@ -165,6 +180,67 @@ def test_where_an_output_cannot_go_is_said_before_the_work(tmp_path: Path) -> No
     ):
         with pytest.raises(UserError, match=problem):
             check_output(output, names)
+
+
+def killed_while_writing(path: Path) -> str:
+    """A process writes half a file and is killed; the name of what it leaves."""
+    program = (
+        "import os, signal, sys; from bpe.textfiles import write_lines\n"
+        "def lines():\n    yield 'half'\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_lines(sys.argv[1], lines())"
+    )
+    before = set(os.listdir(path.parent))
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    ended = subprocess.run([sys.executable, "-c", program, str(path)], env=environment, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = set(os.listdir(path.parent)) - before
+    return left
+
+
+def test_a_killed_writers_file_goes_with_the_next_write_of_its_name(tmp_path: Path) -> None:
+    left = [killed_while_writing(tmp_path / name) for name in ("file", "a.file")]
+    assert [UNFINISHED.fullmatch(name)["name"] for name in left] == ["file", "a.file"]  # type: ignore[index]
+    write_text(tmp_path / "file", "new")
+    assert sorted(os.listdir(tmp_path)) == sorted(["file", left[1]])
+    remove_leftovers(tmp_path)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_older_versions_leftovers_go_and_what_is_no_leftover_stays(tmp_path: Path) -> None:
+    kept = [".file.part", "file.abcd1234.part", ".file.abcd1234", ".file.abc.part", ".file.0badc0de-abcd1234.part"]
+    for name in [*kept, ".file.k3_x9ab2.part"]:
+        written(tmp_path / name, b"half")
+    remove_leftovers(tmp_path)  # the last of these is another machine's, and not a day old
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+    remove_leftovers(tmp_path / "nothing")
+
+
+def test_a_living_writers_file_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with atomic_write(path) as slow:
+        slow.write(b"slow")
+        remove_leftovers(tmp_path)
+        write_text(path, "fast")
+        assert path.read_bytes() == b"fast"
+    assert path.read_bytes() == b"slow"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_removed_before_it_was_locked_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, calls = bpe.locks._lock, []
+
+    def lock(stream: FileIO, *, wait: bool = False) -> bool | None:
+        calls.append(wait)
+        if len(calls) == 1:
+            for name in os.listdir(tmp_path):
+                os.unlink(tmp_path / name)
+        return plain(stream, wait=wait)
+
+    monkeypatch.setattr(bpe.locks, "_lock", lock)
+    write_text(tmp_path / "file", "text")
+    assert (tmp_path / "file").read_bytes() == b"text"
+    assert os.listdir(tmp_path) == ["file"]
+    assert calls == [True, True]
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])

@@ -139,7 +139,7 @@ def test_a_run_that_went_back_forgets_what_comes_later(tmp_path: Path) -> None:
     recent = RecentWeights(tmp_path, 3)
     for update in (100, 200, 300, 400):
         add(recent, update, 1.0)
-    (tmp_path / ".300.safetensors.abc.part").write_bytes(b"of a run that was killed")
+    (tmp_path / ".300.safetensors.abcd1234.part").write_bytes(b"of a run that was killed")
     (tmp_path / "notes.txt").touch()
     add(recent, 300, 2.0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["200.safetensors", "300.safetensors", "notes.txt"]

@@ -69,6 +69,11 @@ def test_a_folder_loads_tied_and_ready_wherever_it_is_moved(tying: Tying, tmp_pa
         (edit("manifest.json", lambda text: text[:-20]), "manifest.json: damaged ("),
         (edit("manifest.json", lambda _: '{"format": "letter"}'), "not a model folder: manifest.json does not say so"),
         (edit("manifest.json", lambda text: text.replace('"version": 1', '"version": 9', 1)), "model format 9, this"),
+        (
+            edit("manifest.json", lambda text: text.replace('"data"', '"date"')),
+            "manifest.json: damaged (it lacks 'data')",
+        ),
+        (edit("manifest.json", lambda text: text.replace('"versions"', '"v"')), "damaged (it lacks 'versions')"),
         (without("best.safetensors"), "no weights yet: training has not reached its first validation"),
         (truncated("best.safetensors"), "best.safetensors: truncated or not a safetensors file"),
         (other_vocabulary, "vocabulary.json: this vocabulary does not belong to the model; restore it"),

@@ -23,8 +23,11 @@ from nmt.training.checkpoint import (
     Progress,
     check_belongs,
     find_checkpoint,
+    is_start,
     load_checkpoint,
+    remove_beside,
     save_checkpoint,
+    save_start,
 )
 from nmt.weights import weight_metadata, weight_tensors
 
@@ -121,6 +124,41 @@ def test_a_full_disk_is_a_user_error_and_the_old_one_stays(tmp_path: Path, monke
         monkeypatch.undo()
         assert load_checkpoint(folder).progress.update == 1
         assert os.listdir(tmp_path) == ["last"]
+
+
+def test_a_start_is_told_from_what_was_saved_and_from_what_is_damaged(tmp_path: Path) -> None:
+    folder, model = tmp_path / "last", model_of()
+    assert not is_start(folder)
+    save_start(folder)
+    assert is_start(folder)
+    assert find_checkpoint(folder) == folder
+    save_checkpoint(folder, checkpoint_of(model, 0))  # stopped before its first update, and saved
+    assert not is_start(folder)
+    (folder / module.WEIGHTS).unlink()
+    (folder / module.STATE).write_text('{"update": 3}')
+    assert not is_start(folder)
+    (folder / module.STATE).write_text("{")
+    assert not is_start(folder)
+
+
+def test_what_a_kill_left_beside_it_goes(tmp_path: Path) -> None:
+    folder, model = tmp_path / "last", model_of()
+    new, old = tmp_path / "last.new", tmp_path / "last.old"
+    save_checkpoint(folder, checkpoint_of(model, 2))
+    save_checkpoint(old, checkpoint_of(model, 1))
+    new.mkdir()
+    remove_beside(folder)
+    assert os.listdir(tmp_path) == ["last"]
+    folder.rename(old)
+    remove_beside(folder)  # killed between the two renames: the older one is all there is
+    assert os.listdir(tmp_path) == ["last.old"]
+
+
+def test_equal_checkpoints_are_equal_files(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        save_checkpoint(tmp_path / name, checkpoint_of(model_of()))
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two")]
+    assert files[0] == files[1]
 
 
 def test_there_may_be_none(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bpe.errors import UserError
+from bpe.locks import exclusive
 from nmt.corpora.download import download
 from nmt.corpora.obtain import Source, obtain
 from nmt.corpora.records import RemoteFile
@@ -95,6 +96,20 @@ def partial(target: Path, content: bytes, validator: str = '"one"') -> None:
 def test_whole_file(server: Server, tmp_path: Path) -> None:
     fetch(server, tmp_path / "data.bin")
     assert (tmp_path / "data.bin").read_bytes() == BODY
+    assert [path.name for path in tmp_path.iterdir()] == ["data.bin"]
+
+
+def test_two_do_not_write_the_same_file(server: Server, tmp_path: Path) -> None:
+    partial(tmp_path / "data.bin", BODY[:1000])
+    with (
+        exclusive(tmp_path / ".data.bin.lock"),
+        pytest.raises(UserError, match=r"data.bin: another nmt-data is downloading it; wait for it"),
+    ):
+        fetch(server, tmp_path / "data.bin")
+    assert (tmp_path / "data.bin.part").read_bytes() == BODY[:1000]
+    assert server.requests == []
+    (tmp_path / ".data.bin.part.json.k3_x9ab2.part").write_text("half, and killed")
+    fetch(server, tmp_path / "data.bin")
     assert [path.name for path in tmp_path.iterdir()] == ["data.bin"]
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from bpe.errors import UserError
+from bpe.locks import exclusive
 from nmt.corpora.catalogue import CORPORA, find
 from nmt.corpora.fetch import fetch
 from nmt.corpora.obtain import Source
 from nmt.corpora.records import Corpus, Output, Pair, RemoteFile, SplitText, megabytes
+from nmt.corpora.writer import LOCK, UNFINISHED
 
 PAIR = ("en", "de")
 TEXT = b"one\teins\ntwo\tzwei\n"
@@ -105,6 +107,27 @@ def test_other_pair_of_the_same_corpus_replaces_the_first(tmp_path: Path, source
     assert names(folder) == ["corpus.json", "test.en", "test.fr", "train.en", "train.fr"]
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_killed_fetch_left_goes_and_a_living_one_is_left_alone(
+    again: bool, tmp_path: Path, source: Source
+) -> None:
+    folder = tmp_path / "corpus"
+    if again:
+        fetch(TINY, PAIR, folder, source)
+    (folder / UNFINISHED).mkdir(parents=True)
+    (folder / UNFINISHED / "train.en").write_text("half")
+    (folder / ".corpus.json.k3_x9ab2.part").write_text("half")
+    with exclusive(folder / LOCK):
+        if again:
+            assert fetch(TINY, PAIR, folder, source).already
+        else:
+            with pytest.raises(UserError, match="corpus: another nmt-data is at work in this folder; wait for it"):
+                fetch(TINY, PAIR, folder, source)
+        assert (folder / UNFINISHED / "train.en").exists()
+    assert fetch(TINY, PAIR, folder, source).already == again
+    assert names(folder) == ["corpus.json", "test.de", "test.en", "train.de", "train.en"]
+
+
 def test_corpora_of_other_splits_live_side_by_side(tmp_path: Path, source: Source) -> None:
     folder = tmp_path / "corpus"
     fetch(TINY, PAIR, folder, source)
@@ -156,9 +179,14 @@ def test_foreign_record_and_file_in_place_of_the_folder(tmp_path: Path, source: 
     with pytest.raises(UserError, match="is not a folder"):
         fetch(TINY, PAIR, tmp_path / "file", source)
     (tmp_path / "corpus").mkdir()
-    (tmp_path / "corpus" / "corpus.json").write_text("[]")
-    with pytest.raises(UserError, match="not a record written by nmt-data"):
-        fetch(TINY, PAIR, tmp_path / "corpus", source)
+    for record in (
+        "[]",
+        '{"corpora": {"tiny": {}}}',
+        '{"corpora": {"tiny": {"pair": ["en"], "files": {"train.en": 1}}}}',
+    ):
+        (tmp_path / "corpus" / "corpus.json").write_text(record)
+        with pytest.raises(UserError, match="not a record written by nmt-data"):
+            fetch(TINY, PAIR, tmp_path / "corpus", source)
 
 
 def test_resolve() -> None:
