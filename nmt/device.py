@@ -47,6 +47,17 @@ def peak_memory(device: torch.device) -> int:
     return int(most if sys.platform == "darwin" else most * 1024)
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+"What torch, CUDA's libraries and MPS say where they raise a plain RuntimeError."
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the machine or the device refused memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 def machine() -> str:
     """The processor (and the GPU where there is one), and the number of cores this process may use."""
     name = platform.processor() or platform.machine()
