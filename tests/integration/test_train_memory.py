@@ -34,7 +34,7 @@ def trainer_of(prepared: Path, folder: Path, **settings: Any) -> Trainer:
     config = Config(
         paths=PathsConfig(prepared=str(prepared), model=str(folder)),
         model=ModelConfig(embedding_size=8, hidden_size=10, dropout=0.2),
-        training=TrainingConfig(precision="float32", batch_tokens=120, **settings),
+        training=TrainingConfig(precision="float32", batch_tokens=120, max_updates=1, **settings),
     )
     model = build_model(config.model, VocabularySizes.of(corpus.vocabulary))
     return Trainer(model, corpus, config, Reporter.silent())
