@@ -56,6 +56,17 @@ def arithmetic(device: torch.device, threads: int, workers: int) -> dict[str, st
     return {"workers": workers, **by, "torch": str(torch.__version__)}
 
 
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+"What torch, CUDA's libraries and MPS say where they raise a plain RuntimeError."
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the machine or the device refused memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
 def machine() -> str:
     """The processor (and the GPU where there is one), and the number of cores this process may use."""
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""

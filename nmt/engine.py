@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from bpe.errors import UserError
 from nmt.bundle import VOCABULARY, Bundle
 from nmt.config import SearchConfig
+from nmt.device import out_of_memory
 from nmt.models.ensemble import Ensemble, Member
 from nmt.models.inference import for_search
-from nmt.models.interface import SearchModel
+from nmt.models.interface import SearchModel, TranslationModel
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Shortlist as Candidates
@@ -62,6 +62,11 @@ class Engine:
             return search(self.model, sources, self.config, wanted)
 
 
+def searchable(model: TranslationModel) -> SearchModel:
+    """What `Engine` searches in float32, of a model in training: a copy, to be made anew once the weights changed."""
+    return for_search(model, "float32")
+
+
 def check_same(first: Bundle, other: Bundle) -> None:
     """Models of an ensemble must mean the same by a piece, and cut text alike."""
     if other.vocabulary.fingerprint != first.vocabulary.fingerprint:
@@ -80,7 +85,6 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        refused = isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-        if not refused:
+        if not out_of_memory(error):
             raise
         raise UserError("not enough memory to search", hint="lower --batch-tokens or --beam") from None

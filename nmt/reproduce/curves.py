@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -14,14 +15,14 @@ KINDS = {"bleu": "validation BLEU", "cross_entropy": "validation cross entropy (
 
 def has_curve(results: Results, kind: str) -> bool:
     """Whether every run has points of 'bleu' or 'cross_entropy' (BLEU is not measured where no text can be made)."""
-    points = [point[kind] for mode in results.modes for run in mode.runs for point in run.curve]
-    return bool(points) and all(value is not None for value in points)
+    curves = [run.curve for mode in results.modes for run in mode.runs]
+    return bool(curves) and all(any(point[kind] is not None for point in curve) for curve in curves)
 
 
 def learning_curves(results: Results, kind: str) -> str:
     """Validation BLEU or cross entropy over the target pieces seen, as SVG.
 
-    The line is the mean over the seeds; the faint ones are the seeds.
+    The line is the mean over the seeds; the faint ones are the seeds. A value that was not finite leaves a gap.
     """
     figure, (axes,) = new_figure(1)
     for number, mode in enumerate(results.modes):
@@ -38,9 +39,13 @@ def _curve(axes: Any, mode: ModeResult, kind: str, number: int) -> None:
     x = [run.curve[i]["target_tokens"] / 1e6 for run in mode.runs[:1] for i in range(points)]
     for run in mode.runs if len(mode.runs) > 1 else []:
         seen = [point["target_tokens"] / 1e6 for point in run.curve]
-        axes.plot(seen, [point[kind] for point in run.curve], color=LOOKS[number][0], linewidth=0.6, alpha=0.5)
-    mean = [statistics.fmean(run.curve[i][kind] for run in mode.runs) for i in range(points)]
+        axes.plot(seen, [_value(point, kind) for point in run.curve], color=LOOKS[number][0], linewidth=0.6, alpha=0.5)
+    mean = [statistics.fmean(_value(run.curve[i], kind) for run in mode.runs) for i in range(points)]
     line(axes, x, mean, number, f"{mode.tying} ({mode.total / 1e6:.1f}M)")
+
+
+def _value(point: dict[str, Any], kind: str) -> float:
+    return math.nan if point[kind] is None else float(point[kind])
 
 
 def size_against_bleu(results: Results) -> str:

@@ -114,10 +114,11 @@ class Schedule:
         last = checks[-1]
         job.told = last["update"]
         bleu = "" if last.get("bleu") is None else f", BLEU {last['bleu']:.2f}"
+        cross_entropy = "not finite" if last["cross_entropy"] is None else f"{last['cross_entropy']:.3f}"
         running = sum(max(0, each.told - each.started_at) for each in self.running)
         self._say(
             f"{job.run.name}: update {last['update']:,} of {self.experiment.config.training.max_updates:,}, "
-            f"cross entropy {last['cross_entropy']:.3f}{bleu}, {duration(last['seconds'])}{tally.left(running)}"
+            f"cross entropy {cross_entropy}{bleu}, {duration(last['seconds'])}{tally.left(running)}"
         )
 
     def _check(self, job: Job) -> None:

@@ -162,9 +162,13 @@ def _read(
     )
 
 
+class NotNumbers(UserError):
+    """The model's probabilities are NaN."""
+
+
 def check_numbers(log_probs: Sequence[float]) -> None:
-    """Raise a UserError where the model's numbers are none."""
+    """Raise NotNumbers, a UserError, where the model's numbers are none."""
     if any(math.isnan(log_prob) for log_prob in log_probs):
-        raise UserError(
+        raise NotNumbers(
             "the model's probabilities are not numbers (NaN)", hint="its training diverged: use an earlier checkpoint"
         )

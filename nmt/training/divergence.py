@@ -29,7 +29,7 @@ class DivergenceWatch:
             return ""
         mean = self.total / self.tokens if self.tokens else math.nan
         self.total, self.tokens, self.updates = 0.0, 0, 0
-        if mean <= self.best + RISE:
+        if math.isfinite(mean) and mean <= self.best + RISE:
             self.best, self.high = min(self.best, mean), 0
             return ""
         self.high += 1

@@ -26,7 +26,9 @@ from nmt.models.interface import TranslationModel
 from nmt.training.checkpoint import Checkpoint, Progress, check_belongs, save_checkpoint
 from nmt.training.distributed import LostWorker, Workers
 from nmt.training.divergence import DivergenceWatch
+from nmt.training.ending import diverged, reason_to_stop, time_left, without_best
 from nmt.training.interruption import Interrupted
+from nmt.training.memory import enough_memory
 from nmt.training.optimizers import learning_rate, load_optimizer, optimizer_tensors
 from nmt.training.reporting import Reporter
 from nmt.training.selection import Selection
@@ -100,7 +102,7 @@ class Trainer:
     def run(self) -> Progress:
         """Train until finished. Raises Interrupted, with the state saved, on Ctrl-C or SIGTERM."""
         with self.workers.interruption:
-            self.updater.try_largest(self.feed.largest())
+            self._try_memory()
             state = self.progress
             batches = Prefetcher(self.feed.stream(Position(state.epoch, state.block, state.batch)), self.device)
             try:
@@ -112,13 +114,27 @@ class Trainer:
                 raise
             except NonFiniteLoss as error:
                 self.save()
-                raise self._diverged(error) from None
+                raise diverged(str(error), self.folder / LAST) from None
             except LostWorker as error:
                 raise self._without(error) from None
             finally:
                 batches.close()
                 self.reporter.close()
         return self.progress
+
+    def _try_memory(self) -> None:
+        """Run what will need the most memory, or raise a UserError; no number changes."""
+        self.updater.try_largest(self.feed.largest())
+        if self.validator is not None:
+            with (
+                enough_memory(
+                    "the moving average and the weights do not fit in memory together",
+                    where="training.ema",
+                    hint="set it to 0, or choose a smaller model (model.hidden_size, model.embedding_size)",
+                ),
+                self.updater.averaged(),
+            ):
+                self.validator.try_largest(self.model)
 
     def _loop(self, batches: Iterator[tuple[Position, Batch]]) -> None:
         state = self.progress
@@ -134,8 +150,10 @@ class Trainer:
                 self._read()
                 if self.settings.average_last:
                     self._try_average()
-                state.finished = ended
+                state.finished = ended if state.best_score is not None else ""
                 self.save()
+                if not state.finished:
+                    raise without_best(ended)
                 return
             if state.update and self._due(self.settings.save_every):
                 self._read()
@@ -199,14 +217,7 @@ class Trainer:
 
     def reason_to_stop(self) -> str:
         """Why training is over, or '' where it is not."""
-        state, settings = self.progress, self.settings
-        if state.update >= settings.max_updates:
-            return f"{state.update:,} updates of {settings.max_updates:,}"
-        if settings.max_minutes and state.seconds >= 60 * settings.max_minutes:
-            return f"{settings.max_minutes:g} minutes"
-        if settings.patience and state.waiting >= settings.patience:
-            return f"no improvement in {state.waiting} validations"
-        return ""
+        return reason_to_stop(self.progress, self.settings)
 
     def _log(self) -> None:
         state, window = self.progress, self.window
@@ -226,17 +237,10 @@ class Trainer:
         self.reporter.say(
             f"update {state.update:,} of {self.settings.max_updates:,} | epoch {state.epoch + 1} | "
             f"loss {loss:.3f} | cross entropy {cross_entropy:.3f} | {rate:,.0f} tokens/s | "
-            f"rate {step:.2g} | gradient {window.largest_norm:.2f} | {self._time_left()}"
+            f"rate {step:.2g} | gradient {window.largest_norm:.2f} | {time_left(state, self.settings)}"
         )
         if warning := self.watch.look(window.cross_entropy, window.tokens, window.updates):
             self.reporter.warn(warning)
-
-    def _time_left(self) -> str:
-        state, settings = self.progress, self.settings
-        left = state.seconds / state.update * (settings.max_updates - state.update)
-        if settings.max_minutes:
-            left = min(left, 60 * settings.max_minutes - state.seconds)
-        return f"{duration(state.seconds)} gone, at most {duration(max(left, 0))} left"
 
     def _validate(self, cost: Cost) -> None:
         """The first worker validates; the others wait and take over what it found."""
@@ -266,25 +270,22 @@ class Trainer:
 
     def _run(self, validator: Validator, cost: Cost) -> None:
         state, started = self.progress, time.monotonic()
-        self.updater.swap_average()
-        try:
+        with self.updater.averaged():
             found = validator.run(self.model, self.workers.interruption.check)
             state.validated = state.update
             self.selection.judge(self.model, found, state)
-        finally:
-            self.updater.swap_average()
         took = time.monotonic() - started
         values = {"cross_entropy": found.cross_entropy, "cost": found.cost, "bleu": found.bleu}
         cost.note(state, self.device)
         values |= {"epoch": state.epoch + 1, "target_tokens": state.target_tokens, "seconds": state.seconds}
         values |= {"cpu_seconds": state.cpu_seconds, "peak_memory": state.peak_memory}
         self.reporter.record("validation", state.update, values)
+        told = f"validation at update {state.update:,}: {found.describe()}"
+        if not found.finite:
+            self.reporter.warn(f"{told}: not finite, which counts as no improvement; these weights are not kept")
+            return
         best = "best so far" if state.waiting == 0 else f"best is update {state.best_update:,}"
-        self.reporter.say(
-            f"validation at update {state.update:,}: cross entropy {found.cross_entropy:.3f}"
-            + (f", BLEU {found.bleu:.2f}" if found.bleu is not None else "")
-            + f" ({best}; took {duration(took)})"
-        )
+        self.reporter.say(f"{told} ({best}; took {duration(took)})")
         for source, reference, translation in found.examples[:1]:
             self.reporter.say(f"  source      {source}\n  reference   {reference}\n  translation {translation}")
 
@@ -300,13 +301,6 @@ class Trainer:
             average=self.updater.average,
             metadata=weight_metadata(self.model, update=self.progress.update),
             progress=self.progress,
-        )
-
-    def _diverged(self, error: NonFiniteLoss) -> UserError:
-        return UserError(
-            str(error),
-            where="training",
-            hint=f"the state before it is in {self.folder / LAST}; lower training.learning_rate and run again",
         )
 
     def _without(self, error: LostWorker) -> LostWorker:

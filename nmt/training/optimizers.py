@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,23 +23,81 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
 
 
 class Adadelta(torch.optim.Adadelta):
-    """Zeiler (2012). `found_inf`, as fused Adam knows it: where it is 1 on the device, a step changes nothing."""
+    """Zeiler (2012), bit for bit torch's own.
+
+    `found_inf`, as fused Adam knows it: where it is 1 on the device, a step changes no bit of parameters and states,
+    and nobody waits for the device to learn of it. A gradient of zeros adds nothing, and states that fade by 1 stay.
+    """
 
     found_inf: Tensor | None = None
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step; one that is left out gets a zero gradient, and its fading of the states is undone."""
-        skipped = self.found_inf
-        if skipped is None:
+        """One step, or none where it is to be left out."""
+        if self.found_inf is None:
             super().step(closure)
             return
-        parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        for group in self.param_groups:
+            self._step_unless(self.found_inf > 0, group)
+
+    def _step_unless(self, refused: Tensor, group: dict[str, Any]) -> None:
+        """torch's `_multi_tensor_adadelta`, operation by operation. refused: [], bool."""
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        if not parameters:
+            return
+        rho, eps = group["rho"], group["eps"]
+        gradients = [parameter.grad.masked_fill_(refused, 0) for parameter in parameters]
+        steps, squares, changes = self._states(parameters)
+        one = torch.ones((), dtype=parameters[0].dtype, device=refused.device)
+        fading = torch.where(refused, one, one * rho)
+        torch._foreach_add_(steps, 1 - refused.float())
+        torch._foreach_mul_(squares, fading)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
+        divisors = torch._foreach_add(squares, eps)
+        torch._foreach_sqrt_(divisors)
+        deltas = torch._foreach_add(changes, eps)
+        torch._foreach_sqrt_(deltas)
+        torch._foreach_div_(deltas, divisors)
+        torch._foreach_mul_(deltas, gradients)
+        torch._foreach_mul_(changes, fading)
+        torch._foreach_addcmul_(changes, deltas, deltas, value=1 - rho)
+        torch._foreach_add_(parameters, deltas, alpha=-group["lr"])
+
+    def _states(self, parameters: Sequence[nn.Parameter]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Steps, mean squares of the gradients and of the changes, made where there are none. torch keeps `step` in
+        the processor's memory, and so does a checkpoint; here the device counts."""
         for parameter in parameters:
-            parameter.grad.masked_fill_(skipped > 0, 0)
-        super().step(closure)
-        states = [self.state[p][name] for p in parameters for name in ("square_avg", "acc_delta")]
-        torch._foreach_div_(states, torch.where(skipped > 0, self.param_groups[0]["rho"], 1.0))
+            state = self.state[parameter]
+            if not state:
+                state["step"] = torch.zeros(())
+                state["square_avg"], state["acc_delta"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+            state["step"] = state["step"].to(parameter.device)
+        names = ("step", "square_avg", "acc_delta")
+        steps, squares, changes = ([self.state[p][name] for p in parameters] for name in names)
+        return steps, squares, changes
+
+
+@torch.no_grad()
+def try_step(optimizer: torch.optim.Optimizer) -> None:
+    """A step that is left out: it takes the memory of one, makes the states that are not there yet, as zeros, and
+    changes no number. Where a parameter has no gradient, zeros stand in for it.
+
+    Does nothing where the optimizer cannot leave out a step (Adam on MPS).
+    """
+    if isinstance(optimizer, torch.optim.Adam) and not optimizer.defaults["fused"]:
+        return
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    without = [parameter for parameter in parameters if parameter.grad is None]
+    before = getattr(optimizer, "found_inf", None)
+    optimizer.found_inf = torch.ones((), device=parameters[0].device)  # type: ignore[attr-defined]
+    try:
+        for parameter in without:
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+    finally:
+        optimizer.found_inf = before  # type: ignore[attr-defined]
+        for parameter in without:
+            parameter.grad = None
 
 
 def learning_rate(config: TrainingConfig, update: int) -> float:

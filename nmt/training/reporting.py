@@ -35,7 +35,7 @@ class Reporter:
 
     def record(self, kind: str, update: int, values: dict[str, Any]) -> None:
         """Append one record; kind is 'train' or 'validation'."""
-        line = json.dumps({"kind": kind, "update": update, **values}, allow_nan=True)
+        line = as_json({"kind": kind, "update": update, **values})
         try:
             with open(self.path, "a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
@@ -60,7 +60,7 @@ class Reporter:
         if not self.path.exists():
             return
         kept = [r for r in read_metrics(self.path) if r["update"] <= update]
-        write_lines(self.path, (json.dumps(record) for record in kept))
+        write_lines(self.path, map(as_json, kept))
 
     def _tensorboard(self, folder: Path, resumed_at: int) -> Any:
         try:
@@ -85,12 +85,23 @@ class _Silent(Reporter):
         pass
 
 
+def as_json(record: dict[str, Any]) -> str:
+    """One line of metrics.jsonl. A number that is not finite, which JSON does not know, is null."""
+    known = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in record.items()
+    }
+    return json.dumps(known, allow_nan=False)
+
+
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The records of metrics.jsonl; a last line that a killed run left half written is dropped."""
+    """The records of metrics.jsonl; a last line that a killed run left half written is dropped.
+
+    What was not finite is None, in files that say NaN, too.
+    """
     records = []
     for line in path.read_text(encoding="utf-8").split("\n"):
         try:
-            records.append(json.loads(line))
+            records.append(json.loads(line, parse_constant=lambda _: None))
         except ValueError:
             continue
     return records

@@ -22,13 +22,15 @@ class Selection:
         self.recent = RecentWeights(folder / RECENT, settings.average_last)
 
     def judge(self, model: TranslationModel, found: Validation, state: Progress) -> None:
-        """Keep the weights if they are the best so far."""
-        self.recent.add(state.update, weight_tensors(model), weight_metadata(model, update=state.update))
-        score = self._score(found)
-        if state.best_score is not None and score <= state.best_score:
+        """Keep the weights if they are the best so far. What is not finite is no improvement, and not kept."""
+        if not found.finite:
             state.waiting += 1
             return
-        state.best_score, state.best_update, state.waiting = score, state.update, 0
+        self.recent.add(state.update, weight_tensors(model), weight_metadata(model, update=state.update))
+        if not self._improves(found, state):
+            state.waiting += 1
+            return
+        state.best_score, state.best_update, state.waiting = self._score(found), state.update, 0
         extra = {"update": state.update, "cross_entropy": found.cross_entropy, "bleu": found.bleu}
         save_tensors(self.folder / BEST, weight_tensors(model), weight_metadata(model, **extra))
 
@@ -41,19 +43,21 @@ class Selection:
         average = self.recent.average()
         with with_weights(model, average.tensors):
             found = validator.run(model, tick)
-        score = self._score(found)
-        better = state.best_score is None or score > state.best_score
+        told = f"average of the last {average.metadata['averaged']} validations' weights: {found.describe()}: "
+        if not found.finite:
+            self.say(f"{told}not finite, not kept")
+            return
+        better = self._improves(found, state)
         extra = {"update": str(state.update), "cross_entropy": str(found.cross_entropy), "bleu": str(found.bleu)}
         save_tensors(self.folder / (BEST if better else AVERAGE), average.tensors, average.metadata | extra)
         if better:
-            state.best_score, state.best_update = score, state.update
+            state.best_score, state.best_update = self._score(found), state.update
         outcome = f"better, now {BEST}" if better else f"not better than update {state.best_update:,}, in {AVERAGE}"
-        self.say(
-            f"average of the last {average.metadata['averaged']} validations' weights: "
-            f"cross entropy {found.cross_entropy:.3f}"
-            + (f", BLEU {found.bleu:.2f}" if found.bleu is not None else "")
-            + f": {outcome}"
-        )
+        self.say(told + outcome)
+
+    def _improves(self, found: Validation, state: Progress) -> bool:
+        """Whether it is better than the best so far; found is finite."""
+        return state.best_score is None or not self._score(found) <= state.best_score
 
     def _score(self, found: Validation) -> float:
         wanted = found.bleu if self.settings.validation_metric == "bleu" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bpe.errors import UserError
 from nmt.config import TrainingConfig
 from nmt.data.batching import Batch
 from nmt.layers.tying import unique_parameters
 from nmt.models.interface import TranslationModel
 from nmt.training.distributed import Workers, share_of
 from nmt.training.loss import Costs, chunked_cross_entropy
-from nmt.training.optimizers import learning_rate, make_optimizer
+from nmt.training.memory import enough_memory
+from nmt.training.optimizers import learning_rate, make_optimizer, try_step
 
 
 @dataclass(frozen=True)
@@ -155,10 +156,7 @@ class Updater:
 
     def _apply(self, gradients: list[Tensor], norm: Tensor, refused: Tensor, number: int) -> None:
         """Clip, and make the optimizer's step and the average's, unless the update is refused."""
-        if self.config.clip_norm:
-            exact = torch.float32 if norm.device.type == "mps" else torch.float64
-            factor = torch.full_like(norm, self.config.clip_norm, dtype=exact) / norm
-            torch._foreach_mul_(gradients, factor.clamp(max=1).to(norm.dtype))
+        self._clip(gradients, norm)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, number)
         if self.deferred:
@@ -168,31 +166,51 @@ class Updater:
             self._follow(number, refused if self.deferred else None)
         self.optimizer.zero_grad()
 
+    def _clip(self, gradients: list[Tensor], norm: Tensor) -> None:
+        """Scale the gradients down to training.clip_norm. norm: of all of them, before."""
+        if self.config.clip_norm:
+            exact = torch.float32 if norm.device.type == "mps" else torch.float64
+            factor = torch.full_like(norm, self.config.clip_norm, dtype=exact) / norm
+            torch._foreach_mul_(gradients, factor.clamp(max=1).to(norm.dtype))
+
     def try_largest(self, batch: Batch) -> None:
-        """Run this worker's share of the largest batch, so that too little memory shows now and not after hours."""
-        self.model.train()
+        """Make this worker's update of the largest batch but for the change, so that too little memory shows now and
+        not after hours: with the optimizer's states, which exist from here on, and with gradients to add to where an
+        update has several batches. No number changes. Raises UserError where memory is refused."""
+        positions = f"{batch.source.numel()} source and {batch.target.numel()} target positions"
         try:
-            for part in self._parts(batch):
-                self._differentiate(part, 1.0)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
-                raise
-            size = (
-                f"{len(batch.pairs)} pairs, {batch.source.numel()} source and {batch.target.numel()} target positions"
-            )
-            raise UserError(
-                f"the largest batch does not fit in memory ({size})",
+            with enough_memory(
+                f"the states of {self.config.optimizer} do not fit in memory beside the model's weights",
+                where="training.optimizer",
+                hint="lower model.hidden_size or model.embedding_size, or tie more matrices (--tying)",
+            ):
+                try_step(self.optimizer)
+            with enough_memory(
+                f"the largest batch does not fit in memory ({len(batch.pairs)} pairs, {positions})",
                 where="training.batch_tokens",
                 hint="lower training.batch_tokens or training.max_length",
-            ) from None
+            ):
+                self._try_update(batch)
         finally:
             self.optimizer.zero_grad()
+
+    def _try_update(self, batch: Batch) -> None:
+        """An update of the batch that is left out in the end."""
+        self.model.train()
+        for _ in range(min(self.config.update_every, 2)):
+            for part in self._parts(batch):
+                self._differentiate(part, 1.0)
+        gradients = self._gradients()
+        self._clip(gradients, torch.nn.utils.get_total_norm(gradients))
+        try_step(self.optimizer)
 
     @torch.no_grad()
     def _follow(self, number: int, refused: Tensor | None = None) -> None:
         """Move the average towards the weights; a short memory at first, so that it forgets the initialisation.
 
-        refused: whether to leave it, known to the device alone.
+        As in TensorFlow's ExponentialMovingAverage, the decay of update n is at most (1 + n) / (10 + n). n is the
+        number by which the learning rate goes too: updates that were left out are counted, since at first the device
+        alone knows of them. refused: whether to leave it, known to the device alone.
         """
         if not self.average:
             return
@@ -204,11 +222,24 @@ class Updater:
             weight = torch.full_like(self.refused, 1 - decay) * ~refused
             torch._foreach_lerp_(list(self.average.values()), current, [weight] * len(current))
 
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The model with its moving average, where one is kept, for a while; `average` holds the weights then."""
+        if not self.average:
+            yield
+            return
+        spare = torch.empty_like(max(self.average.values(), key=torch.numel)).flatten()
+        self._swap(spare)
+        try:
+            yield
+        finally:
+            self._swap(spare)
+
     @torch.no_grad()
-    def swap_average(self) -> None:
-        """Exchange weights and average in place: called before and after a validation."""
+    def _swap(self, spare: Tensor) -> None:
+        """Exchange weights and average in place. spare: as long as the largest of them, so that nothing can fail."""
         for name, average in self.average.items():
-            kept = average.clone()
+            kept = spare[: average.numel()].view_as(average).copy_(average)
             average.copy_(self.parameters[name])
             self.parameters[name].copy_(kept)
 

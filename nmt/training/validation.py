@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,15 +14,21 @@ from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
+from nmt.engine import searchable
 from nmt.evaluation import bleu, validation_options
-from nmt.models.interface import TranslationModel
+from nmt.models.interface import SearchModel, TranslationModel
 from nmt.search.beam import beam_search
+from nmt.search.expansion import NotNumbers
+from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
 from nmt.tokenization import MissingPackage
 from nmt.training.loss import chunked_cross_entropy
+from nmt.training.memory import enough_memory
 
 NO_LIMIT = 1 << 30
 VALIDATION_BATCH_TOKENS = 4096
+TRIED_PIECES = 3
+"The first step of a search has one hypothesis a sentence, the others as many as any later one."
 
 
 @dataclass(frozen=True)
@@ -32,9 +40,19 @@ class Validation:
     cost: float
     "Nats per sentence: the sum over its pieces, averaged (DL4MT's cost)."
     bleu: float | None
-    "Detokenised sacreBLEU of beam output, or None where it was not asked for."
-    examples: tuple[tuple[str, str, str], ...]
+    "Detokenised sacreBLEU of beam output, NaN where the model's numbers are none, None where it was not asked for."
+    examples: tuple[tuple[str, str, str], ...] = ()
     "(source, reference, translation) of a few sentences."
+
+    @property
+    def finite(self) -> bool:
+        """Whether everything is a number; otherwise there is no score to compare."""
+        return all(map(math.isfinite, (self.cross_entropy, self.cost, self.bleu or 0.0)))
+
+    def describe(self) -> str:
+        """For people: cross entropy and BLEU."""
+        bleu = "" if self.bleu is None else f", BLEU {self.bleu:.2f}"
+        return f"cross entropy {self.cross_entropy:.3f}{bleu}"
 
 
 def can_score(corpus: PreparedCorpus, metric: str, say: Callable[[str], None]) -> bool:
@@ -50,48 +68,103 @@ def can_score(corpus: PreparedCorpus, metric: str, say: Callable[[str], None]) -
 
 
 class Validator:
-    """Validates one model on the valid split. `tick` is called between batches and may raise to break off."""
+    """Validates one model on the valid split. `tick` is called between batches and may raise to break off.
+
+    All in float32, whatever training multiplies in, and with the copy of the model that translation searches with: the
+    numbers are those of nmt-score and nmt-translate. Memory that is refused is a UserError.
+    """
 
     def __init__(self, corpus: PreparedCorpus, batches: BatchMaker, *, beam: int, with_bleu: bool) -> None:
         self.corpus, self.maker, self.with_bleu = corpus, batches, with_bleu
         self.search = SearchConfig(beam=beam)
-        plan = EpochPlan(batches.pairs, Budget(VALIDATION_BATCH_TOKENS, 0, NO_LIMIT), seed=0)
-        self.rows = plan.batches(0)
+        self.plan = EpochPlan(batches.pairs, Budget(VALIDATION_BATCH_TOKENS, 0, NO_LIMIT), seed=0)
+        self.rows = self.plan.batches(0)
+        if not self.plan.num_pairs:
+            problem = "no pair of the valid split has pieces on both sides"
+            raise UserError(problem, where=corpus.folder, hint="mend the valid files and run nmt-prep --force")
 
     def run(self, model: TranslationModel, tick: Callable[[], None]) -> Validation:
-        """Validate; the model is left in evaluation mode."""
+        """Validate; the model is left in evaluation mode. Numbers that are none are a Validation that is not finite."""
         model.eval()
         cross_entropy, tokens, sentences = 0.0, 0, 0
-        device = next(model.parameters()).device
-        matrices = model.embeddings
-        with torch.inference_mode():
-            for rows in self.rows:
-                tick()
-                batch = self.maker.make(rows).to(device)
-                readout = model.readout(batch)
-                labels = batch.target_labels()
-                costs = chunked_cross_entropy(readout, matrices.output, matrices.output_bias, labels, 0.0)
-                cross_entropy += float(costs.cross_entropy)
-                tokens, sentences = tokens + batch.num_target_tokens, sentences + len(rows)
-        translations = self._translate(model, tick) if self.with_bleu else None
+        for rows in self.rows:
+            tick()
+            found, count = self._cross_entropy(model, rows)
+            cross_entropy, tokens, sentences = cross_entropy + found, tokens + count, sentences + len(rows)
+        translations = None
+        if self.with_bleu and math.isfinite(cross_entropy):
+            with contextlib.suppress(NotNumbers):
+                translations = self._translate(searchable(model), tick)
         sources = list(self.corpus.raw_lines("valid", "source"))
         references = list(self.corpus.raw_lines("valid", "target"))
+        bleu = math.nan if self.with_bleu else None
         return Validation(
-            cross_entropy=cross_entropy / max(tokens, 1),
-            cost=cross_entropy / max(sentences, 1),
-            bleu=None if translations is None else self._bleu(translations, references),
+            cross_entropy=cross_entropy / tokens,
+            cost=cross_entropy / sentences,
+            bleu=bleu if translations is None else self._bleu(translations, references),
             examples=tuple(zip(sources[:2], references[:2], (translations or [])[:2], strict=False)),
         )
+
+    def try_largest(self, model: TranslationModel) -> None:
+        """Run what needs the most memory, so that too little shows before training: the largest batch, and the first
+        steps of the search of as many of the longest sentences, and of the shortest, as are searched together."""
+        model.eval()
+        rows = self.plan.largest()
+        with enough_memory(
+            f"the largest batch of the validation does not fit in memory ({len(rows)} pairs)",
+            where="validation",
+            hint="lower model.hidden_size or model.embedding_size, or take the longest lines out of the valid files",
+        ):
+            self._cross_entropy(model, rows)
+        if not self.with_bleu:
+            return
+        with enough_memory(
+            f"the validation's search does not fit in memory (beam {self.search.beam})",
+            where="training.validation_beam",
+            hint="lower it, or choose a smaller model (model.hidden_size, model.embedding_size)",
+        ):
+            searched, sources = searchable(model), sorted(self._sources(), key=len)
+            config = replace(self.search, max_length=TRIED_PIECES)
+            for some in (sources, sources[::-1]):
+                with contextlib.suppress(NotNumbers):
+                    beam_search(searched, together(some, config.batch_tokens), config)
+
+    def _cross_entropy(self, model: TranslationModel, rows: np.ndarray) -> tuple[float, int]:
+        """Of a batch's references, in nats, and their number of pieces."""
+        matrices = model.embeddings
+        with in_float32(model), torch.inference_mode():
+            batch = self.maker.make(rows).to(model.device)
+            readout, labels = model.readout(batch), batch.target_labels()
+            costs = chunked_cross_entropy(readout, matrices.output, matrices.output_bias, labels, 0.0)
+            return float(costs.cross_entropy), batch.num_target_tokens
 
     def _bleu(self, translations: list[str], references: list[str]) -> float:
         return bleu(translations, references, validation_options(self.corpus.text.options.target))
 
-    def _translate(self, model: TranslationModel, tick: Callable[[], None]) -> list[str]:
-        pairs, vocabulary, text = self.maker.pairs, self.corpus.vocabulary, self.corpus.text
-        sources = [self.maker.source_view.from_union(np.asarray(pairs.source(i))) for i in range(len(pairs))]
-        lines = []
+    def _sources(self) -> list[np.ndarray]:
+        pairs, view = self.maker.pairs, self.maker.source_view
+        return [view.from_union(np.asarray(pairs.source(i))) for i in range(len(pairs))]
+
+    def _translate(self, model: SearchModel, tick: Callable[[], None]) -> list[str]:
         wanted = Wanted(progress=lambda _: tick())
-        for found in beam_search(model, sources, self.search, wanted):
-            ids = self.maker.target_view.to_union(np.asarray(found[0].pieces, dtype=np.int64))
-            lines.append(text.text(vocabulary.decode(ids.tolist()), "target"))
-        return lines
+        return [self._text(found[0]) for found in beam_search(model, self._sources(), self.search, wanted)]
+
+    def _text(self, hypothesis: Hypothesis) -> str:
+        ids = self.maker.target_view.to_union(np.asarray(hypothesis.pieces, dtype=np.int64))
+        return self.corpus.text.text(self.corpus.vocabulary.decode(ids.tolist()), "target")
+
+
+@contextlib.contextmanager
+def in_float32(model: TranslationModel) -> Iterator[None]:
+    """The model with products in float32 for a while."""
+    before, model.compute_dtype = model.compute_dtype, torch.float32
+    try:
+        yield
+    finally:
+        model.compute_dtype = before
+
+
+def together(sources: Sequence[np.ndarray], tokens: int) -> Sequence[np.ndarray]:
+    """The first of sources sorted by length that are searched together: `tokens` with padding, or one."""
+    widths = np.maximum.accumulate([len(source) + 1 for source in sources])
+    return sources[: max(1, int((widths * np.arange(1, len(sources) + 1) <= tokens).sum()))]

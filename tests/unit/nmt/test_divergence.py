@@ -48,6 +48,10 @@ def test_no_number_at_all() -> None:
     assert lines[1].startswith("training diverges: cross entropy nan; stop it, lower training.learning_rate")
 
 
+def test_an_infinite_mean_is_no_best() -> None:
+    assert told([math.inf, math.inf, math.inf, 5.0, 4.0, math.inf, math.nan]) == [1, 6]
+
+
 def test_it_says_what_it_saw_and_what_to_do() -> None:
     watch = DivergenceWatch()
     lines = [watch.look(mean * TOKENS, TOKENS, SPAN_UPDATES) for mean in (4.0, 9.0, 9.5)]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import TrainingConfig
-from nmt.training.optimizers import learning_rate, load_optimizer, make_optimizer, optimizer_tensors
+from nmt.training.optimizers import learning_rate, load_optimizer, make_optimizer, optimizer_tensors, try_step
 from nmt.weights import read_tensors, save_tensors
 
 
@@ -25,6 +25,12 @@ from nmt.weights import read_tensors, save_tensors
         ("cosine", 100, {50: 1.0, 100: 2.0, 600: 1.0, 350: 1 + math.sqrt(0.5), 1100: 0.0, 2000: 0.0}),
         ("cosine", 0, {550: 1.0, 1100: 0.0}),
         ("cosine", 1100, {550: 1.0, 1100: 2.0}),
+        ("constant", 1, {1: 2.0, 2: 2.0}),
+        ("inverse-sqrt", 1, {1: 2.0, 2: math.sqrt(2)}),
+        ("inverse-sqrt", 100, {99: 1.98, 101: 2 * math.sqrt(100 / 101)}),
+        ("cosine", 0, {1: 1 + math.cos(math.pi / 1100), 1101: 0.0}),
+        ("cosine", 1099, {1099: 2.0, 1100: 0.0}),
+        ("cosine", 2200, {1100: 1.0, 2200: 2.0, 2201: 0.0}),
     ],
 )
 def test_schedules_at_known_points(schedule: str, warmup: int, points: dict[int, float]) -> None:
@@ -119,3 +125,107 @@ def test_a_state_belongs_to_names_and_leaves_the_learning_rate_alone() -> None:
     load_optimizer(other, list(values), dict(reversed(tensors.items())))
     assert other.param_groups[0]["lr"] == 0.25
     assert torch.equal(other.state[values["b"]]["exp_avg"], tensors["b.exp_avg"])
+
+
+def with_states(name: str, steps: int, dtype: torch.dtype) -> tuple[dict[str, nn.Parameter], torch.optim.Optimizer]:
+    """Parameters, one number among them, and an optimizer that has made some steps."""
+    shapes, random = {"w": (31, 17), "b": (65,), "c": (), "d": (1, 1)}, torch.Generator().manual_seed(7)
+    values = {name: nn.Parameter(torch.randn(shape, generator=random, dtype=dtype)) for name, shape in shapes.items()}
+    with torch.no_grad():
+        values["b"][3] = -0.0
+    optimizer = make_optimizer(values, SETTINGS[name][0])
+    for _ in range(steps):
+        for parameter in values.values():
+            parameter.grad = torch.randn(parameter.shape, generator=random, dtype=dtype)
+        optimizer.step()
+    optimizer.zero_grad()
+    return values, optimizer
+
+
+def bits(values: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> dict[str, bytes]:
+    """Every number of parameters and states, as it lies in memory."""
+    tensors = {**values, **optimizer_tensors(optimizer, list(values))}
+    return {name: tensor.detach().numpy().tobytes() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("flag", [None, 0.0], ids=["unasked", "not left out"])
+def test_adadelta_is_torchs_bit_for_bit(flag: float | None, dtype: torch.dtype) -> None:
+    ours, optimizer = with_states("adadelta", 0, dtype)
+    theirs = [nn.Parameter(parameter.detach().clone()) for parameter in ours.values()]
+    reference = torch.optim.Adadelta(theirs, lr=1.0, rho=0.95, eps=1e-6, foreach=True)
+    random = torch.Generator().manual_seed(8)
+    for step in range(12):
+        optimizer.param_groups[0]["lr"] = reference.param_groups[0]["lr"] = 1 / (1 + step)
+        optimizer.found_inf = None if flag is None else torch.tensor(flag)  # type: ignore[attr-defined]
+        for mine, other in zip(ours.values(), theirs, strict=True):
+            scale = 10 ** float(torch.randn((), generator=random))
+            mine.grad = torch.randn(mine.shape, generator=random, dtype=dtype) * scale
+            other.grad = mine.grad.clone()
+        optimizer.step()
+        reference.step()
+    for mine, other in zip(ours.values(), theirs, strict=True):
+        assert torch.equal(mine, other)
+        for key, value in reference.state[other].items():
+            assert torch.equal(optimizer.state[mine][key], value), key
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_step_that_is_left_out_changes_no_bit(name: str, dtype: torch.dtype) -> None:
+    values, optimizer = with_states(name, 5, dtype)
+    before = bits(values, optimizer)
+    for bad in (math.nan, math.inf, -1e30):
+        for parameter in values.values():
+            parameter.grad = torch.full_like(parameter, bad)
+        optimizer.found_inf = torch.ones(())  # type: ignore[attr-defined]
+        optimizer.step()
+    assert bits(values, optimizer) == before
+    assert float(optimizer.state[values["w"]]["step"]) == 5
+
+
+@pytest.mark.parametrize("steps", [0, 3], ids=["fresh", "used"])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_tried_step_makes_states_and_changes_no_number(name: str, steps: int) -> None:
+    """With the gradients of an update, and without any; the steps that follow are those of a run without it."""
+    (tried, optimizer), (plain, other) = (with_states(name, steps, torch.float32) for _ in range(2))
+    try_step(optimizer)
+    assert all(parameter.grad is None for parameter in tried.values())
+    for parameter in tried.values():
+        parameter.grad = torch.full_like(parameter, math.nan)
+    try_step(optimizer)
+    assert not getattr(optimizer, "found_inf", None)
+    states = optimizer_tensors(optimizer, list(tried))
+    assert {float(states[f"{key}.step"]) for key in tried} == {steps}
+    assert steps or not any(bool(state.any()) for state in states.values())
+    if steps:
+        assert bits(tried, optimizer) == bits(plain, other)
+    for values, each in ((tried, optimizer), (plain, other)):
+        random = torch.Generator().manual_seed(9)
+        for parameter in values.values():
+            parameter.grad = torch.randn(parameter.shape, generator=random)
+        each.step()
+    assert bits(tried, optimizer) == bits(plain, other)
+
+
+def test_a_step_that_cannot_be_left_out_is_not_tried() -> None:
+    """Adam that is not fused, as on MPS."""
+    value = nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.Adam([value], fused=False)
+    try_step(optimizer)
+    assert not optimizer.state
+    assert value.tolist() == [1, 1, 1]
+
+
+def test_adadelta_goes_on_from_a_checkpoint_where_the_device_decides(tmp_path: Path) -> None:
+    whole, optimizer = with_states("adadelta", 4, torch.float32)
+    again = {key: nn.Parameter(parameter.detach().clone()) for key, parameter in whole.items()}
+    fresh = make_optimizer(again, SETTINGS["adadelta"][0])
+    save_tensors(tmp_path / "optimizer.safetensors", optimizer_tensors(optimizer, list(whole)), {})
+    load_optimizer(fresh, list(again), read_tensors(tmp_path / "optimizer.safetensors")[0])
+    fresh.found_inf = torch.zeros(())  # type: ignore[attr-defined]
+    for values, each in ((whole, optimizer), (again, fresh)):
+        for parameter in values.values():
+            parameter.grad = torch.ones_like(parameter)
+        each.step()
+    assert bits(whole, optimizer) == bits(again, fresh)

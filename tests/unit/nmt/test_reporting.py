@@ -45,6 +45,32 @@ def test_a_record_half_written_by_a_killed_run_is_dropped(tmp_path: Path) -> Non
     assert [record["update"] for record in read_metrics(tmp_path / METRICS)] == [5, 10]
 
 
+def test_what_is_not_finite_is_null_for_every_reader(tmp_path: Path) -> None:
+    """JSON knows no NaN: strict readers refuse the file. Files that have it are read, and mended when a run goes on."""
+    report = reporter(tmp_path)
+    report.record("train", 1, {"loss": float("nan"), "norm": float("inf"), "rate": 0.5, "epoch": 1})
+    assert strictly(tmp_path)[0]["loss"] is None
+    with open(tmp_path / METRICS, "a") as stream:
+        stream.write('{"kind": "validation", "update": 2, "bleu": NaN, "cost": -Infinity}\n')
+    wanted = [
+        {"kind": "train", "update": 1, "loss": None, "norm": None, "rate": 0.5, "epoch": 1},
+        {"kind": "validation", "update": 2, "bleu": None, "cost": None},
+    ]
+    assert read_metrics(tmp_path / METRICS) == wanted
+    reporter(tmp_path, resumed_at=2)
+    assert strictly(tmp_path) == wanted
+
+
+def strictly(folder: Path) -> list[dict[str, object]]:
+    """The records as a reader sees them that knows JSON alone."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    lines = (folder / METRICS).read_text().splitlines()
+    return [json.loads(line, parse_constant=refuse) for line in lines]
+
+
 def test_quiet_says_nothing_and_records_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = reporter(tmp_path)
     report.say("hello")

@@ -107,11 +107,10 @@ def test_the_average_keeps_the_tie_and_its_value() -> None:
             average.zero_()
             parameter.fill_(1.0)
     updater._follow(1_000)
-    updater.swap_average()
-    updater.model.embeddings.assert_tied()
-    assert updater.model.embeddings.output[0, 0].item() == 0.5
-    assert updater.model.embeddings.source_input[0, 0].item() == 0.5
-    updater.swap_average()
+    with updater.averaged():
+        updater.model.embeddings.assert_tied()
+        assert updater.model.embeddings.output[0, 0].item() == 0.5
+        assert updater.model.embeddings.source_input[0, 0].item() == 0.5
     assert updater.model.embeddings.output[0, 0].item() == 1.0
 
 

@@ -28,10 +28,12 @@ def maker(prepared: Path) -> BatchMaker:
     return BatchMaker(corpus.split("train"), corpus.vocabulary.source_view(True), corpus.vocabulary.target_view(True))
 
 
-def updater_of(maker: BatchMaker, *, deferred: bool = False, **settings: object) -> Updater:
+def updater_of(
+    maker: BatchMaker, *, deferred: bool = False, dtype: torch.dtype = torch.float64, **settings: object
+) -> Updater:
     size = maker.target_view.size + maker.target_view.gap
     config = ModelConfig(embedding_size=6, hidden_size=5, dropout=0.0)
-    model = build_model(config, VocabularySizes(size, size, size)).double()
+    model = build_model(config, VocabularySizes(size, size, size)).to(dtype)
     return Updater(model, TrainingConfig(precision="float32", **settings), deferred=deferred)  # type: ignore[arg-type]
 
 
@@ -180,3 +182,79 @@ def test_an_update_that_lacks_a_workers_part_is_not_made_nor_any_after_it(maker:
         updater.begin([batch], number)
     assert [result.complete for result in updater.read()] == [False, False, True]
     assert all(torch.equal(kept[name], value) for name, value in weights(updater).items())
+
+
+def gradient_of(updater: Updater, batch: Batch) -> dict[str, torch.Tensor]:
+    """The whole batch's, through the loss alone."""
+    updater.model.train()
+    updater.loss(batch)[0].backward()  # type: ignore[no-untyped-call]
+    found = {name: p.grad.clone() for name, p in updater.parameters.items() if p.grad is not None}
+    updater.optimizer.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("way", ["whole", "in parts", "several batches"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float64, 1e-9)])
+@pytest.mark.parametrize("share", [0.25, 4.0, 0.0], ids=["clipped", "below the limit", "never"])
+def test_the_step_is_of_clipped_gradients_and_the_norm_that_of_before(
+    share: float, dtype: torch.dtype, tolerance: float, way: str, deferred: bool, maker: BatchMaker
+) -> None:
+    """share: of the gradient's norm, the limit. Adam's first mean is a tenth of the gradient that it was given."""
+    rows = np.arange(40)
+    gradient = gradient_of(updater_of(maker, dtype=dtype), maker.make(rows))
+    norm = float(sum((value.double() ** 2).sum() for value in gradient.values())) ** 0.5
+    settings = {"part_tokens": 60} if way == "in parts" else {}
+    updater = updater_of(maker, dtype=dtype, deferred=deferred, clip_norm=share * norm, **settings)
+    parts = [rows[:9], rows[9:12], rows[12:]] if way == "several batches" else [rows]
+    updater.begin([maker.make(part) for part in parts], 1)
+    assert updater.read()[0].gradient_norm == pytest.approx(norm, rel=tolerance)
+    factor = min(1.0, share) if share else 1.0
+    for name, value in gradient.items():
+        mean = updater.optimizer.state[updater.parameters[name]]["exp_avg"]
+        torch.testing.assert_close(10 * mean, factor * value, rtol=tolerance, atol=tolerance * norm)
+
+
+@pytest.mark.parametrize("deferred", [False, True])
+@pytest.mark.parametrize("ema", [0.999, 0.3], ids=["warm-up", "decay"])
+def test_the_moving_average_has_a_short_memory_at_first(ema: float, deferred: bool, maker: BatchMaker) -> None:
+    """Its decay at update n is min(ema, (1 + n) / (10 + n)): 2/11, 3/12, 4/13 ..., and later ema."""
+    updater = updater_of(maker, ema=ema, deferred=deferred, warmup_updates=0, learning_rate=0.1)
+    expected = weights(updater)
+    for number in (1, 2, 3, 4, 50_000):
+        updater.begin([maker.make(np.arange(10 * (number % 7), 10 * (number % 7) + 10))], number)
+        decay = {1: 2 / 11, 2: 3 / 12, 3: 4 / 13, 4: 5 / 14}.get(number, ema)
+        decay = min(decay, ema)
+        for name, now in weights(updater).items():
+            expected[name] = decay * expected[name] + (1 - decay) * now
+            torch.testing.assert_close(updater.average[name], expected[name], rtol=1e-6, atol=1e-8)
+
+
+def test_the_step_size_is_that_of_the_updates_number(maker: BatchMaker) -> None:
+    settings = {"learning_rate": 0.5, "schedule": "inverse-sqrt", "warmup_updates": 4}
+    updater = updater_of(maker, **settings)
+    found = []
+    for number in (1, 2, 4, 5, 16):
+        updater.update(maker.make(np.arange(5)), number)
+        found.append(updater.optimizer.param_groups[0]["lr"])
+    assert found == pytest.approx([0.125, 0.25, 0.5, 0.5 * (4 / 5) ** 0.5, 0.25])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adadelta"])
+def test_an_update_that_the_device_leaves_out_changes_no_bit(
+    optimizer: str, maker: BatchMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updater = updater_of(maker, deferred=True, dtype=torch.float32, optimizer=optimizer, skip_nonfinite=5)
+    updater.begin([maker.make(np.arange(10))], 1)
+
+    def state() -> list[bytes]:
+        states = updater.optimizer.state.values()
+        tensors = [*updater.parameters.values(), *updater.average.values(), *(v for s in states for v in s.values())]
+        return [tensor.detach().numpy().tobytes() for tensor in tensors]
+
+    before = state()
+    poison(monkeypatch, 1, 2)
+    for number in (2, 3):
+        updater.begin([maker.make(np.arange(10, 20))], number)
+    assert [result.finite for result in updater.read()] == [True, False, False]
+    assert state() == before
