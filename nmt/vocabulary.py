@@ -120,6 +120,11 @@ class Vocabulary:
             return TargetView(first=self.size, gap=0, size=self.size)
         return TargetView(NUM_SPECIALS + len(self.both), len(self.source_only), self.target_size)
 
+    def source_only_rows(self, view: TargetView) -> range:
+        """The rows of a target view whose pieces only the source has; none where the view leaves those out."""
+        first = NUM_SPECIALS + len(self.both)
+        return range(first, first + len(self.source_only)) if view.gap == 0 else range(0)
+
     @cached_property
     def pieces(self) -> tuple[str, ...]:
         """Every row's piece, the specials under their names."""

@@ -90,7 +90,7 @@ class Validator:
         pairs, vocabulary, text = self.maker.pairs, self.corpus.vocabulary, self.corpus.text
         sources = [self.maker.source_view.from_union(np.asarray(pairs.source(i))) for i in range(len(pairs))]
         lines = []
-        wanted = Wanted(progress=lambda _: tick())
+        wanted = Wanted(source_only=vocabulary.source_only_rows(self.maker.target_view), progress=lambda _: tick())
         for found in beam_search(model, sources, self.search, wanted):
             ids = self.maker.target_view.to_union(np.asarray(found[0].pieces, dtype=np.int64))
             lines.append(text.text(vocabulary.decode(ids.tolist()), "target"))
