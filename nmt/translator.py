@@ -163,10 +163,14 @@ class Translator:
         return list(map(int, self.engine.target_view.from_union(ids)))
 
     def _one(self, job: _Job, hypothesis: Hypothesis, attention: bool) -> Translation:
-        """The translation of a part. What was given of it stands as it was given, unknown pieces too."""
+        """The translation of a part. What was given of it stands as it was given, unknown pieces too.
+
+        That of a blank line is empty, whatever was given.
+        """
         text, subwords = self.bundle.text, self.bundle.text.options.subwords
         ids = self.engine.target_view.to_union(np.array(hypothesis.pieces, dtype=np.int64)).tolist()
-        pieces = written = (*job.prefix, *self.bundle.vocabulary.decode(ids)[len(job.prefix) :])
+        given = job.prefix if job.pieces else ()
+        pieces = written = (*given, *self.bundle.vocabulary.decode(ids)[len(given) :])
         if self.search.replace_unknown and hypothesis.attention is not None:
             written = replace_unknown(pieces, job.pieces, hypothesis.attention, subwords)
         weights = hypothesis.attention if attention else None

@@ -63,6 +63,10 @@ class TargetView:
         """Rows of the target matrix of any shape -> union ids."""
         return np.where(ids < self.first, ids, ids + self.gap).astype(ids.dtype, copy=False)
 
+    def rows_in(self, other: TargetView) -> np.ndarray:
+        """The row of another view of the same union for each of this one's, [size] int64."""
+        return other.from_union(self.to_union(np.arange(self.size, dtype=np.int64)))
+
 
 @dataclass(frozen=True)
 class Vocabulary:

@@ -49,6 +49,9 @@ class Form:
         fields = {name: getattr(found, name) for name in names} | {"alignment": found.alignment()}
         if self.attention and found.attention is not None:
             fields["attention"] = [[round(weight, 6) for weight in row] for row in found.attention.tolist()]
+        if found.parts:  # what the model saw, each by itself: nmt-score needs it
+            of_part = ("source_pieces", "pieces", "log_probs", "log_prob", "finished")
+            fields["parts"] = [{name: getattr(part, name) for name in of_part} for part in found.parts]
         return fields
 
 
