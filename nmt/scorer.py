@@ -63,8 +63,7 @@ class _Member:
         size, parts = max(1, MAX_SCORES // len(self.matrix[1])), []
         for start in range(0, len(labels), size):
             scores = functional.linear(readout[start : start + size], *self.matrix).float()
-            if self.rows is not None:
-                scores[:, PAD] = -torch.inf
+            scores[:, PAD] = -torch.inf  # no piece
             log_probs = torch.log_softmax(scores, -1)
             parts.append(log_probs.gather(1, labels[start : start + size, None])[:, 0])
         return torch.cat(parts)

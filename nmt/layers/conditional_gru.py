@@ -2,7 +2,7 @@
 
     h1 = GRU1(y, h);  c = attention(h1);  h2 = GRU2(c, h1), whose biases stand on the hidden side
 
-One step serves training's plain path and search; `run_conditional_gru` is all steps at once, fast or plain.
+One step serves training's plain path and search; calling the module makes all steps at once, fast or plain.
 
 Shapes: T steps, B sentences, K hypotheses a sentence, S source length, E embedding, H hidden, C annotation size.
 """
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nmt.layers.attention import AdditiveAttention
 from nmt.layers.fast_decoder import FastConditionalGRU
 from nmt.layers.gru import GRUCell
+from nmt.layers.precision import product, wants_gradient
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,17 @@ class ConditionalGRU(nn.Module):
         self.attention = AdditiveAttention(hidden_size, annotation_size)
         self.second = GRUCell(annotation_size, hidden_size, bias_on="hidden")
 
-    def step(self, projected: Tensor, hidden: Tensor, source: Source) -> tuple[Tensor, Tensor, Tensor]:
-        """One step. projected: the first GRU's input side, [B, K, 3H]. hidden: [B, K, H].
+    def step(
+        self, projected: Tensor, hidden: Tensor, source: Source, dtype: torch.dtype = torch.float32
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One step. projected: the first GRU's input side, [B, K, 3H]. hidden: [B, K, H]. dtype: of the products.
 
         Returns the next state, [B, K, H], the context, [B, K, C], and the attention weights, [B, K, S].
         """
-        middle = self.first(projected, hidden)
-        query = middle @ self.attention.query_weight
+        middle = self.first(projected, hidden, dtype)
+        query = product(middle, self.attention.query_weight, dtype)
         context, weights = self.attention(query, source.keys, source.annotations, source.mask)
-        return self.second(self.second.project(context), middle), context, weights
+        return self.second(self.second.project(context, dtype), middle, dtype), context, weights
 
     def forward(
         self,
@@ -56,7 +59,7 @@ class ConditionalGRU(nn.Module):
         *,
         fast: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """All steps of the training target. projected: [T, B, 3H]. initial: [B, H]. dtype: of the fast path's products.
+        """All steps of the training target. projected: [T, B, 3H]. initial: [B, H]. dtype: of the products.
 
         Returns the states, [T, B, H], and the contexts, [T, B, C].
         """
@@ -65,7 +68,7 @@ class ConditionalGRU(nn.Module):
         states, contexts = [], []
         hidden = initial[:, None]
         for inputs in projected:
-            hidden, context, _ = self.step(inputs[:, None], hidden, source)
+            hidden, context, _ = self.step(inputs[:, None], hidden, source, dtype)
             states.append(hidden[:, 0])
             contexts.append(context[:, 0])
         return torch.stack(states), torch.stack(contexts)
@@ -76,16 +79,9 @@ class ConditionalGRU(nn.Module):
         attention, second = self.attention, self.second
         # What multiplies h1 is one product: the attention's query and the second GRU's hidden side.
         middle_weight = torch.cat([attention.query_weight, second.hidden_weight], 1)
+        # c_tt shifts every energy alike: its gradient is zero, not None.
+        inputs = (projected, initial, source.keys + attention.energy_bias * 0, source.annotations)
+        weights = (self.first.hidden_weight, middle_weight, second.bias, attention.energy_weight[:, 0])
         return FastConditionalGRU.apply(  # type: ignore[no-any-return]
-            projected,
-            initial,
-            source.keys + attention.energy_bias * 0,  # c_tt shifts every energy alike: its gradient is zero, not None
-            source.annotations,
-            source.mask,
-            self.first.hidden_weight,
-            middle_weight,
-            second.bias,
-            attention.energy_weight[:, 0],
-            second.input_weight,
-            dtype,
+            *inputs, source.mask, *weights, second.input_weight, dtype, wants_gradient(*inputs, *self.parameters())
         )

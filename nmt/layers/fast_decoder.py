@@ -29,7 +29,8 @@ KEPT_BYTES = 256 * 2**20
 class FastConditionalGRU(torch.autograd.Function):
     """Inputs: projected [T, B, 3H], initial [B, H], keys and annotations [B, S, C], mask [B, S],
     first_weight [H, 3H], middle_weight [H, C + 3H] (query | second GRU), middle_bias [3H], energy_weight [C],
-    context_weight [C, 3H], dtype of the products. Outputs: states [T, B, H], contexts [T, B, C]."""
+    context_weight [C, 3H], dtype of the products, and whether to keep what a backward needs.
+    Outputs: states [T, B, H], contexts [T, B, C]."""
 
     @staticmethod
     def forward(
@@ -45,45 +46,48 @@ class FastConditionalGRU(torch.autograd.Function):
         energy_weight: Tensor,
         context_weight: Tensor,
         dtype: torch.dtype,
+        keep: bool,
     ) -> tuple[Tensor, Tensor]:
         """States and contexts of all steps."""
         (steps, batch, width), (_, length, size) = projected.shape, keys.shape
-        hidden_size = width // 3
+        hidden_size, slots = width // 3, steps if keep else 1
         states = projected.new_empty(steps + 1, batch, hidden_size)
-        middles = torch.empty_like(states[1:])
+        middles = projected.new_empty(slots, batch, hidden_size)
         contexts = projected.new_empty(steps, batch, size)
-        first_gates, second_gates = torch.empty_like(projected), torch.empty_like(projected)
-        candidates = projected.new_empty(2, steps, batch, hidden_size)
-        weights = projected.new_empty(steps, batch, length)
-        keep = steps * keys.numel() * keys.element_size() <= KEPT_BYTES
-        kept = keys.new_empty(steps if keep else 1, batch, length, size)
-        from_hidden = projected.new_empty(batch, width)
-        from_middle = projected.new_empty(batch, size + width)
-        from_context = projected.new_empty(batch, width)
-        padding, doubled = ~mask, 2 * keys
+        first_gates, second_gates = projected.new_empty(2, slots, batch, width)
+        candidates = projected.new_empty(2, slots, batch, hidden_size)
+        weights = projected.new_empty(slots, batch, length)
+        keep_sigmoids = keep and steps * keys.numel() * keys.element_size() <= KEPT_BYTES
+        kept = keys.new_empty(steps if keep_sigmoids else 1, batch, length, size)
+        padding, doubled, doubled_energy = ~mask, 2 * keys, 2 * energy_weight
         times_first = StepProduct(first_weight, batch, dtype)
         times_middle = StepProduct(middle_weight, batch, dtype)
         times_context = StepProduct(context_weight, batch, dtype)
         states[0] = initial
         for t in range(steps):
-            times_first.into(states[t], from_hidden)
-            gates_forward(projected[t], from_hidden, states[t], first_gates[t], middles[t])
-            candidates[0, t] = from_hidden[:, 2 * hidden_size :]
-            times_middle.into(middles[t], from_middle)
+            here = t % slots
+            from_hidden = times_first(states[t])
+            gates_forward(projected[t], from_hidden, states[t], first_gates[here], middles[here])
+            candidates[0, here] = from_hidden[:, 2 * hidden_size :]
+            from_middle = times_middle(middles[here])
             from_middle[:, size:] += middle_bias
-            sigmoids = torch.add(doubled, from_middle[:, None, :size], alpha=2, out=kept[t if keep else 0]).sigmoid_()
-            energies = torch.mv(sigmoids.view(-1, size), 2 * energy_weight).view(batch, length)
-            torch.softmax(energies.masked_fill_(padding, -torch.inf), -1, out=weights[t])
-            torch.bmm(weights[t][:, None], annotations, out=contexts[t][:, None])
-            times_context.into(contexts[t], from_context)
-            gates_forward(from_context, from_middle[:, size:], middles[t], second_gates[t], states[t + 1])
-            candidates[1, t] = from_middle[:, size + 2 * hidden_size :]
-        queries = None if keep else product(middles.view(-1, hidden_size), middle_weight[:, :size], dtype)
+            query, place = from_middle[:, None, :size], t % len(kept)
+            sigmoids = torch.add(doubled, query, alpha=2, out=kept[place]).sigmoid_()
+            energies = torch.mv(sigmoids.view(-1, size), doubled_energy).view(batch, length)
+            torch.softmax(energies.masked_fill_(padding, -torch.inf), -1, out=weights[here])
+            torch.bmm(weights[here][:, None], annotations, out=contexts[t][:, None])
+            from_context = times_context(contexts[t])
+            gates_forward(from_context, from_middle[:, size:], middles[here], second_gates[here], states[t + 1])
+            candidates[1, here] = from_middle[:, size + 2 * hidden_size :]
+        if not keep:
+            return states[1:], contexts
+        if not keep_sigmoids:  # the queries, of which they are computed again
+            kept = product(middles.view(-1, hidden_size), middle_weight[:, :size], dtype)
         ctx.save_for_backward(
-            states, middles, contexts, first_gates, second_gates, candidates, weights, kept if keep else queries,
+            states, middles, contexts, first_gates, second_gates, candidates, weights, kept,
             keys, annotations, first_weight, middle_weight, energy_weight, context_weight,
         )  # fmt: skip
-        ctx.keep, ctx.dtype = keep, dtype
+        ctx.kept, ctx.dtype = keep_sigmoids, dtype
         return states[1:], contexts
 
     @staticmethod
@@ -100,8 +104,8 @@ class FastConditionalGRU(torch.autograd.Function):
         grad_middle = states.new_empty(steps, batch, size + width)  # query | second GRU's hidden side
         grad_second = torch.empty_like(second_gates)
         grad_context = torch.empty_like(contexts)
-        attention = AttentionBackward(kept if ctx.keep else None, keys, energy_weight)
-        if not ctx.keep:
+        attention = AttentionBackward(kept if ctx.kept else None, keys, energy_weight)
+        if not ctx.kept:
             queries = kept.view(steps, batch, size)
         transposed = (first_weight.t(), middle_weight.t(), context_weight.t())
         times_first, times_middle, times_context = (StepProduct(w, batch, ctx.dtype) for w in transposed)
@@ -114,7 +118,7 @@ class FastConditionalGRU(torch.autograd.Function):
             grad_context[t] = times_context.added_to(grad_contexts[t], grad_second[t])
             grad_weights = torch.bmm(grad_context[t][:, None], annotations.transpose(1, 2))[:, 0]
             grad_energies = weights[t] * (grad_weights - (grad_weights * weights[t]).sum(1, keepdim=True))
-            grad_middle[t, :, :size] = attention.step(t, grad_energies, None if ctx.keep else queries[t])
+            grad_middle[t, :, :size] = attention.step(t, grad_energies, None if ctx.kept else queries[t])
             direct = times_middle.added_to(direct, grad_middle[t])
             direct = gates_backward(
                 direct, first_gates[t], candidates[0, t], states[t], grad_projected[t], grad_first[t]
@@ -132,6 +136,7 @@ class FastConditionalGRU(torch.autograd.Function):
             grad_middle[:, :, size:].sum((0, 1)),
             attention.grad_energy_weight,
             over_time(contexts, grad_second, ctx.dtype),
+            None,
             None,
         )
 

@@ -1,8 +1,9 @@
 """Affine maps whose weights no longer change, rounded and laid out once for the library that multiplies them.
 
-float32: oneDNN with packed weights, which on AMD's processors is two to four times as fast as MKL. bf16: inputs and
-weights rounded to bfloat16. int8: weights rounded to 8 bits with a scale for each output, inputs to 8 bits between
-fixed bounds, so that no row's numbers depend on the rows beside it; sums are whole numbers.
+float32: oneDNN with packed weights, which on AMD's processors is up to four times as fast as MKL. bf16: inputs, weights
+and results rounded to bfloat16. int8: weights rounded to 8 bits with a scale for each output, inputs to 8 bits (7 where
+the processor's products would overflow) between fixed bounds, so that no row's numbers depend on the rows beside it;
+sums are whole numbers. `nmt.layers.processor` says which of them there are.
 
 Shapes: R rows, X inputs, Y outputs.
 """
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bpe.errors import UserError
-from nmt.layers.onednn import has_onednn, onednn_linear, packed, padded
+from nmt.layers.onednn import int8_product, onednn_linear, pack_int8, packed, padded
+from nmt.layers.processor import has_onednn, int8_inputs, names_onednn
 
 Affine = Callable[[Tensor], Tensor]
 "rows, [R, X] float32 -> rows @ weight.T + bias, [R, Y] float32. Keeps nothing between calls."
@@ -24,32 +25,28 @@ Affine = Callable[[Tensor], Tensor]
 PRECISIONS = ("float32", "bf16", "int8")
 PACKED_BYTES = 2**25
 "A larger float32 weight is used where it lies: a packed copy gains little once there are many rows."
-ZERO = 128
-"What stands for 0 in unsigned 8-bit inputs."
 
 
 def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float = 1.0) -> Affine:
     """The map of weight, [Y, X], and bias, [Y]; bound: the largest magnitude of an input, which int8 cuts to it.
 
-    A float32 weight above PACKED_BYTES is shared, everything else copied.
+    A float32 weight above PACKED_BYTES is shared, everything else copied. The precision must be one that
+    `nmt.layers.processor.usable_precision` lets pass.
     """
+    assert precision in PRECISIONS, precision
     weight, bias = weight.detach().contiguous(), bias.detach()
     if precision == "int8":
         return Int8Affine(weight, bias, bound)
     if precision == "bf16":
         return BFloat16Affine(weight, bias)
-    if has_onednn(weight.device):
+    if has_onednn(weight.device) and (is_small(weight) or names_onednn()):
         return PackedAffine(weight, bias)
     return PlainAffine(weight, bias)
 
 
-def check_precision(precision: str, device: torch.device) -> None:
-    """Raise UserError where the device cannot multiply in this precision."""
-    assert precision in PRECISIONS, precision
-    if precision == "int8" and not has_onednn(device):
-        raise UserError(
-            f"no int8 products on this machine's {device.type}", where="search.precision", hint="use bf16 or float32"
-        )
+def is_small(weight: Tensor) -> bool:
+    """Whether a packed copy is worth its memory."""
+    return weight.numel() * weight.element_size() <= PACKED_BYTES
 
 
 class PlainAffine:
@@ -67,9 +64,7 @@ class PackedAffine:
     """oneDNN in float32."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        small = weight.numel() * weight.element_size() <= PACKED_BYTES
-        self.weight = packed(weight) if small else weight
-        self.bias = bias
+        self.weight, self.bias = packed(weight) if is_small(weight) else weight, bias
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
@@ -91,25 +86,18 @@ class BFloat16Affine:
 
 
 class Int8Affine:
-    """oneDNN: unsigned 8-bit inputs, signed 8-bit weights, 32-bit sums, float32 results.
-
-    Without instructions for it (VNNI) the sum of two products has 16 bits, which 7-bit inputs do not overflow.
-    """
+    """oneDNN: unsigned 8-bit inputs, signed 8-bit weights, 32-bit sums, float32 results."""
 
     def __init__(self, weight: Tensor, bias: Tensor, bound: float) -> None:
+        inputs = int8_inputs()
+        assert inputs is not None, "no int8 products here"
+        self.inputs, self.step = inputs, bound / inputs.limit
         self.scales = (weight.abs().amax(1) / 127).clamp_(min=torch.finfo(torch.float32).tiny)
-        self.weight = torch.ops.onednn.qlinear_prepack((weight / self.scales[:, None]).round_().to(torch.int8), None)
-        self.zeros = torch.zeros(len(bias), dtype=torch.int32)
+        self.weight = pack_int8((weight / self.scales[:, None]).round_().to(torch.int8))
         self.bias = bias
-        self.limit = 127 if torch.cpu._is_vnni_supported() else 63
-        self.step = bound / self.limit
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
-        levels = rows.mul(1 / self.step).clamp_(-self.limit, self.limit).round_().to(torch.int8)
-        shifted = padded(levels, torch.int8).view(torch.uint8) + ZERO  # much faster than a conversion to unsigned
-        result: Tensor = torch.ops.onednn.qlinear_pointwise(
-            shifted, self.step, ZERO, self.weight, self.scales, self.zeros, self.bias,
-            1.0, 0, torch.float32, "none", [], "",
-        )  # fmt: skip
-        return result[: len(rows)]
+        limit = self.inputs.limit
+        levels = padded(rows.mul(1 / self.step).clamp_(-limit, limit).round_().to(torch.int8), torch.int8)
+        return int8_product(levels, self.inputs.zero, self.step, self.weight, self.scales, self.bias)[: len(rows)]

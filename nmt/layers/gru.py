@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from nmt.layers.precision import StepProduct, over_time, product
+from nmt.layers.precision import StepProduct, over_time, product, wants_gradient
 
 
 class GRUCell(nn.Module):
@@ -37,9 +37,9 @@ class GRUCell(nn.Module):
         projected = product(inputs, self.input_weight, dtype)
         return projected + self.bias if self.bias_on == "input" else projected
 
-    def forward(self, projected: Tensor, hidden: Tensor) -> Tensor:
-        """One step: projected inputs [..., 3H], state [..., H] -> next state [..., H]."""
-        gates = hidden @ self.hidden_weight
+    def forward(self, projected: Tensor, hidden: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+        """One step: projected inputs [..., 3H], state [..., H] -> next state [..., H]. dtype: of the product."""
+        gates = product(hidden, self.hidden_weight, dtype)
         return gru_step(projected, gates if self.bias_on == "input" else gates + self.bias, hidden)
 
 
@@ -56,14 +56,15 @@ def run_gru(
 ) -> Tensor:
     """All states of a GRU: projected inputs [T, B, 3H], initial state [B, H], weight [H, 3H] -> [T, B, H].
 
-    dtype: precision of the fast version's products. Positions after a sequence's end are computed like any other; the
-    caller masks them.
+    dtype: precision of the products. Positions after a sequence's end are computed like any other; the caller masks
+    them.
     """
     if fast:
-        return FastGRU.apply(projected, initial, hidden_weight, dtype)  # type: ignore[no-any-return]
+        keep = wants_gradient(projected, initial, hidden_weight)
+        return FastGRU.apply(projected, initial, hidden_weight, dtype, keep)  # type: ignore[no-any-return]
     states = []
     for inputs in projected:
-        initial = gru_step(inputs, initial @ hidden_weight, initial)
+        initial = gru_step(inputs, product(initial, hidden_weight, dtype), initial)
         states.append(initial)
     return torch.stack(states)
 
@@ -100,23 +101,28 @@ def gates_backward(
 
 
 class FastGRU(torch.autograd.Function):
-    """`run_gru` with everything but `h U` outside the loop, forward and backward."""
+    """`run_gru` with everything but `h U` outside the loop, forward and backward.
+
+    keep: whether a backward is to come; without it the states alone are stored.
+    """
 
     @staticmethod
-    def forward(ctx: Any, projected: Tensor, initial: Tensor, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, projected: Tensor, initial: Tensor, weight: Tensor, dtype: torch.dtype, keep: bool) -> Tensor:
         """States of all steps."""
         steps, batch, width = projected.shape
+        kept = steps if keep else 1
         states = projected.new_empty(steps + 1, batch, width // 3)
-        gates = torch.empty_like(projected)
-        candidates = torch.empty_like(states[1:])  # h Ux, which the backward of r needs
-        from_hidden = projected.new_empty(batch, width)
+        gates = projected.new_empty(kept, batch, width)
+        candidates = projected.new_empty(kept, batch, width // 3)  # h Ux, which the backward of r needs
         times_weight = StepProduct(weight, batch, dtype)
         states[0] = initial
         for t in range(steps):
-            times_weight.into(states[t], from_hidden)
-            gates_forward(projected[t], from_hidden, states[t], gates[t], states[t + 1])
-            candidates[t] = from_hidden[:, 2 * width // 3 :]
-        ctx.save_for_backward(states, gates, candidates, weight)
+            place = t % kept
+            from_hidden = times_weight(states[t])
+            gates_forward(projected[t], from_hidden, states[t], gates[place], states[t + 1])
+            candidates[place] = from_hidden[:, 2 * width // 3 :]
+        if keep:
+            ctx.save_for_backward(states, gates, candidates, weight)
         ctx.dtype = dtype
         return states[1:]
 
@@ -133,4 +139,4 @@ class FastGRU(torch.autograd.Function):
             grad = grad + grad_states[t]
             direct = gates_backward(grad, gates[t], candidates[t], states[t], grad_projected[t], grad_hidden[t])
             grad = times_transposed.added_to(direct, grad_hidden[t])
-        return grad_projected, grad, over_time(states[:-1], grad_hidden, ctx.dtype), None
+        return grad_projected, grad, over_time(states[:-1], grad_hidden, ctx.dtype), None, None

@@ -1,33 +1,18 @@
 """oneDNN's matrix products, called by name.
 
-Where torch calls MKL for float32, oneDNN is about twice as fast on AMD's processors (`scripts/bench step`), and no
-slower on Intel's. It makes a kernel for every shape and keeps it (0.6 MB and half a millisecond each): rows are padded
-to one of a few numbers.
+It makes a kernel for every shape and keeps it (0.6 MB and half a millisecond each): rows are padded to one of a few
+numbers. Where it is there, and when it is the faster way, `nmt.layers.processor` knows.
 
 Shapes: R rows, X inputs, Y outputs.
 """
 
 from __future__ import annotations
 
-import functools
-import platform
-
 import torch
 from torch import Tensor
 
 EXACT_ROWS = 16
 "Up to here rows are not padded: one sentence's beam has its own few numbers."
-
-
-def has_onednn(device: torch.device) -> bool:
-    """Whether oneDNN multiplies on this device."""
-    return device.type == "cpu" and torch.backends.mkldnn.is_available()
-
-
-@functools.cache
-def replaces_mkl() -> bool:
-    """Whether torch's float32 products on the CPU are MKL's, which oneDNN's are at least as fast as."""
-    return torch.backends.mkldnn.is_available() and platform.machine() in ("x86_64", "AMD64")
 
 
 def padded_rows(rows: int) -> int:
@@ -57,3 +42,20 @@ def packed(weight: Tensor) -> Tensor:
 def onednn_linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """rows @ weight.T + bias, [R, Y]; weight packed or plain, of any strides."""
     return torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+
+
+def pack_int8(weight: Tensor) -> Tensor:
+    """A weight, [Y, X] int8, laid out for `int8_product`."""
+    return torch.ops.onednn.qlinear_prepack(weight, None)  # type: ignore[no-any-return]
+
+
+def int8_product(levels: Tensor, zero: int, step: float, weight: Tensor, scales: Tensor, bias: Tensor) -> Tensor:
+    """step * levels @ (scales * weight).T + bias, [R, Y] float32, summed in whole numbers.
+
+    levels: [R, X] int8, at most as far from 0 as `zero` allows. weight: packed. scales, bias: [Y] float32.
+    """
+    shifted = levels.view(torch.uint8) + zero  # wraps around; much faster than a conversion to unsigned
+    zeros = torch.zeros(len(bias), dtype=torch.int32)
+    return torch.ops.onednn.qlinear_pointwise(  # type: ignore[no-any-return]
+        shifted, step, zero, weight, scales, zeros, bias, 1.0, 0, torch.float32, "none", [], "",
+    )  # fmt: skip

@@ -24,8 +24,9 @@ from torch.nn import functional
 
 from bpe.errors import UserError
 from nmt.data.batching import mask_of
-from nmt.layers.fixed import Affine, affine, check_precision
+from nmt.layers.fixed import Affine, affine
 from nmt.layers.gru import GRUCell
+from nmt.layers.processor import usable_precision
 from nmt.models.interface import SearchModel, Step, TranslationModel
 from nmt.models.rnn import RNNMemory, RNNModel, RNNState, reversal
 from nmt.vocabulary import PAD
@@ -39,12 +40,12 @@ EMBEDDING_BOUND = 8.0
 
 
 def for_search(model: TranslationModel, precision: str = "float32") -> SearchModel:
-    """A copy of the model for search; precision, of the products: float32, bf16 or int8 (CPU only).
+    """A copy of the model for search; precision, of the products: float32, bf16 or int8.
 
-    Raises UserError where device or model do not have this precision. bf16 works on any device, but is slower than
-    float32 on a CPU without bfloat16 instructions.
+    It is float32 where the device does not have the precision (`nmt.layers.processor.usable_precision`). Raises
+    UserError where the model does not.
     """
-    check_precision(precision, model.device)
+    precision, _ = usable_precision(precision, model.device)
     if isinstance(model, RNNModel):
         return FixedRNN(model, precision)
     if precision == "float32":
@@ -168,10 +169,10 @@ class FixedRNN(SearchModel):
         hidden = gru(from_context[:, : 3 * size], from_middle[:, 2 * size :], middle)
         readout = self.state_readout(hidden).add_(from_previous[:, 3 * size :]).add_(from_context[:, 3 * size :])
         scores = output.affine(tanh_of_half_(readout))[:, : output.num]
+        if output.whole:
+            scores[:, PAD] = -torch.inf
         in_place = scores if scores.is_contiguous() else None
         log_probs = torch.log_softmax(scores, -1, out=in_place).view(batch, beam, -1)
-        if output.whole:
-            log_probs[..., PAD] = -torch.inf
         return Step(log_probs, RNNState(hidden.view(batch, beam, size)), weights)
 
     def _attend(self, memory: RNNMemory, query: Tensor) -> Tensor:

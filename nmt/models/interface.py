@@ -53,7 +53,7 @@ class Step:
     """One decoder step for B sentences of K hypotheses each."""
 
     log_probs: Tensor
-    "[B, K, N] float32 log-probabilities of the next piece among the scored rows; padding's is -inf."
+    "[B, K, N] float32 log-probabilities of the next piece among the scored rows; padding is none of them: -inf."
     state: State
     attention: Tensor
     "[B, K, S], zero at padding."

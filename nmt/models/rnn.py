@@ -186,7 +186,6 @@ class RNNModel(TranslationModel):
         source = Source(memory.annotations, memory.keys, memory.mask)
         hidden, context, attention = self.decoder.step(self.decoder.first.project(embedded), state.hidden, source)
         scores = functional.linear(self.output_layer(hidden, embedded, context), output.weight, output.bias)
-        log_probs = torch.log_softmax(scores.float(), -1)
         if output.whole:
-            log_probs[..., PAD] = -torch.inf
-        return Step(log_probs, RNNState(hidden), attention)
+            scores[..., PAD] = -torch.inf
+        return Step(torch.log_softmax(scores.float(), -1), RNNState(hidden), attention)

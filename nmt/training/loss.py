@@ -1,6 +1,7 @@
 """Label-smoothed cross entropy over a large vocabulary that never holds the scores of all positions.
 
-Scores, loss and gradients are computed in chunks of rows; a chunk's scores become their own gradient in place.
+Scores, loss and gradients are computed in chunks of rows; a chunk's scores become their own gradient in place. The
+row of padding is no class: it gets no probability and no share of label smoothing, here as in search and in scoring.
 
 Shapes: N target positions, E embedding, V target rows.
 """
@@ -14,9 +15,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from nmt.layers.onednn import padded, padded_rows
-from nmt.layers.precision import is_prepared, multiply
+from nmt.layers.onednn import padded_rows
+from nmt.layers.precision import is_prepared, multiply, prepared, rounded, wants_gradient
+from nmt.vocabulary import PAD
 
+FIRST = PAD + 1
+"The first row that is a class."
 CHUNK_ELEMENTS = 2**22
 "Scores held at a time (rows x V): 16 MiB in float32, which stays near the cache."
 CHUNK_ROWS = 256
@@ -27,7 +31,7 @@ class Costs(NamedTuple):
     """Sums over positions, in nats."""
 
     smoothed: Tensor
-    "What is minimised: (1 - eps) * -log p(label) + eps * mean over V of -log p. Differentiable."
+    "What is minimised: (1 - eps) * -log p(label) + eps * mean over V, padding left out, of -log p. Differentiable."
     cross_entropy: Tensor
     "-log p(label). Not differentiable."
 
@@ -41,13 +45,14 @@ def chunked_cross_entropy(
     dtype: torch.dtype = torch.float32,
 ) -> Costs:
     """readout: [N, E]. weight: [V, E]. bias: [V]. labels: [N] int64. smoothing: eps, in [0, 1). dtype: of products."""
-    return Costs(*ChunkedCrossEntropy.apply(readout, weight, bias, labels, smoothing, dtype))
+    differentiate = wants_gradient(readout, weight, bias)
+    return Costs(*ChunkedCrossEntropy.apply(readout, weight, bias, labels, (smoothing, dtype, differentiate)))
 
 
 def plain_cross_entropy(readout: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Costs:
     """The readable reference: the same numbers with all scores at once."""
-    log_probs = torch.log_softmax(functional.linear(readout, weight, bias), -1)
-    cross_entropy = -log_probs.gather(1, labels[:, None]).sum()
+    log_probs = torch.log_softmax(functional.linear(readout, weight, bias)[:, FIRST:], -1)
+    cross_entropy = -log_probs.gather(1, labels[:, None] - FIRST).sum()
     smoothed = (1 - smoothing) * cross_entropy - smoothing * log_probs.mean(1).sum()
     return Costs(smoothed, cross_entropy.detach())
 
@@ -57,10 +62,10 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, readout: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float, dtype: torch.dtype
+        ctx: Any, readout: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, how: tuple[float, torch.dtype, bool]
     ) -> tuple[Tensor, Tensor]:
-        """The two sums of `Costs`."""
-        differentiate = any(ctx.needs_input_grad)
+        """The two sums of `Costs`. how: smoothing, dtype of the products, whether gradients are wanted."""
+        smoothing, dtype, differentiate = how
         size = len(bias)
         rows = max(CHUNK_ROWS, CHUNK_ELEMENTS // size)
         chunk = Chunk(weight, bias, dtype, min(rows, len(labels)))
@@ -74,7 +79,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             cross_entropy -= costs
             smoothed -= (1 - smoothing) * costs
             if smoothing:
-                smoothed -= smoothing * scores.mean(1).sum()
+                smoothed -= smoothing * scores[:, FIRST:].mean(1).sum()
             if differentiate:
                 scores.exp_()  # probabilities, then the gradient of the scores but for smoothing's share, in place
                 scores.scatter_add_(1, answer, scores.new_full((), smoothing - 1).expand_as(answer))
@@ -82,11 +87,12 @@ class ChunkedCrossEntropy(torch.autograd.Function):
                 grads[0][start : start + rows] = chunk.differentiate(scores)
         if differentiate:
             grads[1] = chunk.grad_weight.t().contiguous()
-            if smoothing:  # its share of every score's gradient is the same, -smoothing / V
-                grads[0] -= weight.sum(0) * (smoothing / size)
-                grads[1] -= readout.sum(0) * (smoothing / size)
-                grads[2] -= len(labels) * smoothing / size
-        ctx.save_for_backward(*grads)
+            if smoothing:  # its share of every class's gradient is the same
+                share = smoothing / (size - FIRST)
+                grads[0] -= weight[FIRST:].sum(0) * share
+                grads[1][FIRST:] -= readout.sum(0) * share
+                grads[2][FIRST:] -= len(labels) * share
+            ctx.save_for_backward(*grads)
         ctx.mark_non_differentiable(cross_entropy)
         return smoothed, cross_entropy
 
@@ -94,7 +100,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_smoothed: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients that the forward pass kept, scaled."""
-        return (*(grad * grad_smoothed for grad in ctx.saved_tensors), None, None, None)
+        return (*(grad * grad_smoothed for grad in ctx.saved_tensors), None, None)
 
 
 class Chunk:
@@ -104,12 +110,12 @@ class Chunk:
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, rows: int) -> None:
         self.bias, self.dtype = bias, dtype
         self.prepare = is_prepared(dtype, weight)
-        self.lower = self.prepare and dtype != weight.dtype
-        self.matrix = weight.to(dtype) if self.lower else weight
+        self.matrix = rounded(weight, dtype) if self.prepare else weight
+        self.buffered = self.matrix.dtype == torch.bfloat16 and weight.device.type == "cpu"
         self.grad_weight = weight.new_zeros(weight.shape[1], weight.shape[0])
         "[E, V], summed over the chunks that were differentiated."
         self.part = weight.new_empty(0)
-        if self.lower:
+        if self.buffered:
             count = padded_rows(rows)
             self.rounded = self.matrix.new_empty(count, len(bias))
             self.exact = weight.new_empty(count, len(bias))
@@ -117,23 +123,26 @@ class Chunk:
             self.exact_grad = torch.empty_like(self.grad_weight)
 
     def scores(self, part: Tensor) -> Tensor:
-        """part: [N, E]. Scores of every target row, [N, V], to be written over."""
-        self.part = padded(part, self.dtype) if self.prepare else part
-        if not self.lower:
-            return multiply(self.part, self.matrix.t())[: len(part)].add_(self.bias)
-        rounded = torch.mm(self.part, self.matrix.t(), out=self.rounded[: len(self.part)])
-        return self.exact[: len(part)].copy_(rounded[: len(part)]).add_(self.bias)
+        """part: [N, E]. Scores of every target row, [N, V], to be written over; padding's are -inf."""
+        self.part = prepared(part, self.dtype) if self.prepare else part
+        if self.buffered:
+            found = torch.mm(self.part, self.matrix.t(), out=self.rounded[: len(self.part)])
+            scores = self.exact[: len(part)].copy_(found[: len(part)]).add_(self.bias)
+        else:
+            scores = multiply(self.part, self.matrix.t())[: len(part)].add_(self.bias)
+        scores[:, PAD] = -torch.inf
+        return scores
 
     def differentiate(self, grad: Tensor) -> Tensor:
         """grad: of the last scores, [N, V]. Returns that of their part, [N, E], and adds to `grad_weight`."""
         count = len(grad)
-        if not self.lower:
-            grad = padded(grad, self.dtype) if self.prepare else grad
-            self.grad_weight += multiply(self.part.t(), grad)
-            return multiply(grad, self.matrix)[:count]
-        rounded = self.rounded[: len(self.part)]
-        rounded[:count] = grad
-        rounded[count:] = 0
-        torch.mm(self.part.t(), rounded, out=self.rounded_grad)
+        if not self.buffered:
+            upper = prepared(grad, self.dtype) if self.prepare else grad
+            self.grad_weight += multiply(self.part.t(), upper)
+            return multiply(upper, self.matrix)[:count]
+        upper = self.rounded[: len(self.part)]
+        upper[:count] = grad
+        upper[count:] = 0
+        torch.mm(self.part.t(), upper, out=self.rounded_grad)
         self.grad_weight += self.exact_grad.copy_(self.rounded_grad)
-        return torch.mm(rounded, self.matrix)[:count].to(grad.dtype)
+        return torch.mm(upper, self.matrix)[:count].to(grad.dtype)

@@ -18,7 +18,7 @@ from nmt.data.batching import Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.dropout import check_merges
 from nmt.device import pick_device, set_threads
-from nmt.layers.precision import native_bfloat16
+from nmt.layers.processor import native_bfloat16
 from nmt.ledger import matrix_lines, mode_lines
 from nmt.models.build import VocabularySizes, build_empty, build_model
 from nmt.shortlist import Shortlist

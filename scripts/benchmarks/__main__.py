@@ -47,12 +47,26 @@ def _data(argv: list[str]) -> None:
     epoch_plan.main(argv)
 
 
+def _busy(argv: list[str]) -> None:
+    from scripts.benchmarks import busy
+
+    busy.main(argv)
+
+
+def _products(argv: list[str]) -> None:
+    from scripts.benchmarks import products
+
+    products.main(argv)
+
+
 # Imported when called: one benchmark need not have the packages of another.
 BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "train": (_train, "training speed and memory against fairseq, OpenNMT-py and JoeyNMT; the parts of our update"),
     "step": (_step, "the training step: plain steps, the hand-written backward, bfloat16 products"),
     "gpu": (_gpu, "all that needs a GPU: checks, training at Table 8's size, memory, search"),
     "translate": (_translate, "search against fairseq, OpenNMT-py and JoeyNMT; BLEU of bf16, int8 and shortlist"),
+    "products": (_products, "the products of an update, each in every way this processor has"),
+    "busy": (_busy, "preparation, training and translation on a quiet machine and beside busy programs"),
     "data": (_data, "planning epochs of 40 million pairs: seconds, memory, padding"),
     "bpe": (_bpe, "learning and applying BPE, nmt-prep and memory against other tools"),
 }

@@ -20,7 +20,7 @@ def random(*shape: int, seed: int) -> Tensor:
 
 def test_the_gru_passes_gradcheck_and_equals_the_plain_one() -> None:
     inputs = random(4, 3, 6, seed=1), random(3, 2, seed=2), random(2, 6, seed=3)
-    check = (*inputs, torch.float64)
+    check = (*inputs, torch.float64, True)
     assert gradcheck(FastGRU.apply, check)
     torch.testing.assert_close(run_gru(*inputs, fast=True), run_gru(*inputs, fast=False))
 
@@ -52,7 +52,7 @@ def test_the_decoder_passes_gradcheck(kept_bytes: int, monkeypatch: pytest.Monke
     shapes = [(steps, batch, 3 * hidden), (batch, hidden), (batch, length, size), (batch, length, size)]
     weights = [(hidden, 3 * hidden), (hidden, size + 3 * hidden), (3 * hidden,), (size,), (size, 3 * hidden)]
     tensors = [random(*shape, seed=i) for i, shape in enumerate(shapes + weights)]
-    inputs = (*tensors[:4], mask, *tensors[4:], torch.float64)
+    inputs = (*tensors[:4], mask, *tensors[4:], torch.float64, True)
     assert gradcheck(fast_decoder.FastConditionalGRU.apply, inputs)
 
 
@@ -63,10 +63,51 @@ def test_the_chunked_loss_equals_the_plain_one(
 ) -> None:
     monkeypatch.setattr(loss, "CHUNK_ELEMENTS", elements)
     leaves = [random(17, 5, seed=1), random(11, 5, seed=2), random(11, seed=3)]
-    labels = torch.randint(11, (17,), generator=torch.Generator().manual_seed(4))
+    labels = torch.randint(1, 11, (17,), generator=torch.Generator().manual_seed(4))
     results = []
     for function in (chunked_cross_entropy, plain_cross_entropy):
         costs = function(*leaves, labels, smoothing)
         results.append([*costs, *torch.autograd.grad(costs.smoothed / 7, leaves)])
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_without_a_backward_nothing_is_kept_and_the_numbers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = ConditionalGRU(3, 4, 8).double()
+    for i, parameter in enumerate(decoder.parameters()):
+        parameter.data = random(*parameter.shape, seed=i).detach() * 0.5
+    annotations, projected, initial = random(3, 5, 8, seed=20), random(6, 3, 12, seed=21), random(3, 4, seed=22)
+    source = Source(annotations, decoder.attention.keys(annotations), torch.ones(3, 5, dtype=torch.bool))
+    leaves, labels = (random(17, 5, seed=1), random(11, 5, seed=2), random(11, seed=3)), torch.arange(17) % 10 + 1
+
+    def everything() -> list[Tensor]:
+        states, contexts = decoder(projected, initial, source)
+        encoded = run_gru(random(4, 3, 15, seed=7), random(3, 5, seed=8), random(5, 15, seed=9))
+        return [states, contexts, encoded, *chunked_cross_entropy(*leaves, labels, 0.1)]
+
+    expected = [tensor.detach() for tensor in everything()]
+
+    def differentiated(*_: object) -> None:
+        raise AssertionError("a gradient was computed that nobody wants")
+
+    monkeypatch.setattr(loss.Chunk, "differentiate", differentiated)
+    monkeypatch.setattr(torch.autograd.function.FunctionCtx, "save_for_backward", differentiated)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            found = everything()
+        for one, other in zip(found, expected, strict=True):
+            assert not one.requires_grad
+            torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
+
+
+def test_padding_is_no_class() -> None:
+    leaves, labels = [random(17, 5, seed=1), random(11, 5, seed=2), random(11, seed=3)], torch.arange(17) % 10 + 1
+    before = chunked_cross_entropy(*leaves, labels, 0.1)
+    gradients = torch.autograd.grad(before.smoothed, leaves[1:])
+    for gradient in gradients:
+        assert not gradient[0].any()
+        assert gradient[1:].all()
+    with torch.no_grad():
+        leaves[2][0] += 100
+    after = chunked_cross_entropy(*leaves, labels, 0.1)
+    torch.testing.assert_close([*after], [*before], rtol=1e-12, atol=0)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from bpe.errors import UserError
 from nmt.config import ModelConfig, SearchConfig
 from nmt.layers import fixed
-from nmt.layers.fixed import affine, check_precision
+from nmt.layers.fixed import affine
 from nmt.layers.onednn import padded_rows
+from nmt.layers.processor import usable_precision
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.inference import bound_of, for_search
 from nmt.models.interface import START, Memory, SearchModel, State, Step, TranslationModel
@@ -27,7 +27,8 @@ VOCABULARY = Vocabulary(
     target_only=tuple(f"t{n}" for n in range(50)),
 )
 MODES = ("untied", "decoder", "three-way")
-PRECISIONS = ("float32", "bf16", "int8") if fixed.has_onednn(torch.device("cpu")) else ("float32", "bf16")
+CPU = torch.device("cpu")
+PRECISIONS = tuple(name for name in fixed.PRECISIONS if usable_precision(name, CPU)[0] == name)
 TOLERANCE = {"float32": 1e-5, "bf16": 0.04, "int8": 0.1}
 "Of a log-probability after several steps."
 
@@ -237,7 +238,9 @@ def test_the_bound_of_embeddings_leaves_outliers_out() -> None:
     assert bound_of(torch.zeros(4, 4)) == 1.0
 
 
-def test_int8_is_for_the_cpu_alone() -> None:
-    with pytest.raises(UserError, match="no int8 products on this machine's cuda"):
-        check_precision("int8", torch.device("cuda"))
-    check_precision("bf16", torch.device("cuda"))
+@pytest.mark.parametrize("precision", sorted({*fixed.PRECISIONS} - {*PRECISIONS}))
+def test_a_precision_that_is_not_here_is_float32(precision: str) -> None:
+    model = trained()
+    fast = for_search(model, precision)
+    assert fast.precision == "float32"  # type: ignore[attr-defined]
+    assert largest_difference(walk(fast), walk(model))["log_probs"] < TOLERANCE["float32"]
