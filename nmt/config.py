@@ -233,6 +233,15 @@ class SearchConfig:
     "A translation has at most this times the source's pieces, plus 10."
     no_repeat_ngram: int = 0
     "No sequence of this many pieces comes twice in a translation; 0: any may."
+    repetition_penalty: float = 1.0
+    """Log-probabilities of pieces that were written already are multiplied by this: above 1 they become less likely.
+
+    The penalty of CTRL (Keskar et al., 2019, section 4.1) for scores that are never positive. 1: none.
+    """
+    allow_unknown: bool = False
+    "Write <unk> too. It is also written with replace_unknown, which puts a word in its place."
+    allow_source_pieces: bool = False
+    "Write pieces too that only the source side has: a three-way model scores them with the others."
     sampling: bool = False
     "Draw translations at random instead of searching for the best."
     temperature: float = 1.0
@@ -258,6 +267,8 @@ class SearchConfig:
         choice("search.length_normalization", self.length_normalization, ("length", "gnmt"))
         choice("search.precision", self.precision, ("float32", "bf16", "int8"))
         require(self.max_length_ratio > 0, "search.max_length_ratio", self.max_length_ratio, "above 0")
+        finite = 0 < self.repetition_penalty < math.inf
+        require(finite, "search.repetition_penalty", self.repetition_penalty, "above 0 and finite")
         finite = 0 < self.temperature < math.inf
         require(finite, "search.temperature", self.temperature, "above 0 and finite")
         require(0 < self.top_p <= 1, "search.top_p", self.top_p, "above 0 and at most 1")

@@ -37,6 +37,8 @@ class Engine:
     target_view: TargetView
     config: SearchConfig
     shortlist: Candidates | None
+    source_only: range = range(0)
+    "Target ids of pieces that only the source side has."
 
     @classmethod
     def of(cls, bundles: Sequence[Bundle], config: SearchConfig) -> Engine:
@@ -53,7 +55,8 @@ class Engine:
         shortlist = None
         if config.shortlist:
             shortlist = Shortlist.load(first.folder, first.vocabulary).for_view(target_view)
-        return cls(model, source_view, target_view, config, shortlist)
+        source_only = first.vocabulary.source_only_rows(target_view)
+        return cls(model, source_view, target_view, config, shortlist, source_only)
 
     def search(self, sources: Sequence[np.ndarray], wanted: Wanted) -> list[list[Hypothesis]]:
         """Beam search, or sampling where the settings say so; `wanted` lacks only the shortlist."""

@@ -44,9 +44,11 @@ class Translation:
     pieces: tuple[str, ...]
     "What the model wrote, </s> left out."
     log_prob: float
-    "Natural log-probability, </s> included; of a line in several parts their sum."
+    "The model's natural log-probability, </s> included; of a line in several parts their sum."
     score: float
-    "What it is ranked by: log_prob / length**length_penalty, or as the search settings say."
+    "What it is ranked by: (log_prob + penalty) / length**length_penalty, or as the search settings say."
+    penalty: float
+    "What the repetition penalty added to log_prob where score was made of it; 0 without one."
     finished: bool
     "False where the length limit cut it."
     log_probs: tuple[float, ...] | None
@@ -129,6 +131,7 @@ class Translator:
             attention=attention or self.search.replace_unknown,
             prefixes=[self._target_ids(job.prefix) for job in jobs] if prefixes else None,
             shortlist=self.engine.shortlist,
+            source_only=self.engine.source_only,
             progress=_scaled(progress, len(jobs), len(lines)),
             numbers=[job.number for job in jobs],
         )
@@ -160,10 +163,14 @@ class Translator:
         return list(map(int, self.engine.target_view.from_union(ids)))
 
     def _one(self, job: _Job, hypothesis: Hypothesis, attention: bool) -> Translation:
-        """The translation of a part. What was given of it stands as it was given, unknown pieces too."""
+        """The translation of a part. What was given of it stands as it was given, unknown pieces too.
+
+        That of a blank line is empty, whatever was given.
+        """
         text, subwords = self.bundle.text, self.bundle.text.options.subwords
         ids = self.engine.target_view.to_union(np.array(hypothesis.pieces, dtype=np.int64)).tolist()
-        pieces = written = (*job.prefix, *self.bundle.vocabulary.decode(ids)[len(job.prefix) :])
+        given = job.prefix if job.pieces else ()
+        pieces = written = (*given, *self.bundle.vocabulary.decode(ids)[len(given) :])
         if self.search.replace_unknown and hypothesis.attention is not None:
             written = replace_unknown(pieces, job.pieces, hypothesis.attention, subwords)
         weights = hypothesis.attention if attention else None
@@ -175,6 +182,7 @@ class Translator:
             pieces=pieces,
             log_prob=hypothesis.log_prob,
             score=hypothesis.score,
+            penalty=hypothesis.penalty,
             finished=hypothesis.finished,
             log_probs=(hypothesis.log_probs or ()) if attention else None,
             attention=weights,
@@ -184,7 +192,8 @@ class Translator:
     def _joined(self, parts: Sequence[Translation], jobs: Sequence[_Job]) -> Translation:
         """The translation of a line from those of its parts, which need not be sentences."""
         texts = [one.text + job.after for one, job in zip(parts, jobs, strict=True) if one.text]
-        log_prob, finished = sum(one.log_prob for one in parts), [one.finished for one in parts]
+        log_prob, penalty = sum(one.log_prob for one in parts), sum(one.penalty for one in parts)
+        finished = [one.finished for one in parts]
         length = sum(len(one.pieces) for one in parts) + sum(finished)
         weights = [one.attention for one in parts if one.attention is not None]
         return Translation(
@@ -192,7 +201,8 @@ class Translator:
             source_pieces=tuple(chain.from_iterable(one.source_pieces for one in parts)),
             pieces=tuple(chain.from_iterable(one.pieces for one in parts)),
             log_prob=log_prob,
-            score=Scoring(self.search).score(log_prob, length),
+            score=Scoring(self.search).score(log_prob + penalty, length),
+            penalty=penalty,
             finished=all(finished),
             log_probs=tuple(chain.from_iterable(one.log_probs or () for one in parts)) if weights else None,
             attention=_block_diagonal(weights) if weights else None,

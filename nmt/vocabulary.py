@@ -63,6 +63,10 @@ class TargetView:
         """Rows of the target matrix of any shape -> union ids."""
         return np.where(ids < self.first, ids, ids + self.gap).astype(ids.dtype, copy=False)
 
+    def rows_in(self, other: TargetView) -> np.ndarray:
+        """The row of another view of the same union for each of this one's, [size] int64."""
+        return other.from_union(self.to_union(np.arange(self.size, dtype=np.int64)))
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -119,6 +123,11 @@ class Vocabulary:
         if shared:
             return TargetView(first=self.size, gap=0, size=self.size)
         return TargetView(NUM_SPECIALS + len(self.both), len(self.source_only), self.target_size)
+
+    def source_only_rows(self, view: TargetView) -> range:
+        """The rows of a target view whose pieces only the source has; none where the view leaves those out."""
+        first = NUM_SPECIALS + len(self.both)
+        return range(first, first + len(self.source_only)) if view.gap == 0 else range(0)
 
     @cached_property
     def pieces(self) -> tuple[str, ...]:

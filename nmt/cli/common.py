@@ -46,6 +46,18 @@ FLAGS: dict[str, dict[str, object]] = {
         "metavar": "N",
         "help": "no sequence of N pieces comes twice",
     },
+    "search.repetition_penalty": {
+        "flag": "--repetition-penalty",
+        "type": float,
+        "metavar": "X",
+        "help": "above 1: pieces written already are less likely",
+    },
+    "search.allow_unknown": {"flag": "--allow-unknown", "action": "store_true", "help": "write <unk> too"},
+    "search.allow_source_pieces": {
+        "flag": "--allow-source-pieces",
+        "action": "store_true",
+        "help": "write pieces too that only the source side has",
+    },
     "search.sampling": {"flag": "--sampling", "action": "store_true", "help": "draw translations at random"},
     "search.temperature": {"flag": "--temperature", "type": float, "metavar": "X", "help": "of sampling"},
     "search.top_k": {"flag": "--top-k", "type": int, "metavar": "N", "help": "sample from the N likeliest pieces"},

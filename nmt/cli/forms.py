@@ -11,6 +11,7 @@ from typing import Any
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
+from nmt.cli.cut import CutLines
 from nmt.config import require
 from nmt.translator import Translation, Translator
 
@@ -48,6 +49,9 @@ class Form:
         fields = {name: getattr(found, name) for name in names} | {"alignment": found.alignment()}
         if self.attention and found.attention is not None:
             fields["attention"] = [[round(weight, 6) for weight in row] for row in found.attention.tolist()]
+        if found.parts:  # what the model saw, each by itself: nmt-score needs it
+            of_part = ("source_pieces", "pieces", "log_probs", "log_prob", "finished")
+            fields["parts"] = [{name: getattr(part, name) for name in of_part} for part in found.parts]
         return fields
 
 
@@ -81,6 +85,8 @@ class Writer:
         "Where the best translation's alignment is written, a line for each line."
         self.watch: Callable[[list[str], list[list[Translation]]], object] | None = None
         "Is shown every line and its translations."
+        self.cut: CutLines | None = None
+        "Tells of translations that were cut."
 
     def lines(self, lines: list[str], progress: Callable[[int], object]) -> list[str]:
         """What is written for each of the lines, without its last line feed."""
@@ -97,6 +103,9 @@ class Writer:
             self.alignments(b"".join(f"{each[0].alignment()}\n".encode() for each in found))
         if self.watch:
             self.watch(lines, found)
+        if self.cut:
+            for number, each in enumerate(found, self.number + 1):
+                self.cut.add(number, each)
         pairs = enumerate(zip(lines, found, strict=True), self.number)
         self.number += len(lines)
         return [self.form.text(line, number, each) for number, (line, each) in pairs]

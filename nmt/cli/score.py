@@ -2,34 +2,87 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
-from pathlib import Path
+from itertools import islice
 
 from bpe.errors import UserError
-from bpe.textfiles import read_lines
-from nmt.cli.common import config_from, make_parser, run
-from nmt.device import set_threads
+from nmt.cli.common import run
+from nmt.cli.entries import Entry, Reader, translations
+from nmt.cli.searching import load_asked, models_parser
 from nmt.scorer import Scorer
+from nmt.search.scoring import Scoring
 
 PROG = "nmt-score"
 DESCRIPTION = """Print the log-probability of each pair, one per line: natural logarithm, summed over the target's
-pieces and the end symbol. Of an n-best list (number ||| text ||| ...), each line again with that as its score."""
+pieces and the end symbol. Of an n-best list (number ||| text ||| ...), each line again with that as its score. Texts
+are cut into pieces anew, which need not be the pieces that a search found: --translations scores exactly those."""
+KEYS = (
+    "paths.model",
+    "search.length_penalty",
+    "search.length_normalization",
+    "runtime.device",
+    "runtime.threads",
+)
+LENGTH_KEYS = {"search.length_penalty": "--length-penalty", "search.length_normalization": "--length-normalization"}
+SUMMARIES: dict[str, Callable[[Totals], float]] = {
+    "cross-entropy": lambda totals: totals.cost / totals.pairs,
+    "ce-mean-words": lambda totals: totals.cost / totals.pieces,
+    "ce-sum": lambda totals: totals.cost,
+    "perplexity": lambda totals: totals.perplexity,
+}
+"""As marian-scorer names them, in nats: of a pair, of a piece, of all, and e to the power of that of a piece.
+
+Pieces count </s>.
+"""
 BLOCK_LINES = 4096
 
 
-@dataclass(frozen=True)
-class Pair:
-    """What is scored."""
+@dataclass
+class Totals:
+    """Of all that was scored."""
 
-    source: str
-    target: str
-    number: int | None = None
-    "Of the source line in an n-best list, from 0."
+    cost: float = 0.0
+    "Minus the log-probability."
+    pieces: int = 0
+    "</s> included, where it was scored."
+    pairs: int = 0
+    "Blank lines that nmt-translate answered without the model left out."
+
+    def add(self, log_probs: Sequence[float]) -> None:
+        """One more."""
+        self.cost -= math.fsum(log_probs)
+        self.pieces += len(log_probs)
+        self.pairs += bool(log_probs)
+
+    @property
+    def perplexity(self) -> float:
+        """e to the power of the cross entropy of a piece."""
+        mean = self.cost / self.pieces
+        return math.exp(mean) if mean < math.log(sys.float_info.max) else math.inf
+
+
+@dataclass(frozen=True)
+class ScoreForm:
+    """What is printed of an entry."""
+
+    scoring: Scoring | None
+    "Normalises by length; None: log-probabilities are scores."
+    as_json: bool
+
+    def line(self, entry: Entry, log_probs: Sequence[float]) -> str:
+        """The line of an entry, given the log-probabilities of its pieces and of </s>."""
+        total = math.fsum(log_probs)
+        score = self.scoring.score(total, len(log_probs)) if self.scoring else total
+        if self.as_json:
+            number = {} if entry.number is None else {"number": entry.number}
+            normalised = {"score": score} if self.scoring else {}
+            return json.dumps(number | {"log_prob": total} | normalised | {"pieces": log_probs})
+        return f"{score:.6f}" if entry.number is None else f"{entry.number} ||| {entry.text} ||| {score:.6f}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,63 +92,79 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(argv: list[str]) -> None:
     """Parse, score block by block, print."""
-    parser = make_parser(PROG, DESCRIPTION, ("paths.model", "runtime.device", "runtime.threads"))
-    parser.add_argument("--source", metavar="FILE", required=True, help="source lines, plain or .gz")
+    arguments = parse(argv)
+    asked = load_asked(arguments)
+    scorer = Scorer(asked.bundle, ensemble=asked.ensemble)
+    form = ScoreForm(Scoring(asked.search) if arguments.normalize else None, arguments.json)
+    entries, totals = _entries(arguments, scorer), Totals()
+    while block := list(islice(entries, BLOCK_LINES)):
+        for entry, log_probs in zip(block, log_probs_of(scorer, block), strict=True):
+            totals.add(log_probs)
+            if not arguments.summary:
+                print(form.line(entry, log_probs))
+    if arguments.summary:
+        print(_summary(totals, arguments.summary, as_json=arguments.json))
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command line, checked for flags that contradict each other."""
+    parser = models_parser(PROG, DESCRIPTION, KEYS)
+    parser.add_argument("--source", metavar="FILE", help="source lines, plain or .gz")
     parser.add_argument("--target", metavar="FILE", help="their translations")
-    parser.add_argument("--n-best", metavar="FILE", help="several for each: lines of number ||| text ||| anything")
+    parser.add_argument(
+        "--n-best", metavar="FILE", help="several for each: lines of number ||| text ||| anything; cut into pieces anew"
+    )
+    parser.add_argument(
+        "--translations", metavar="FILE", help="what nmt-translate --json wrote: its very pieces; brings its source"
+    )
     parser.add_argument("--pieces", action="store_true", help="lines are segmented already")
+    parser.add_argument(
+        "--normalize", action="store_true", help="divide by length, as search ranks: --length-penalty ..."
+    )
+    parser.add_argument("--summary", choices=SUMMARIES, help="one number for all: per pair, per piece, sum, perplexity")
     parser.add_argument("--json", action="store_true", help="one JSON object a line: the sum, and that of each piece")
     arguments = parser.parse_args(argv)
-    if (arguments.target is None) == (arguments.n_best is None):
-        raise UserError("one of --target and --n-best is needed", hint="name a file of translations or an n-best list")
-    config = config_from(arguments)
-    set_threads(config.runtime.threads)
-    scorer = Scorer.load(config.paths.model, device=config.runtime.device)
+    if sum(bool(given) for given in (arguments.target, arguments.n_best, arguments.translations)) != 1:
+        problem = "one of --target, --n-best and --translations is needed"
+        raise UserError(problem, hint="name a file of translations, an n-best list or what nmt-translate --json wrote")
+    if arguments.translations and (arguments.source or arguments.pieces):
+        raise UserError("--translations brings its own source and pieces", hint="leave out --source and --pieces")
+    if not arguments.translations and not arguments.source:
+        raise UserError("--source is needed", hint="name the lines that were translated")
+    if not arguments.normalize:
+        for key, flag in LENGTH_KEYS.items():
+            if getattr(arguments, key) is not None:
+                raise UserError(f"{flag} counts with --normalize only", hint="add --normalize")
+    elif arguments.summary:
+        raise UserError("--summary is of log-probabilities, not of scores", hint="leave out --normalize")
+    return arguments
+
+
+def log_probs_of(scorer: Scorer, entries: Sequence[Entry]) -> Iterator[list[float]]:
+    """Log-probabilities of each entry's pieces, and of </s> where it follows, part after part."""
+    parts = [part for entry in entries for part in entry.parts]
+    found = iter(scorer.score_pieces([part.source for part in parts], [part.target for part in parts]))
+    for entry in entries:
+        pairs = [(next(found), part.finished) for part in entry.parts]
+        yield [value for values, finished in pairs for value in (values if finished else values[:-1])]
+
+
+def _entries(arguments: argparse.Namespace, scorer: Scorer) -> Iterator[Entry]:
+    if arguments.translations:
+        return translations(arguments.translations)
+    reader = Reader(scorer, arguments.pieces)
     if arguments.target:
-        pairs = _parallel(arguments.source, arguments.target)
-    else:
-        pairs = _listed(arguments.source, arguments.n_best)
-    while block := list(islice(pairs, BLOCK_LINES)):
-        sources, targets = [pair.source for pair in block], [pair.target for pair in block]
-        for pair, log_probs in zip(block, scorer.score(sources, targets, segmented=arguments.pieces), strict=True):
-            print(_line(pair, log_probs, as_json=arguments.json))
+        return reader.parallel(arguments.source, arguments.target)
+    return reader.listed(arguments.source, arguments.n_best)
 
 
-def _line(pair: Pair, log_probs: Sequence[float], *, as_json: bool) -> str:
-    total = math.fsum(log_probs)
-    if as_json:
-        number = {} if pair.number is None else {"number": pair.number}
-        return json.dumps(number | {"log_prob": total, "pieces": log_probs})
-    return f"{total:.6f}" if pair.number is None else f"{pair.number} ||| {pair.target} ||| {total:.6f}"
-
-
-def _parallel(source_path: str, target_path: str) -> Iterator[Pair]:
-    """Line n of one file with line n of the other."""
-    source, target = read_lines(Path(source_path)), read_lines(Path(target_path))
-    for done, (first, second) in enumerate(zip_longest(source, target)):
-        if first is None or second is None:
-            ends = ((first, source), (second, target))
-            counts = [done + (line is not None) + sum(1 for _ in rest) for line, rest in ends]
-            raise UserError(
-                f"{source_path} has {counts[0]:,} lines but {target_path} has {counts[1]:,}",
-                hint="line n of one must translate line n of the other",
-            )
-        yield Pair(first, second)
-
-
-def _listed(source_path: str, list_path: str) -> Iterator[Pair]:
-    """Each line of an n-best list with the source line that its number names."""
-    sources = list(read_lines(Path(source_path)))
-    for line_number, line in enumerate(read_lines(Path(list_path)), 1):
-        fields = [field.strip() for field in line.split("|||")]
-        place = f"{list_path}:{line_number}"
-        if len(fields) < 2 or not (fields[0].isascii() and fields[0].isdigit()):
-            raise UserError("no line of an n-best list", where=place, hint="write number ||| text ||| score")
-        number = int(fields[0])
-        if number >= len(sources):
-            problem = f"translates line {number}, counted from 0, but {source_path} has {len(sources):,} lines"
-            raise UserError(problem, where=place, hint="name the source that the list was made from")
-        yield Pair(sources[number], fields[1], number)
+def _summary(totals: Totals, kind: str, *, as_json: bool) -> str:
+    if not totals.pieces:
+        raise UserError("nothing was scored, so there is no summary of it", hint="give lines with text")
+    if not as_json:
+        return f"{SUMMARIES[kind](totals):.6f}"
+    numbers = {name.replace("-", "_"): function(totals) for name, function in SUMMARIES.items()}
+    return json.dumps(numbers | {"pairs": totals.pairs, "pieces": totals.pieces})
 
 
 if __name__ == "__main__":

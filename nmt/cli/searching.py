@@ -1,14 +1,15 @@
-"""What commands that translate share: the flags of the search, and the translator they ask for."""
+"""What commands that search or score share: their flags, and the models and search settings they ask for."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bpe.errors import UserError
-from nmt.bundle import load_bundle
+from nmt.bundle import Bundle, load_bundle
 from nmt.cli.common import Parser, make_parser, overrides
 from nmt.config import SearchConfig
 from nmt.configfile import build_config, flatten, parse_assignments
@@ -23,15 +24,36 @@ KEYS = (
 )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What a command line asks for."""
+
+    bundle: Bundle
+    ensemble: list[Bundle]
+    search: SearchConfig
+    "The model folder's own settings, and then the user's."
+
+
 def search_parser(prog: str, description: str, keys: Sequence[str] = ()) -> Parser:
     """A parser with a flag for each of the keys, for each search setting, and for the models."""
-    parser = make_parser(prog, description, (*keys, *KEYS))
+    return models_parser(prog, description, (*keys, *KEYS))
+
+
+def models_parser(prog: str, description: str, keys: Sequence[str]) -> Parser:
+    """A parser with a flag for each of the keys, and for models to average."""
+    parser = make_parser(prog, description, keys)
     parser.add_argument("--ensemble", nargs="+", default=[], metavar="DIR", help="models to average with --model")
     return parser
 
 
 def load_translator(arguments: argparse.Namespace) -> Translator:
     """The model folder, device, threads and search settings that the command line asks for."""
+    asked = load_asked(arguments)
+    return Translator(asked.bundle, asked.search, ensemble=asked.ensemble)
+
+
+def load_asked(arguments: argparse.Namespace) -> Asked:
+    """Load the model folders on the device asked for, and set the number of threads."""
     for key in parse_assignments(arguments.set):
         if key.split(".")[0] in ("model", "training"):
             raise UserError(f"{key} is fixed once a model is trained", where="--set", hint="search.* can be set here")
@@ -41,4 +63,4 @@ def load_translator(arguments: argparse.Namespace) -> Translator:
     device = pick_device(asked.runtime.device)
     bundle, *ensemble = (load_bundle(Path(path), device) for path in (asked.paths.model, *arguments.ensemble))
     own = flatten({"search": dataclasses.asdict(bundle.config.search)}, asked.paths.model)
-    return Translator(bundle, build_config(own, values).search, ensemble=ensemble)
+    return Asked(bundle, ensemble, build_config(own, values).search)

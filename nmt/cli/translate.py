@@ -12,6 +12,7 @@ from bpe.errors import UserError
 from bpe.progress import Progress
 from bpe.textfiles import check_output
 from nmt.cli.common import run
+from nmt.cli.cut import CutLines
 from nmt.cli.forms import Form, Prefixes, Write, Writer
 from nmt.cli.searching import load_translator, search_parser
 from nmt.explain.collected import Collected
@@ -59,11 +60,15 @@ def command(argv: list[str]) -> None:
 def _translate(arguments: argparse.Namespace, writer: Writer, write: Write) -> None:
     blocks, name, whole = _input(arguments.input)
     quiet = arguments.quiet or not (whole and sys.stderr.isatty())
+    if not (arguments.quiet or arguments.json):  # which says "finished"
+        writer.cut = CutLines(lambda message: print(f"{PROG}: {message}", file=sys.stderr), at_once=not whole)
     page = Collected(writer.translator, Path(arguments.explain)) if arguments.explain else None
     if page:
         writer.watch = page.add
     with Progress("translating", unit="lines", quiet=quiet) as progress:
         answer(blocks, name, lambda lines: writer.lines(lines, progress.advance), write)
+    if writer.cut:
+        writer.cut.end()
     if page:
         page.write()
 

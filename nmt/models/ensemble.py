@@ -14,7 +14,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -100,8 +99,7 @@ class Ensemble(SearchModel):
         """The member's target row of each of the ensemble's, [V] int64; None where they are the same."""
         if member.target_view == self.target_view:
             return None
-        union = self.target_view.to_union(np.arange(self.target_view.size, dtype=np.int64))
-        return torch.from_numpy(member.target_view.from_union(union)).to(member.model.device)
+        return torch.from_numpy(self.target_view.rows_in(member.target_view)).to(member.model.device)
 
     @property
     def device(self) -> torch.device:

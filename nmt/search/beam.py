@@ -4,7 +4,8 @@ As in DL4MT, Nematus and Marian, a hypothesis that ends gives up its place for g
 best K - F continuations of a sentence of which F hypotheses have ended. A sentence is done when no living hypothesis
 can still beat its `num_best` ended ones, which is exact: probabilities only fall and coverage is never positive, so
 that a hypothesis with log-probability L scores at most L / scale(longest allowed length). With a beam wide enough the
-result is that of exhaustive search.
+result is that of exhaustive search. With a repetition penalty, L is what the penalty has made of it, which is never
+positive and only falls either.
 
 Sentences are sorted by length. One that is done leaves: its rows are dropped from the memory, the state and every
 tensor of the frontier by index, and the next sentences take the places that became free, between two steps. Rows know
@@ -24,12 +25,13 @@ from bpe.errors import UserError
 from nmt.config import SearchConfig, require
 from nmt.models.interface import START, Memory, SearchModel, State
 from nmt.search.arrivals import Arrivals, Queue, max_pieces
-from nmt.search.candidates import Candidates
+from nmt.search.candidates import Candidates, forbidden_ids
 from nmt.search.expansion import Expansion, hypotheses_of
 from nmt.search.frontier import Ended, Frontier
 from nmt.search.history import History
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
+from nmt.search.rules import remembers
 from nmt.search.scoring import Scoring
 
 MAX_SCORES = {"cpu": 6 * 2**20}
@@ -44,7 +46,7 @@ LEAVE_SHARE = 8
 "Rows of finished sentences are dropped, and their places taken, when they are at least one in this many."
 CHECK_STEPS = {"cpu": 1, "cuda": 4, "mps": 4}
 "The host asks every so many steps who is done, since asking waits for the device."
-MAX_LENGTH_PENALTY, MAX_LENGTH_RATIO, MAX_PIECES = 10.0, 100.0, 10_000
+MAX_LENGTH_PENALTY, MAX_LENGTH_RATIO, MAX_PIECES, MAX_REPETITION_PENALTY = 10.0, 100.0, 10_000, 1000.0
 "Limits of the settings: beyond them, float32 or the memory for back pointers overflows."
 
 
@@ -82,6 +84,9 @@ def check_settings(config: SearchConfig) -> None:
     penalty, ratio = config.length_penalty, config.max_length_ratio
     require(penalty <= MAX_LENGTH_PENALTY, "search.length_penalty", penalty, f"at most {MAX_LENGTH_PENALTY:g}")
     require(ratio <= MAX_LENGTH_RATIO, "search.max_length_ratio", ratio, f"at most {MAX_LENGTH_RATIO:g}")
+    most, least = MAX_REPETITION_PENALTY, 1 / MAX_REPETITION_PENALTY
+    fits = least <= config.repetition_penalty <= most
+    require(fits, "search.repetition_penalty", config.repetition_penalty, f"{least:g} to {most:g}")
     for name in ("min_length", "max_length"):
         require(getattr(config, name) <= MAX_PIECES, f"search.{name}", getattr(config, name), f"at most {MAX_PIECES:,}")
 
@@ -106,7 +111,8 @@ class _Search:
         self.check_steps = CHECK_STEPS.get(model.device.type, 1)
         most = MAX_SCORES.get(model.device.type, MANY_SCORES)
         self.queue = Queue(model, sources, config, max(1, most // (config.beam * self._scored())))
-        self.candidates = None if wanted.shortlist else Candidates.every(model)
+        self.forbidden = forbidden_ids(config, wanted)
+        self.candidates = None if wanted.shortlist else Candidates.every(model, self.forbidden)
 
     def _scored(self) -> int:
         """About how many target rows sentences score together: with shortlists, some times what one of them does."""
@@ -174,7 +180,7 @@ class _Search:
         """Ready to score what the shortlists of all sentences at work name."""
         if active.frontier.shortlists is None:
             return active
-        self.candidates, barred = Candidates.of(self.model, active.frontier.shortlists)
+        self.candidates, barred = Candidates.of(self.model, active.frontier.shortlists, self.forbidden)
         alone = len(active.frontier.sentences) == 1
         return replace(active, frontier=replace(active.frontier, barred=None if alone else barred))
 
@@ -185,7 +191,7 @@ class _Search:
         nothing = torch.full((num, beam), -torch.inf, device=device)
         zeros = torch.zeros(num, beam, dtype=torch.int64, device=device)
         size = arrivals.memory.mask.size(1)
-        kept = size if self.wanted.attention else 0
+        kept, penalised = size if self.wanted.attention else 0, self.config.repetition_penalty != 1
         frontier = Frontier(
             sentences=arrivals.sentences,
             limits=limits,
@@ -198,11 +204,12 @@ class _Search:
             ended=Ended(nothing, nothing, torch.zeros_like(nothing), zeros, zeros),
             cut=nothing,
             cut_coverage=torch.zeros_like(nothing),
-            history=History.empty(max(limits) + 1, num, beam, source_length=kept, device=device),
+            history=History.empty(max(limits) + 1, nothing, source_length=kept, penalised=penalised),
             shortlists=self._shortlists(arrivals.sentences),
             barred=None,
             forced=self._forced(arrivals.sentences),
-            written=zeros[:, :1, None][:, :, :0] if self.config.no_repeat_ngram else None,
+            written=zeros[:, :1, None][:, :, :0] if remembers(self.config) else None,
+            penalties=torch.zeros(num, 1, device=device) if penalised else None,
             attended=torch.zeros(num, 1, size, device=device) if self.config.coverage_penalty else None,
         )
         return _Active(frontier, arrivals.memory, arrivals.state)

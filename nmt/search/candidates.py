@@ -1,4 +1,8 @@
-"""The target rows that a search scores: all of them, or those that its sentences' shortlists name."""
+"""The target rows that a search scores: all of them, or those that its sentences' shortlists name.
+
+Some of them no translation may hold unless its given beginning does: `<unk>`, and what only the source side has. They
+are scored with the others, so that probabilities stay those of the model, and forbidden afterwards.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmt.config import SearchConfig
 from nmt.models.interface import Output, SearchModel
+from nmt.search.request import Wanted
+from nmt.vocabulary import UNK
+
+
+def forbidden_ids(config: SearchConfig, wanted: Wanted) -> tuple[range, ...]:
+    """Target ids that the settings forbid."""
+    unknown = range(0) if config.allow_unknown or config.replace_unknown else range(UNK, UNK + 1)
+    source_only = range(0) if config.allow_source_pieces else wanted.source_only
+    return tuple(ids for ids in (unknown, source_only) if ids)
 
 
 @dataclass(frozen=True)
@@ -19,14 +33,18 @@ class Candidates:
     output: Output
     ids: Tensor | None
     "[N] int64, rising: the target id of each column; None: all ids, in their order."
+    forbidden: tuple[slice, ...] = ()
+    "Columns of the rows that no translation may hold: a slice or two, so that they cost a step next to nothing."
 
     @classmethod
-    def every(cls, model: SearchModel) -> Candidates:
-        """All target rows."""
-        return cls(model.output(), None)
+    def every(cls, model: SearchModel, forbidden: Sequence[range] = ()) -> Candidates:
+        """All target rows. forbidden: ids that no translation may hold."""
+        return cls(model.output(), None, tuple(slice(ids.start, ids.stop) for ids in forbidden))
 
     @classmethod
-    def of(cls, model: SearchModel, shortlists: Sequence[np.ndarray]) -> tuple[Candidates, Tensor]:
+    def of(
+        cls, model: SearchModel, shortlists: Sequence[np.ndarray], forbidden: Sequence[range] = ()
+    ) -> tuple[Candidates, Tensor]:
         """The rows that sentences may use together, and for each 0 where it may use one, else -inf: [B, N] float32."""
         scored = np.zeros(model.num_targets, dtype=bool)
         for own in shortlists:
@@ -36,7 +54,9 @@ class Candidates:
         for row, own in enumerate(shortlists):
             barred[row, column[own]] = 0
         rows = torch.from_numpy(ids).to(model.device)
-        return cls(model.output(rows), rows), torch.from_numpy(barred).to(model.device)
+        columns = (slice(*np.searchsorted(ids, [own.start, own.stop]).tolist()) for own in forbidden)
+        candidates = cls(model.output(rows), rows, tuple(own for own in columns if own.start < own.stop))
+        return candidates, torch.from_numpy(barred).to(model.device)
 
     def pieces(self, columns: Tensor) -> Tensor:
         """Target ids of columns, any shape."""

@@ -21,7 +21,7 @@ from nmt.search.candidates import Candidates, restricted
 from nmt.search.frontier import Ended, Frontier
 from nmt.search.hypothesis import Hypothesis, ranked
 from nmt.search.request import Wanted
-from nmt.search.rules import ruled
+from nmt.search.rules import penalties, ruled
 from nmt.search.scoring import Scoring, coverage, inner_pieces
 from nmt.search.topk import top_continuations
 from nmt.vocabulary import EOS
@@ -42,9 +42,10 @@ class Expansion:
     def advance(self, frontier: Frontier, step: Step, mask: Tensor, candidates: Candidates) -> Frontier:
         """One piece more for every hypothesis. step: of the model, for this frontier. mask: [B, S] of its sources."""
         before, steps = frontier.log_probs, frontier.steps
-        log_probs = self._ruled(frontier, step.log_probs, candidates.ids)
+        log_probs = self._ruled(frontier, step.log_probs, candidates)
         values, parents, columns = top_continuations(before, log_probs, self.config.beam)
         pieces = candidates.pieces(columns)
+        penalised = self._penalised(frontier, log_probs, parents, columns, pieces)
         is_end, here = pieces == EOS, (frontier.max_pieces == steps)[:, None]
         covered: Tensor | None = None
         if self.config.coverage_penalty:
@@ -58,7 +59,10 @@ class Expansion:
             hopeless = living.amax(1) / frontier.best_scale <= frontier.ended.scores[:, self.num_best - 1]
             values, order = living.masked_fill(hopeless[:, None], -torch.inf).sort(dim=1, descending=True, stable=True)
             pieces, parents = pieces.gather(1, order), parents.gather(1, order)
-        frontier.history.record(steps, pieces, parents, values, step.attention)
+            penalised = None if penalised is None else penalised.gather(1, order)
+        own = values if penalised is None else values - penalised
+        kept = {"pieces": pieces, "parents": parents, "log_probs": own, "penalties": penalised}
+        frontier.history.record(steps, kept, step.attention)
         return replace(
             frontier,
             log_probs=values,
@@ -66,21 +70,31 @@ class Expansion:
             parents=parents,
             steps=steps + 1,
             written=None if frontier.written is None else _appended(frontier.written, pieces, parents),
+            penalties=penalised,
             attended=None if frontier.attended is None else _of_parents(frontier.attended, parents),
         )
 
-    def _ruled(self, frontier: Frontier, log_probs: Tensor, ids: Tensor | None) -> Tensor:
+    def _ruled(self, frontier: Frontier, log_probs: Tensor, candidates: Candidates) -> Tensor:
         """log_probs [B, W, N], written over: -inf where a rule forbids the piece."""
         log_probs = restricted(log_probs, frontier.barred)
-        repeats = short = forced = None
-        if frontier.written is not None:
-            repeats = frontier.written, self.config.no_repeat_ngram
-        if self.config.min_length:
-            short = frontier.steps < self.config.min_length
-        if frontier.forced is not None:
-            place = frontier.steps.clamp(max=frontier.forced.size(1) - 1)
-            forced = frontier.forced.gather(1, place[:, None])[:, 0]
-        return ruled(log_probs, ids, repeats=repeats, short=short, forced=forced)
+        short = frontier.steps < self.config.min_length if self.config.min_length else None
+        forced = _forced(frontier)
+        return ruled(log_probs, candidates, self.config, written=frontier.written, short=short, forced=forced)
+
+    def _penalised(
+        self, frontier: Frontier, log_probs: Tensor, parents: Tensor, columns: Tensor, pieces: Tensor
+    ) -> Tensor | None:
+        """What the repetition penalty has added to each continuation, [B, K]; None: there is none.
+
+        log_probs: of the step, [B, W, N], after the rules. The other tensors, [B, K]: the continuations.
+        """
+        if frontier.penalties is None or frontier.written is None:
+            return None
+        chosen = log_probs.flatten(1).gather(1, parents * log_probs.size(2) + columns)
+        written, forced = _of_parents(frontier.written, parents), _forced(frontier)
+        free = torch.ones_like(pieces, dtype=torch.bool) if forced is None else (forced < 0)[:, None]
+        added = penalties(chosen, pieces, written, self.config.repetition_penalty, rows=free)
+        return frontier.penalties.gather(1, parents) + added
 
     def _with_ended(self, frontier: Frontier, log_probs: Tensor, parents: Tensor, covered: Tensor | None) -> Frontier:
         """With what ends now. log_probs: [B, K], -inf: does not end. covered: [B, W], coverage of the parents."""
@@ -91,6 +105,14 @@ class Expansion:
             scores = scores + self.config.coverage_penalty * covered
         new = Ended(scores, log_probs, covered, steps.expand_as(parents), parents)
         return replace(frontier, ended=frontier.ended.merged(new))
+
+
+def _forced(frontier: Frontier) -> Tensor | None:
+    """The piece that each sentence's hypotheses must go on with, [B], -1: any; None: nowhere any."""
+    if frontier.forced is None:
+        return None
+    place = frontier.steps.clamp(max=frontier.forced.size(1) - 1)
+    return frontier.forced.gather(1, place[:, None])[:, 0]
 
 
 def _cut(frontier: Frontier, here: Tensor) -> Tensor:
@@ -145,9 +167,10 @@ def hypotheses_of(
 def _read(
     frontier: Frontier, row: int, width: int, scoring: Scoring, entry: tuple[float, float, int, int, bool]
 ) -> Hypothesis:
-    """entry: log-probability, coverage, pieces, the hypothesis at the last piece, and whether </s> follows."""
-    log_prob, covered, length, last, finished = entry
+    """entry: log-probability as ranked, coverage, pieces, the hypothesis at the last piece, whether </s> follows."""
+    ranked_by, covered, length, last, finished = entry
     path = frontier.history.trace(row, last, length)
+    log_prob = ranked_by - path.penalty
     log_probs = None
     if path.log_probs is not None:
         totals = [0.0, *path.log_probs, *([log_prob] if finished else [])]
@@ -155,7 +178,8 @@ def _read(
     return Hypothesis(
         pieces=path.pieces,
         log_prob=log_prob,
-        score=scoring.score(log_prob, length + finished, covered),
+        score=scoring.score(ranked_by, length + finished, covered),
+        penalty=path.penalty,
         finished=finished,
         attention=None if path.attention is None else path.attention[:, :width],
         log_probs=log_probs,

@@ -92,7 +92,7 @@ class Frontier(Rows):
     best_scale: Tensor
     "[B] the most a log-probability can still be divided by."
     log_probs: Tensor
-    "[B, W], falling along W; -inf: no hypothesis. All -inf: the sentence is done."
+    "[B, W], falling along W, penalties among them; -inf: no hypothesis. All -inf: the sentence is done."
     pieces: Tensor
     "[B, W] the last piece of each hypothesis."
     parents: Tensor
@@ -111,6 +111,8 @@ class Frontier(Rows):
     "[B, P] pieces that every hypothesis begins with, -1 after them; None: nowhere any."
     written: Tensor | None
     "[B, W, t] the last t pieces of each hypothesis, -1 before the first; None: not needed."
+    penalties: Tensor | None
+    "[B, W] what the repetition penalty has added to log_probs; None: there is none."
     attended: Tensor | None
     "[B, W, S] attention of each hypothesis summed over its steps; None: not needed."
     calm: bool = True
@@ -120,7 +122,7 @@ class Frontier(Rows):
         """The first `width` hypotheses: as many as some sentence has places for."""
         if width >= self.log_probs.size(1):
             return self
-        names = ("log_probs", "pieces", "parents", "written", "attended")
+        names = ("log_probs", "pieces", "parents", "written", "penalties", "attended")
         values = ((name, getattr(self, name)) for name in names)
         return replace(self, **{name: value[:, :width] for name, value in values if value is not None})
 
@@ -137,6 +139,8 @@ class Frontier(Rows):
             missing = written - self.written.size(2)
             recent = functional.pad(self.written, (max(missing, 0), 0, 0, more), value=-1)
             padded["written"] = recent[:, :, recent.size(2) - written :]
+        if self.penalties is not None:
+            padded["penalties"] = functional.pad(self.penalties, (0, more))
         if self.attended is not None:
             missing = source_length - self.attended.size(2)
             padded["attended"] = functional.pad(self.attended, (0, missing, 0, more))

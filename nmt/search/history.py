@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 
 import torch
@@ -24,25 +24,30 @@ class History:
     attention: Tensor | None
     "[B, T, K, S]: source weights of each *parent*, or None when they are not wanted."
     log_probs: Tensor | None
-    "[B, T, K] float32: log-probability of each hypothesis after each step; None where attention is."
+    "[B, T, K] float32: the model's log-probability of each hypothesis after each step; None where attention is."
+    penalties: Tensor | None
+    "[B, T, K] float32: what the repetition penalty has added to it in ranking; None: there is none."
 
     @classmethod
-    def empty(cls, steps: int, sentences: int, beam: int, *, source_length: int, device: torch.device) -> History:
-        """Room for `steps` steps; attention is kept where source_length is above 0."""
-        ids = torch.zeros(2, sentences, steps, beam, dtype=torch.int64, device=device)
-        if not source_length:
-            return cls(ids[0], ids[1], None, None)
-        weights = torch.zeros(sentences, steps, beam, source_length, device=device)
-        return cls(ids[0], ids[1], weights, weights.new_zeros(sentences, steps, beam))
+    def empty(cls, steps: int, like: Tensor, *, source_length: int, penalised: bool) -> History:
+        """Room for `steps` steps of `like`, [B, K] float32; attention is kept where source_length is above 0."""
+        (sentences, beam), kept = like.shape, source_length > 0
+        ids = torch.zeros(2, sentences, steps, beam, dtype=torch.int64, device=like.device)
+        weights = like.new_zeros(sentences, steps, beam, source_length) if kept else None
+        log_probs = like.new_zeros(sentences, steps, beam) if kept else None
+        penalties = like.new_zeros(sentences, steps, beam) if penalised else None
+        return cls(ids[0], ids[1], weights, log_probs, penalties)
 
-    def record(self, steps: Tensor, pieces: Tensor, parents: Tensor, log_probs: Tensor, attention: Tensor) -> None:
-        """Keep step steps[b] of each sentence b: three of [B, W] with W <= K, attention [B, W', S] of the parents."""
+    def record(self, steps: Tensor, values: Mapping[str, Tensor | None], attention: Tensor) -> None:
+        """Keep step steps[b] of each sentence b: the other fields by name, [B, W] with W <= K, those that are kept;
+        attention: [B, W', S] of the parents."""
         rows = torch.arange(len(steps), device=steps.device)
         steps = steps.clamp(max=self.pieces.size(1) - 1)  # of sentences that are done but have not left yet
-        self.pieces[rows, steps, : pieces.size(1)] = pieces
-        self.parents[rows, steps, : parents.size(1)] = parents
-        if self.attention is not None and self.log_probs is not None:
-            self.log_probs[rows, steps, : log_probs.size(1)] = log_probs
+        for name, value in values.items():
+            kept = getattr(self, name)
+            if kept is not None and value is not None:
+                kept[rows, steps, : value.size(1)] = value
+        if self.attention is not None:
             self.attention[rows, steps, : attention.size(1), : attention.size(2)] = attention
 
     def select(self, sentences: Tensor) -> History:
@@ -54,7 +59,7 @@ class History:
         return self._each(lambda tensor: tensor.cpu())
 
     def _each(self, function: Callable[[Tensor], Tensor]) -> History:
-        tensors = (self.pieces, self.parents, self.attention, self.log_probs)
+        tensors = (getattr(self, field.name) for field in fields(self))
         return History(*(None if tensor is None else function(tensor) for tensor in tensors))  # type: ignore[arg-type]
 
     def join(self, other: History) -> History:
@@ -71,21 +76,28 @@ class History:
             places.append(hypothesis)
             hypothesis = int(rows[step, hypothesis])
             parents.append(hypothesis)
+        penalty = 0.0
+        if self.penalties is not None and length:
+            penalty = float(self.penalties[sentence, length - 1, places[0]])
         if self.attention is None or self.log_probs is None:
-            return Path(tuple(path[::-1]), None, None)
+            return Path(tuple(path[::-1]), penalty, None, None)
         steps = torch.arange(length)
         totals = self.log_probs[sentence, steps, torch.tensor(places[::-1], dtype=torch.int64)].tolist()
         attention = self.attention[sentence, steps, torch.tensor(parents[::-1], dtype=torch.int64)].float()
-        return Path(tuple(path[::-1]), attention, tuple(totals))
+        return Path(tuple(path[::-1]), penalty, attention, tuple(totals))
 
 
 @dataclass(frozen=True)
 class Path:
-    """The T pieces of a hypothesis, their attention, [T, S], and the log-probability after each; None: not wanted."""
+    """The T pieces of a hypothesis, and what is known of them."""
 
     pieces: tuple[int, ...]
+    penalty: float
+    "What the repetition penalty has added in ranking."
     attention: Tensor | None
+    "[T, S]; None: not wanted."
     log_probs: tuple[float, ...] | None
+    "The model's log-probability after each piece; None: not wanted."
 
 
 def _stacked(first: Tensor, second: Tensor) -> Tensor:

@@ -15,9 +15,11 @@ class Hypothesis:
     pieces: tuple[int, ...]
     "Ids of the model's target view, </s> left out."
     log_prob: float
-    "Natural log-probability of the pieces, </s> included where `finished`."
+    "The model's natural log-probability of the pieces, </s> included where `finished`."
     score: float
     "What hypotheses are ranked by: see `nmt.search.scoring`."
+    penalty: float = 0.0
+    "What the repetition penalty added to log_prob where `score` was made of it."
     finished: bool = True
     "Whether the model ended it with </s>; False: it was cut at the length limit."
     attention: Tensor | None = None

@@ -26,6 +26,8 @@ class Wanted:
     "For each sentence, target ids its translation must begin with; may be empty."
     shortlist: Shortlist | None = None
     "Score only the target rows it names, sentence by sentence; None: all of them."
+    source_only: range = range(0)
+    "Target ids of pieces that only the source side has: written only where the settings or a prefix say so."
     progress: Progress | None = None
     numbers: Sequence[int] | None = None
     """For each sentence, what its random draws follow from besides the seed: below 2**64, a different one for each.

@@ -6,31 +6,83 @@ function changes in place and hands back. ids: [N] int64, the target id of each 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
+from nmt.config import SearchConfig
+from nmt.search.candidates import Candidates
 from nmt.vocabulary import EOS
+
+
+def remembers(config: SearchConfig) -> bool:
+    """Whether a rule asks what a hypothesis has written so far."""
+    return config.no_repeat_ngram > 0 or config.repetition_penalty != 1
 
 
 def ruled(
     log_probs: Tensor,
-    ids: Tensor | None,
+    candidates: Candidates,
+    config: SearchConfig,
     *,
-    repeats: tuple[Tensor, int] | None = None,
+    written: Tensor | None = None,
     short: Tensor | None = None,
     forced: Tensor | None = None,
 ) -> Tensor:
     """All rules together: every hypothesis that had a piece to go on with still has one.
 
-    repeats: the prefixes and the size that `forbid_repeats` takes. short: [B] bool, rows that are not to end yet.
-    forced: [B] the pieces that `force` takes, which no other rule forbids. None: no such rule.
+    written: [B, K, t] target ids so far, -1 at places before a row's start; only where a rule `remembers`.
+    short: [B] bool, rows that are not to end yet. forced: [B] the pieces that `force` takes, which no other rule
+    touches. None: no such rule.
     """
-    free = None if forced is None else forced < 0
-    if repeats is not None:
-        forbid_repeats(log_probs, ids, *repeats, rows=free)
+    ids, free = candidates.ids, None if forced is None else forced < 0
+    forbid_columns(log_probs, candidates.forbidden, rows=free)
+    if written is not None and config.no_repeat_ngram:
+        forbid_repeats(log_probs, ids, written, config.no_repeat_ngram, rows=free)
+    if written is not None and config.repetition_penalty != 1:
+        penalise(log_probs, ids, written, config.repetition_penalty, rows=free)
     if short is not None:
         forbid_end(log_probs, ids, short if free is None else short & free)
     return log_probs if forced is None else force(log_probs, ids, forced)
+
+
+def forbid_columns(log_probs: Tensor, columns: Iterable[slice], *, rows: Tensor | None = None) -> Tensor:
+    """The given columns are forbidden. rows: [B] bool, where; None: everywhere."""
+    for own in columns:
+        if rows is None:
+            log_probs[:, :, own] = -torch.inf
+        else:
+            log_probs[:, :, own].masked_fill_(rows[:, None, None], -torch.inf)
+    return log_probs
+
+
+def penalise(
+    log_probs: Tensor, ids: Tensor | None, written: Tensor, penalty: float, *, rows: Tensor | None = None
+) -> Tensor:
+    """Log-probabilities of pieces that were written already are multiplied by `penalty`, once each.
+
+    The repetition penalty of CTRL (Keskar et al., 2019, section 4.1), whose scores, where negative, are multiplied;
+    log-probabilities are never positive. Beam search of Hugging Face does the same. written: [B, K, t] target ids, -1
+    at places before a row's start. rows: [B] bool, where; None: everywhere.
+    """
+    columns, here = _columns(ids, written.clamp(min=0))
+    here = here & (written >= 0)
+    if rows is not None:
+        here = here & rows[:, None, None]
+    values = log_probs.gather(2, columns)
+    values = torch.where(here, values * penalty, values)  # a place that is none names some column, as it was
+    return log_probs.scatter_reduce_(2, columns, values, "amin" if penalty > 1 else "amax")
+
+
+def penalties(log_probs: Tensor, pieces: Tensor, written: Tensor, penalty: float, *, rows: Tensor) -> Tensor:
+    """What `penalise` added to the log-probabilities of chosen pieces, of their shape, [...].
+
+    log_probs: as `ruled` left them. written: [..., t] as above, before these pieces. rows: broadcast to [...], where
+    the penalty holds.
+    """
+    again = (written == pieces[..., None]).any(-1) & rows & (log_probs != -torch.inf)
+    return torch.where(again, log_probs - log_probs / penalty, torch.zeros_like(log_probs))
 
 
 def forbid_repeats(

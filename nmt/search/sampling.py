@@ -25,12 +25,12 @@ from nmt.config import SearchConfig, require
 from nmt.models.interface import START, Memory, SearchModel, State, Step
 from nmt.search.arrivals import max_pieces, padded, plan_batches
 from nmt.search.beam import check_settings
-from nmt.search.candidates import Candidates, restricted
+from nmt.search.candidates import Candidates, forbidden_ids, restricted
 from nmt.search.expansion import check_numbers
 from nmt.search.frontier import Rows
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
-from nmt.search.rules import ruled
+from nmt.search.rules import penalties, ruled
 from nmt.search.scoring import Scoring
 from nmt.vocabulary import EOS
 
@@ -83,7 +83,9 @@ class _Draws(Rows):
     written: Tensor
     "[R, 1 + T] START and its pieces; written in place."
     log_probs: Tensor
-    "[R, T] of its pieces; written in place."
+    "[R, T] of its pieces, by the model; written in place."
+    penalties: Tensor | None
+    "[R, T] what the repetition penalty added to them; written in place. None: there is none."
     alive: Tensor
     "[R] bool; written in place."
     attention: Tensor | None
@@ -99,9 +101,10 @@ def sample(
 
     sources: arrays of the model's source ids, without </s>. Each list is sorted as beam search's are, best first and
     cut ones (finished=False) last, but holds a translation as often as it was drawn: its frequency says something.
-    log_prob is the model's, whatever temperature, top_k and top_p have made of it in drawing; score is log_prob by
-    length, without coverage. A translation is cut where the piece after its last allowed one is not </s>. An empty
-    source gives one empty hypothesis without asking the model.
+    log_prob is the model's, whatever settings have made of it in drawing; score is log_prob by length, without
+    coverage, and counts the repetition penalty, but neither temperature, top_k nor top_p. A translation is cut where
+    the piece after its last allowed one is not </s>. An empty source gives one empty hypothesis without asking the
+    model.
     Raises UserError where a setting exceeds its limit or the model's probabilities are not numbers.
     """
     assert not getattr(model, "training", False), "sampling needs model.eval()"
@@ -156,6 +159,7 @@ def _start(task: _Task, names: list[tuple[int, int]]) -> tuple[_Draws, State, Ca
     width = max(len(task.prefix(sentence)) for sentence in sentences)
     forced = [[*task.prefix(sentence), *[-1] * (width - len(task.prefix(sentence)))] for sentence, _ in names]
     attention = torch.zeros(count, steps, memory.mask.size(1), device=device) if task.wanted.attention else None
+    penalised = task.config.repetition_penalty != 1
     draws = _Draws(
         names=names,
         limits=torch.tensor(limits, device=device),
@@ -164,6 +168,7 @@ def _start(task: _Task, names: list[tuple[int, int]]) -> tuple[_Draws, State, Ca
         barred=barred,
         written=torch.full((count, steps + 1), START, device=device),
         log_probs=torch.zeros(count, steps, device=device),
+        penalties=torch.zeros(count, steps, device=device) if penalised else None,
         alive=torch.ones(count, dtype=torch.bool, device=device),
         attention=attention,
         memory=memory.select(owners),
@@ -173,27 +178,36 @@ def _start(task: _Task, names: list[tuple[int, int]]) -> tuple[_Draws, State, Ca
 
 def _candidates(task: _Task, sentences: list[int]) -> tuple[Candidates, Tensor | None]:
     """The target rows scored for a batch, what its shortlists and prefixes name, and which of them each row may use."""
+    forbidden = forbidden_ids(task.config, task.wanted)
     if task.wanted.shortlist is None:
-        return Candidates.every(task.model), None
+        return Candidates.every(task.model, forbidden), None
     lists = {
         sentence: np.union1d(task.wanted.shortlist(task.sources[sentence]), [EOS, *task.prefix(sentence)])
         for sentence in set(sentences)
     }
-    return Candidates.of(task.model, [lists[sentence] for sentence in sentences])
+    return Candidates.of(task.model, [lists[sentence] for sentence in sentences], forbidden)
 
 
 def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, config: SearchConfig) -> Tensor:
     """Draw one piece more for every row; which of them take </s>, [R]. number: pieces so far."""
+    written = draws.written[:, : number + 1]
+    forced = draws.forced[:, number] if number < draws.forced.size(1) else None
     log_probs = ruled(
         restricted(step.log_probs, draws.barred),
-        candidates.ids,
-        repeats=(draws.written[:, None, : number + 1], config.no_repeat_ngram) if config.no_repeat_ngram else None,
+        candidates,
+        config,
+        written=written[:, None],
         short=torch.ones_like(draws.alive) if number < config.min_length else None,
-        forced=draws.forced[:, number] if number < draws.forced.size(1) else None,
+        forced=forced,
     )[:, 0]
     columns = pick(log_probs, draws.uniforms[:, number], config)
-    draws.log_probs[:, number] = log_probs.gather(1, columns[:, None])[:, 0]
-    draws.written[:, number + 1] = candidates.pieces(columns)
+    chosen, pieces = log_probs.gather(1, columns[:, None])[:, 0], candidates.pieces(columns)
+    if draws.penalties is not None:
+        free = torch.ones_like(draws.alive) if forced is None else forced < 0
+        added = penalties(chosen, pieces, written, config.repetition_penalty, rows=free)
+        draws.penalties[:, number], chosen = added, chosen - added
+    draws.log_probs[:, number] = chosen
+    draws.written[:, number + 1] = pieces
     if draws.attention is not None:
         draws.attention[:, number] = step.attention[:, 0]
     return draws.written[:, number + 1] == EOS
@@ -207,7 +221,9 @@ def _collect(draws: _Draws, ended: Tensor, number: int, task: _Task) -> Iterator
     table = zip(*(field[rows].tolist() for field in (draws.written, draws.log_probs, ended)), strict=True)
     for row, (written, log_probs, finished) in zip(rows.tolist(), table, strict=True):
         own = tuple(log_probs[: number + finished])
-        log_prob, attention = math.fsum(own), None
+        log_prob, penalty, attention = math.fsum(own), 0.0, None
+        if draws.penalties is not None:
+            penalty = math.fsum(draws.penalties[row, : len(own)].tolist())
         check_numbers(own)
         if draws.attention is not None:
             width = len(task.sources[draws.names[row][0]]) + 1
@@ -215,7 +231,8 @@ def _collect(draws: _Draws, ended: Tensor, number: int, task: _Task) -> Iterator
         hypothesis = Hypothesis(
             pieces=tuple(written[1 : number + 1]),
             log_prob=log_prob,
-            score=Scoring(task.config).score(log_prob, len(own)),
+            score=Scoring(task.config).score(log_prob + penalty, len(own)),
+            penalty=penalty,
             finished=finished,
             attention=attention,
             log_probs=None if attention is None else own,

@@ -146,7 +146,8 @@ class Validator:
         return [view.from_union(np.asarray(pairs.source(i))) for i in range(len(pairs))]
 
     def _translate(self, model: SearchModel, tick: Callable[[], None]) -> list[str]:
-        wanted = Wanted(progress=lambda _: tick())
+        rows = self.corpus.vocabulary.source_only_rows(self.maker.target_view)
+        wanted = Wanted(source_only=rows, progress=lambda _: tick())
         return [self._text(found[0]) for found in beam_search(model, self._sources(), self.search, wanted)]
 
     def _text(self, hypothesis: Hypothesis) -> str:

@@ -28,7 +28,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(arguments: Sequence[object]) -> list[str]:
-    return [sys.executable, "-m", "nmt.cli.translate", "--device", "cpu", "--threads", "1", *map(str, arguments)]
+    settings = ("--device", "cpu", "--threads", "1", "--quiet")  # quiet: of translations that were cut
+    return [sys.executable, "-m", "nmt.cli.translate", *settings, *map(str, arguments)]
 
 
 def options(folder: Path) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class ToyModel(TranslationModel):
 
 
 def config(**values: float) -> SearchConfig:
-    return SearchConfig(**{"beam": 4, "length_penalty": 0.6, "max_length_ratio": 1.5, **values})  # type: ignore[arg-type]
+    return SearchConfig(**{"beam": 4, "length_penalty": 0.6, "max_length_ratio": 1.5, "allow_unknown": True, **values})  # type: ignore[arg-type]
 
 
 def sources(seed: int, rows: int, lengths: Sequence[int]) -> list[np.ndarray]:

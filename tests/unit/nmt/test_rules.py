@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.search.rules import forbid_end, forbid_repeats, force, ruled
+from nmt.config import SearchConfig
+from nmt.search.candidates import Candidates, forbidden_ids
+from nmt.search.request import Wanted
+from nmt.search.rules import forbid_columns, forbid_end, forbid_repeats, force, penalise, penalties, ruled
 
 EOS, ROWS = 2, 9
 SCORED = [None, [1, 2, 4, 5, 8], [2, 3, 4, 6, 7, 8]]
@@ -104,12 +107,73 @@ def test_the_end_is_never_a_repetition() -> None:
 def test_a_forced_piece_may_repeat_and_all_rules_hold_elsewhere() -> None:
     log_probs, _, columns = table(None)
     before = log_probs.clone()
+    candidates = Candidates(output=None, ids=None, forbidden=(slice(1, 2), slice(7, 9)))  # type: ignore[arg-type]
     prefixes = torch.tensor([[[3, 4, 3], [5, 3, 5]]] * 3)
-    short, forced = torch.tensor([True, False, True]), torch.tensor([4, -1, -1])
-    ruled(log_probs, None, repeats=(prefixes, 2), short=short, forced=forced)
-    everything = set(columns) - {0}
+    short, forced = torch.tensor([True, False, True]), torch.tensor([8, -1, -1])
+    ruled(log_probs, candidates, SearchConfig(no_repeat_ngram=2), written=prefixes, short=short, forced=forced)
+    everything = set(columns) - {0, 1, 7, 8}
     for hypothesis, repeated in enumerate((4, 3)):
-        assert finite(log_probs, columns, 0, hypothesis) == [4]
+        assert finite(log_probs, columns, 0, hypothesis) == [8]
         assert set(finite(log_probs, columns, 1, hypothesis)) == everything - {repeated}
         assert set(finite(log_probs, columns, 2, hypothesis)) == everything - {repeated, EOS}
     assert torch.equal(log_probs.isinf() | (log_probs == before), torch.ones_like(before, dtype=torch.bool))
+
+
+def test_a_forced_piece_is_not_penalised() -> None:
+    log_probs, _, columns = table(None)
+    before = log_probs.clone()
+    candidates = Candidates(output=None, ids=None)  # type: ignore[arg-type]
+    written, forced = torch.tensor([[[3, 4], [4, 4]]] * 3), torch.tensor([4, -1, 3])
+    ruled(log_probs, candidates, SearchConfig(repetition_penalty=2.0), written=written, forced=forced)
+    assert log_probs[0, :, 4].tolist() == before[0, :, 4].tolist()
+    assert log_probs[1, :, 4].tolist() == (2 * before[1, :, 4]).tolist()
+    assert finite(log_probs, columns, 2, 0) == [3]
+
+
+@pytest.mark.parametrize("ids", SCORED)
+@pytest.mark.parametrize("penalty", [0.5, 1.7])
+@pytest.mark.parametrize("length", [0, 1, 7, 30])
+def test_what_was_written_is_penalised_once(ids: list[int] | None, penalty: float, length: int) -> None:
+    log_probs, tensor, columns = table(ids, sentences=10, hypotheses=3)
+    generator = np.random.default_rng(length)
+    written = generator.integers(3, 7, (10, 3, length))
+    for row in range(0, 10, 3):
+        written[row, :, : row * length // 10] = -1
+    rows = torch.arange(10) != 4
+    before = log_probs.clone()
+    penalise(log_probs, tensor, torch.from_numpy(written), penalty, rows=rows)
+    for sentence in range(10):
+        for hypothesis in range(3):
+            seen = set(written[sentence, hypothesis].tolist()) if sentence != 4 else set()
+            pairs = list(zip(columns, before[sentence, hypothesis].tolist(), strict=True))
+            expected = [value * penalty if piece in seen else value for piece, value in pairs]
+            assert log_probs[sentence, hypothesis].tolist() == pytest.approx(expected, rel=1e-6)
+    chosen = torch.from_numpy(generator.integers(0, len(columns), (10, 3)))
+    pieces = chosen if tensor is None else tensor[chosen]
+    values, own = (table_.gather(2, chosen[..., None])[..., 0] for table_ in (log_probs, before))
+    added = penalties(values, pieces, torch.from_numpy(written), penalty, rows=rows[:, None])
+    finite_ones = own != -torch.inf
+    assert torch.allclose((values - added)[finite_ones], own[finite_ones])
+    assert (added[~finite_ones] == 0).all()
+
+
+def test_columns_are_forbidden_in_the_rows_named() -> None:
+    log_probs, _, columns = table(None)
+    forbid_columns(log_probs, [slice(1, 2), slice(5, 7)], rows=torch.tensor([True, False, True]))
+    assert finite(log_probs, columns, 0, 1) == [2, 3, 4, 7, 8]
+    assert finite(log_probs, columns, 1, 1) == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, [1, 5, 6]),
+        ({"allow_unknown": True}, [5, 6]),
+        ({"replace_unknown": True}, [5, 6]),
+        ({"allow_source_pieces": True}, [1]),
+        ({"allow_source_pieces": True, "allow_unknown": True}, []),
+    ],
+)
+def test_what_the_settings_forbid(values: dict[str, bool], expected: list[int]) -> None:
+    forbidden = forbidden_ids(SearchConfig(**values), Wanted(source_only=range(5, 7)))  # type: ignore[arg-type]
+    assert [row for rows in forbidden for row in rows] == expected

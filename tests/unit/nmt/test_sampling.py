@@ -83,7 +83,7 @@ class Chain:
 
 
 def config(**values: Any) -> SearchConfig:
-    return SearchConfig(**{"max_length_ratio": 1.0, **values})
+    return SearchConfig(**{"max_length_ratio": 1.0, "allow_unknown": True, **values})
 
 
 def draws(

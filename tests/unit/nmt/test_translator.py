@@ -15,6 +15,7 @@ from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.parts import MAX_SOURCE_PIECES, split_source
 from nmt.search.beam import beam_search
+from nmt.search.request import Wanted
 from nmt.text import TextOptions, TextPipeline
 from nmt.translator import Translator, one_line
 from tests.tiny_model import make_model_folder
@@ -33,7 +34,8 @@ def test_each_line_has_the_text_of_its_own_search(translator: Translator) -> Non
     assert not any("\n" in line or "\r" in line for line in found)
     for line, text in zip(LINES, found, strict=True):
         ids = np.array(bundle.vocabulary.encode(bundle.text.pieces(line, "source")), dtype=np.int64)
-        [[best]] = beam_search(bundle.model, [bundle.source_view.from_union(ids)], translator.search)
+        wanted = Wanted(source_only=bundle.vocabulary.source_only_rows(bundle.target_view))
+        [[best]] = beam_search(bundle.model, [bundle.source_view.from_union(ids)], translator.search, wanted)
         union = bundle.target_view.to_union(np.array(best.pieces, dtype=np.int64))
         expected = bundle.text.text(bundle.vocabulary.decode(union.tolist()), "target") if best.pieces else ""
         assert text == expected

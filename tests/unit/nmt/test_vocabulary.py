@@ -59,6 +59,16 @@ def test_the_shared_target_view_is_the_union(vocabulary):
     np.testing.assert_array_equal(view.to_union(union), union)
 
 
+def test_only_the_shared_target_view_has_rows_of_the_source_alone(vocabulary):
+    shared, separate = (vocabulary.target_view(shared) for shared in (True, False))
+    rows = vocabulary.source_only_rows(shared)
+    assert tuple(vocabulary.piece_of(row) for row in rows) == vocabulary.source_only
+    assert len(rows) == 1
+    assert list(vocabulary.source_only_rows(separate)) == []
+    nothing = Vocabulary(both=("a",), source_only=(), target_only=())
+    assert list(nothing.source_only_rows(nothing.target_view(shared=False))) == []
+
+
 def test_the_source_view_is_a_prefix(vocabulary):
     union = np.arange(vocabulary.size)
     separate = vocabulary.source_view(shared=False)
