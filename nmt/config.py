@@ -127,7 +127,7 @@ class TrainingConfig:
     seed: int = 1
     "Seed of initialisation, data order and dropout. Fixed."
     precision: str = "auto"
-    "Of matrix products: float32, bf16 (weights and sums stay float32), or auto (bf16 where the device has it). Fixed."
+    "Of what matrix products multiply: float32, bf16 (weights stay float32), or auto (bf16 where it is fast). Fixed."
     fast: bool = True
     "Recurrences with a hand-written backward; false: the plain steps that they are tested against, rounded otherwise."
     optimizer: str = "adam"
@@ -253,7 +253,7 @@ class SearchConfig:
     seed: int = 1
     "Seed of sampling."
     precision: str = "float32"
-    "Of the matrix products in search: float32, bf16 or int8 (on the CPU)."
+    "Of what matrix products multiply in search: float32, bf16 or int8 (CPU); float32, and said, where it is not there."
     shortlist: bool = False
     "Score only target pieces that the source's pieces suggest (see nmt-shortlist), and frequent ones."
     replace_unknown: bool = False

@@ -16,6 +16,7 @@ from bpe.errors import UserError
 from nmt.bundle import VOCABULARY, Bundle
 from nmt.config import SearchConfig
 from nmt.device import out_of_memory
+from nmt.layers.processor import usable_precision
 from nmt.models.ensemble import Ensemble, Member
 from nmt.models.inference import for_search
 from nmt.models.interface import SearchModel, TranslationModel
@@ -39,6 +40,8 @@ class Engine:
     shortlist: Candidates | None
     source_only: range = range(0)
     "Target ids of pieces that only the source side has."
+    note: str = ""
+    "Why the products are in another precision than asked for, or ''."
 
     @classmethod
     def of(cls, bundles: Sequence[Bundle], config: SearchConfig) -> Engine:
@@ -56,7 +59,8 @@ class Engine:
         if config.shortlist:
             shortlist = Shortlist.load(first.folder, first.vocabulary).for_view(target_view)
         source_only = first.vocabulary.source_only_rows(target_view)
-        return cls(model, source_view, target_view, config, shortlist, source_only)
+        _, note = usable_precision(config.precision, first.model.device)
+        return cls(model, source_view, target_view, config, shortlist, source_only, note)
 
     def search(self, sources: Sequence[np.ndarray], wanted: Wanted) -> list[list[Hypothesis]]:
         """Beam search, or sampling where the settings say so; `wanted` lacks only the shortlist."""

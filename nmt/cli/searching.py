@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,15 @@ def models_parser(prog: str, description: str, keys: Sequence[str]) -> Parser:
 
 
 def load_translator(arguments: argparse.Namespace) -> Translator:
-    """The model folder, device, threads and search settings that the command line asks for."""
+    """The model folder, device, threads and search settings that the command line asks for.
+
+    A precision that the machine does not have is told of on standard error, and float32 takes its place.
+    """
     asked = load_asked(arguments)
-    return Translator(asked.bundle, asked.search, ensemble=asked.ensemble)
+    translator = Translator(asked.bundle, asked.search, ensemble=asked.ensemble)
+    if translator.engine.note and not arguments.quiet:
+        print(f"search.precision: {translator.engine.note}", file=sys.stderr)
+    return translator
 
 
 def load_asked(arguments: argparse.Namespace) -> Asked:

@@ -50,6 +50,13 @@ and the average mean, and what the best is. The others say how far a step goes (
 clip_norm), how the same update is computed (fast, part_tokens), when to stop, and what to keep and tell."""
 
 
+ROUNDED_ONLY = (
+    "training.precision: no bfloat16 products on this machine: numbers are rounded to bfloat16 and multiplied in "
+    "float32, which is slower than training in float32"
+)
+"What is said of a bf16 run where it gains nothing but to go on as it began."
+
+
 @dataclass(frozen=True)
 class Request:
     """What the user asked for.
@@ -152,6 +159,8 @@ class Session:
         trainer = Trainer(model, self.corpus, self.config, reporter, self.workers)
         reporter.say("\n".join(introduction(self.config, self.corpus, matrices=not checkpoint)))
         reporter.say(self._where())
+        if self.config.training.precision == "bf16" and not native_bfloat16(self.device):
+            reporter.say(ROUNDED_ONLY)
         for change in changes:
             reporter.say(f"changed: {change} (the new value is used)")
         if checkpoint:
