@@ -25,8 +25,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     Tests of one file mostly stay together, since they share what the file prepares; a process that is done early takes
     over some of the rest.
     """
-    option = config.option
-    if getattr(option, "numprocesses", 0) is not None or option.collectonly or option.usepdb:
+    option, is_worker = config.option, hasattr(config, "workerinput")
+    if is_worker or getattr(option, "numprocesses", 0) is not None or option.collectonly or option.usepdb:
         return
     if num_cores() > 1:
         option.numprocesses = min(num_cores(), option.maxprocesses or MAX_PROCESSES)
