@@ -23,12 +23,14 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """Without -n, and where pytest-xdist is installed, the tests are shared out over the cores of this process.
 
     Tests of one file mostly stay together, since they share what the file prepares; a process that is done early takes
-    over some of the rest.
+    over some of the rest. Named files alone are not worth the second or two that each process takes to start.
     """
-    option, is_worker = config.option, hasattr(config, "workerinput")
-    if is_worker or getattr(option, "numprocesses", 0) is not None or option.collectonly or option.usepdb:
+    option = config.option
+    if "PYTEST_XDIST_WORKER" in os.environ:  # what was handed tests, and what a test starts, hands out none
         return
-    if num_cores() > 1:
+    if getattr(option, "numprocesses", 0) is not None or option.collectonly or option.usepdb:
+        return
+    if num_cores() > 1 and not all(".py" in name for name in config.args):
         option.numprocesses = min(num_cores(), option.maxprocesses or MAX_PROCESSES)
         option.dist = "worksteal" if option.dist == "no" else option.dist
 
