@@ -117,8 +117,8 @@ def main(argv: list[str]) -> None:
 
 
 def run_checks() -> dict[str, Any]:
-    """The tests that need a CUDA device; without one they skip themselves."""
-    command = [sys.executable, "-m", "pytest", "-m", "cuda", "tests/numerics"]
+    """The tests that need a CUDA device, one after the other; without a device they skip themselves."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-m", "cuda", "tests/numerics"]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=False

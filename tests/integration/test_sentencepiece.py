@@ -1,23 +1,20 @@
 """Languages without spaces, raw text in and raw text out: prep, a short training, translation and its score."""
 
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from nmt.cli import evaluate, prep, train
+from nmt.cli import evaluate, prep, train, translate
 from nmt.data.corpus import PreparedCorpus
 from nmt.evaluation import Options, validation_options
 from nmt.tokenization import clean
+from tests.in_process import call
 from tests.prep_corpus import write_pairs
 
 pytest.importorskip("sentencepiece")
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = {
     "ja": (
         ("the cat", "猫"), ("my dog", "私の犬"), ("a teacher", "先生"), ("Tokyo", "東京"), ("coffee", "コーヒー"),
@@ -93,9 +90,9 @@ def test_from_raw_text_to_a_score(language, capsys):
     assert any("bleu" in json.dumps(record) for record in records)
     capsys.readouterr()
     lines = [pair[0] for pair in pairs(language, 12, 2)] + ["", "unknown ☃ signs"]
-    command = [sys.executable, "-m", "nmt.cli.translate", "--device", "cpu", "--threads", "1", "--quiet"]
-    data, environment = "".join(line + "\n" for line in lines).encode(), os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, input=data, capture_output=True, check=True, env=environment)
+    data = "".join(line + "\n" for line in lines).encode()
+    done = call(translate.main, ["--device", "cpu", "--threads", "1", "--quiet"], Path(), data)
+    assert done.returncode == 0
     assert done.stdout.count(b"\n") == len(lines)
     tokenizer = ["--tokenize", "char"] if language == "ja" else []
     assert evaluate.main(["--device", "cpu", "--threads", "1", "--quiet", "--json", *tokenizer]) == 0

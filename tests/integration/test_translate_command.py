@@ -1,4 +1,4 @@
-"""nmt-translate as a process: N lines in, N lines out, whatever the lines and the pipe are."""
+"""nmt-translate: N lines in, N lines out, whatever the lines and the pipe are; where it matters, as a process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from nmt.cli.translate import main
 from nmt.streams import BLOCK_LINES
 from nmt.translator import Translator
+from tests.in_process import call
 from tests.tiny_model import make_model_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,8 +38,12 @@ def options(folder: Path) -> dict[str, Any]:
     return {"cwd": folder, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
 
 
-def translate(folder: Path, *arguments: object, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def in_a_process(folder: Path, *arguments: object, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command(arguments), input=data, capture_output=True, check=False, **options(folder))
+
+
+def translate(folder: Path, *arguments: object, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return call(main, ["--device", "cpu", "--threads", "1", *arguments], folder, data)
 
 
 def fuzzed_lines(seed: int, count: int) -> list[str]:
@@ -69,7 +75,7 @@ def fuzzed_lines(seed: int, count: int) -> list[str]:
 
 def test_as_many_lines_out_as_in_in_order(model: Path) -> None:
     lines = fuzzed_lines(1, 150)
-    result = translate(model.parent, "--model", model, data="\n".join(lines).encode())
+    result = in_a_process(model.parent, "--model", model, data="\n".join(lines).encode())
     assert (result.returncode, result.stderr) == (0, b"")
     out = result.stdout.decode().split("\n")
     assert out.pop() == ""
@@ -93,12 +99,12 @@ def test_the_default_folder_flags_and_files(model: Path) -> None:
 
 
 def test_nothing_in_nothing_out(model: Path) -> None:
-    result = translate(model.parent, data=b"")
+    result = in_a_process(model.parent, data=b"")
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
 
 
 def test_lines_before_invalid_utf8_are_answered(model: Path) -> None:
-    result = translate(model.parent, data=b"the cat\n\ncaf\xe9 x\nmore\n")
+    result = in_a_process(model.parent, data=b"the cat\n\ncaf\xe9 x\nmore\n")
     assert result.returncode == 2
     assert result.stdout.count(b"\n") == 2
     assert result.stderr.decode() == (
@@ -185,7 +191,7 @@ def test_damaged_gzip_is_answered_as_far_as_it_goes(model: Path) -> None:
 
 
 def test_a_device_as_output_stays_a_device(model: Path) -> None:
-    result = translate(model.parent, "--output", "/dev/stdout", data=b"the cat\n")
+    result = in_a_process(model.parent, "--output", "/dev/stdout", data=b"the cat\n")
     assert result.returncode == 0
     assert result.stdout.count(b"\n") == 1
 

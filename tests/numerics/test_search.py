@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -32,7 +34,9 @@ def short_translations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arrivals, "SPARE_PIECES", 3)
 
 
+@cache
 def make_model(tying: str, seed: int = 0) -> TranslationModel:
+    """One for all tests that ask for it: none may change it."""
     config = ModelConfig(tying=tying, embedding_size=5, hidden_size=6, dropout=0)
     model = build_model(config, VocabularySizes.of(VOCABULARY), seed=seed).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -57,22 +61,29 @@ class Written:
     "Summed over the steps, </s> among them, [S]."
 
 
+@cache
 @torch.inference_mode()
-def every_translation(model: SearchModel, source: np.ndarray, limit: int) -> Iterator[Written]:
-    """All sequences of up to `limit` pieces that end, one step of one hypothesis at a time."""
-    ids = torch.tensor([[*source.tolist(), EOS]])
+def every_translation(model: SearchModel, source: tuple[int, ...], limit: int) -> list[Written]:
+    """All sequences of up to `limit` pieces that end: one step takes all those of one length, plainly, one piece on."""
+    ids = torch.tensor([[*source, EOS]])
     memory = model.encode(ids, torch.tensor([ids.size(1)]))
     output = model.output()
-    waiting = [((), 0.0, np.zeros(ids.size(1)), model.initial_state(memory))]
-    while waiting:
-        pieces, log_prob, attended, state = waiting.pop()
-        step = model.step(memory, state, torch.tensor([[pieces[-1] if pieces else START]]), output)
-        log_probs = step.log_probs[0, 0].tolist()
-        attended = attended + step.attention[0, 0].numpy()
-        yield Written(pieces, log_prob + log_probs[EOS], attended)
-        if len(pieces) < limit:
-            rows = (row for row in range(len(log_probs)) if row not in (PAD, EOS))
-            waiting += [((*pieces, row), log_prob + log_probs[row], attended, step.state) for row in rows]
+    state, level, found = model.initial_state(memory), [Written((), 0.0, np.zeros(ids.size(1)))], []
+    for length in range(limit + 1):
+        previous = torch.tensor([[each.pieces[-1] if each.pieces else START for each in level]])
+        step = model.step(memory, state, previous, output)
+        after = list(zip(level, step.log_probs[0].tolist(), step.attention[0].numpy(), strict=True))
+        found += [Written(at.pieces, at.log_prob + row[EOS], at.attention + attended) for at, row, attended in after]
+        if length < limit:
+            rows = [row for row in range(step.log_probs.size(-1)) if row not in (PAD, EOS)]
+            level = [
+                Written((*at.pieces, row), at.log_prob + log_probs[row], at.attention + attended)
+                for at, log_probs, attended in after
+                for row in rows
+            ]
+            parents = torch.arange(len(after)).repeat_interleave(len(rows))
+            state = step.state.select(torch.tensor([0]), parents[None])
+    return found
 
 
 def score(written: Written, config: SearchConfig) -> float:
@@ -91,7 +102,8 @@ def repeats(pieces: Sequence[int], size: int) -> bool:
 def best(model: SearchModel, source: np.ndarray, config: SearchConfig, prefix: tuple[int, ...] = ()) -> list[Written]:
     """All allowed translations, the best first. A given beginning is beyond the rules."""
     limit = max(arrivals.max_pieces(len(source), config), len(prefix))
-    found = [each for each in every_translation(model, source, limit) if each.pieces[: len(prefix)] == prefix]
+    found = every_translation(model, tuple(source.tolist()), limit)
+    found = [each for each in found if each.pieces[: len(prefix)] == prefix]
     found = [each for each in found if len(each.pieces) >= config.min_length]
     if config.no_repeat_ngram:
         found = [each for each in found if not repeats(each.pieces, config.no_repeat_ngram)]
@@ -127,7 +139,7 @@ def test_every_way_of_searching_finds_what_exhaustive_search_finds(tying: str, w
 
 
 def test_places_that_become_free_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, widths = make_model("three-way"), []
+    model, widths = deepcopy(make_model("three-way")), []
     plain = model.step
 
     def step(memory: object, state: object, previous: torch.Tensor, output: object) -> object:
@@ -190,8 +202,6 @@ def test_nothing_left_to_write_ends_even_where_a_minimum_is_asked() -> None:
 @pytest.mark.parametrize("batch_tokens", [8, 4096])
 def test_a_shortlist_is_as_if_no_other_piece_existed(batch_tokens: int) -> None:
     model = make_model("three-way", seed=2)
-    with torch.no_grad():
-        biased = make_model("three-way", seed=2)
     lists = {3: [2, 3, 6], 4: [2, 3, 4], 5: [2, 4, 6]}
 
     def shortlist(source: np.ndarray) -> np.ndarray:
@@ -200,9 +210,8 @@ def test_a_shortlist_is_as_if_no_other_piece_existed(batch_tokens: int) -> None:
     config = replace(BASE, batch_tokens=batch_tokens)
     found = beam_search(model, SOURCES, config, Wanted(num_best=3, shortlist=shortlist))
     for source, hypotheses in zip(SOURCES, found, strict=True):
-        only = shortlist(source).tolist()
+        biased, only = deepcopy(model), shortlist(source).tolist()
         with torch.no_grad():
-            biased.embeddings.output_bias.copy_(model.embeddings.output_bias)
             for row in range(VOCABULARY.size):
                 if row not in only:
                     biased.embeddings.output_bias[row] = -1e9

@@ -11,16 +11,19 @@ from typing import Any
 
 import pytest
 
+from bpe.command import run
 from bpe.errors import UserError
+from scripts.benchmarks.__main__ import main
 from scripts.benchmarks.bpe_tools import HAS_HUGGING_FACE
 from scripts.benchmarks.measure import Command, Tool, run_once, take_turns
 from scripts.benchmarks.report import Column, Table
+from tests.in_process import call
 
 ROOT = Path(__file__).resolve().parents[2]
 MEGABYTE = 1_000_000
 
 
-def bench(folder: Path, *words: object, expect: int = 0) -> tuple[str, str]:
+def bench(folder: Path, *words: object) -> tuple[str, str]:
     """What scripts/bench runs once the environment is there; its standard output and standard error."""
     done = subprocess.run(
         [sys.executable, "-P", "-m", "scripts.benchmarks", *map(str, words)],
@@ -30,8 +33,13 @@ def bench(folder: Path, *words: object, expect: int = 0) -> tuple[str, str]:
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         check=False,
     )
-    assert done.returncode == expect, done.stderr
+    assert done.returncode == 0, done.stderr
     return done.stdout, done.stderr
+
+
+def benchmark(words: list[str]) -> int:
+    """scripts/bench in this process."""
+    return run("scripts/bench", main, words)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +112,9 @@ def test_memory_is_measured_for_every_size(quick: tuple[dict[str, Any], str]) ->
 
 def test_training_step(tmp_path: Path) -> None:
     sizes = "--embedding 8 --hidden 8 --vocabulary 20 --sentences 2 --length 3 --rounds 1 --threads 1 --device cpu"
-    printed, _ = bench(tmp_path, "step", *sizes.split(), "--json", "found.json")
+    done = call(benchmark, ["step", *sizes.split(), "--json", "found.json"], tmp_path)
+    assert done.returncode == 0
+    printed = done.stdout.decode()
     report = json.loads((tmp_path / "found.json").read_text())
     assert [row["variant"] for row in report["variants"]] == ["plain float32", "fast float32", "fast bf16"]
     assert report["variants"][0]["speedup"] == 1
@@ -123,7 +133,9 @@ def test_training_step(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_get_one_line(words: list[str], told: str, tmp_path: Path) -> None:
-    _, error = bench(tmp_path, *words, expect=2)
+    done = call(benchmark, words, tmp_path)
+    error = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (2, b"")
     assert told in error
     assert error.count("\n") == 1
 

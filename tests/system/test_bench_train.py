@@ -19,7 +19,7 @@ from bpe.errors import UserError
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.corpus import PreparedCorpus
 from nmt.vocabulary import NUM_SPECIALS, Vocabulary
-from scripts.benchmarks import gpu, train
+from scripts.benchmarks import gpu, train, train_parts, train_peers
 from scripts.benchmarks.model_cost import OURS, Sizes, cost
 from scripts.benchmarks.train_parts import PARTS, Stopwatch, Training, Work, multiply_adds, watched
 from scripts.benchmarks.train_peers import DRIVERS, OPERATIONS, with_ratios
@@ -30,10 +30,13 @@ SIZES = Sizes(embedding=8, hidden=12)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
+def small() -> Iterator[None]:
+    """What everything is compared with is small too; the number of threads stays what it was."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_peers, "PRODUCT_SIZE", 64)
+        patch.setattr(train_parts, "COPY_BYTES", 2**16)
+        yield
     torch.set_num_threads(before)
 
 

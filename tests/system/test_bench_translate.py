@@ -3,41 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from bpe.command import run
 from bpe.errors import UserError
 from nmt.config import ModelConfig
 from nmt.layers.tying import unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
 from scripts.benchmarks import environments, translate
+from scripts.benchmarks.__main__ import main
 from scripts.benchmarks.environments import PEERS, Edit, Peer
 from scripts.benchmarks.model_cost import OURS, SIZES, Sizes, cost
 from scripts.benchmarks.peers_translate import with_ratios
 from scripts.benchmarks.translate_text import LONGEST, SHORTEST, made_up, of_file
+from tests.in_process import call
 from tests.tiny_model import make_model_folder
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = "--embedding 8 --hidden 12 --vocabulary 60 --sentences 6 --batch 4 --alone 3 --beam 2 --length 5 --rounds 1"
 
 
-def bench(folder: Path, *words: str) -> str:
-    """What it prints in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "scripts.benchmarks", "translate", *words],
-        cwd=folder,
-        capture_output=True,
-        encoding="utf-8",
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def benchmark(words: list[str]) -> int:
+    """scripts/bench in this process."""
+    return run("scripts/bench", main, words)
 
 
 def test_our_own_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,8 +55,9 @@ def test_variants_of_a_trained_model(tmp_path: Path) -> None:
     (tmp_path / "reference").write_text("abc d.\nfed\nhe, he\n")
     files = "--model model --source source --reference reference --rounds 1 --threads 1 --alone 2"
     variants = "--variants float32 bf16 float32+shortlist"
-    printed = bench(tmp_path, *files.split(), *variants.split(), "--json", "found.json")
-    assert "no shortlist in model" in printed
+    done = call(benchmark, ["translate", *files.split(), *variants.split(), "--json", "found.json"], tmp_path)
+    assert done.returncode == 0
+    assert "no shortlist in model" in done.stdout.decode()
     (table,) = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["tables"]
     assert [row["variant"] for row in table["rows"]] == ["float32", "bf16"]
     first = table["rows"][0]

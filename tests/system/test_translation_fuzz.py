@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,13 +13,14 @@ import pytest
 import torch
 
 from nmt.bundle import BEST, load_bundle
+from nmt.cli.translate import main
 from nmt.config import SearchConfig
 from nmt.translator import Translation, Translator
 from nmt.vocabulary import UNK
 from nmt.weights import save_tensors, weight_tensors
+from tests.in_process import call
 from tests.tiny_model import make_model_folder
 
-ROOT = Path(__file__).resolve().parents[2]
 NUM_LINES = 10_000
 
 SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\r"
@@ -67,13 +65,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def translate(model: Path, *flags: str) -> list[bytes]:
     """The output lines of nmt-translate, as bytes; that there is a last line feed is checked."""
     settings = ("--beam", "2", "--max-length", "4", "--replace-unknown", "--threads", "1", "--device", "cpu")
-    done = subprocess.run(
-        [sys.executable, "-m", "nmt.cli.translate", "--model", str(model), *settings, *flags],
-        input="\n".join(LINES).encode(),
-        capture_output=True,
-        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
-        check=False,
-    )
+    done = call(main, ["--model", model, *settings, *flags], model.parent, "\n".join(LINES).encode())
     assert done.returncode == 0, done.stderr.decode()
     lines = done.stdout.split(b"\n")
     assert lines.pop() == b""
