@@ -63,8 +63,9 @@ def serialized(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> It
     text += b" " * (-len(text) % 8)
     yield len(text).to_bytes(8, "little") + text
     for name in order:
-        values = tensors[name].detach().cpu().contiguous().reshape(-1)
-        yield values.view(torch.uint8).numpy().data
+        values = tensors[name].detach().cpu().contiguous()
+        flat = values.as_strided((values.numel(),), (1,))  # a single number may have any stride
+        yield flat.view(torch.uint8).numpy().data
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

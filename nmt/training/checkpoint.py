@@ -1,7 +1,7 @@
 """last/: everything an interrupted run needs to go on as if it had not been interrupted.
 
 The folder is written beside its place and swapped in by two renames; a run killed between them finds the older one.
-It is there from the start, without weights until the first save: a model folder that has none was not left by a run.
+Until the first save last.begun stands in its place: a model folder that has neither was not left by a run.
 Random draws are functions of the seed and the update (see `nmt.training.loop`), so the state is small and exact.
 """
 
@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,48 +79,21 @@ class Checkpoint:
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write last/; the old one stays whole until the new one is."""
-    with _replaced(folder) as new:
+    new, old = _beside(folder, "new"), _beside(folder, "old")
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
         save_tensors(new / WEIGHTS, checkpoint.weights, checkpoint.metadata)
         save_tensors(new / OPTIMIZER, checkpoint.optimizer, {})
         if checkpoint.average:
             save_tensors(new / AVERAGE, checkpoint.average, checkpoint.metadata)
-        _write_state(new, checkpoint.progress)
-
-
-def save_start(folder: Path) -> None:
-    """Write the last/ of a run that has saved nothing yet."""
-    with _replaced(folder) as new:
-        _write_state(new, Progress())
-
-
-def is_start(folder: Path) -> bool:
-    """Whether this is the last/ of a run that has saved nothing yet; a damaged one is not."""
-    if (folder / WEIGHTS).exists():
-        return False
-    try:
-        return bool(json.loads((folder / STATE).read_text(encoding="utf-8"))["update"] == 0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _write_state(folder: Path, progress: Progress) -> None:
-    state = {"version": FORMAT_VERSION, **dataclasses.asdict(progress)}
-    write_text(folder / STATE, json.dumps(state, indent=1) + "\n")
-
-
-@contextlib.contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
-    """A new folder to write into, which takes the place of the old one if nothing fails."""
-    new, old = _beside(folder)
-    try:
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
-        yield new
+        state = {"version": FORMAT_VERSION, **dataclasses.asdict(checkpoint.progress)}
+        write_text(new / STATE, json.dumps(state, indent=1) + "\n")
         if folder.exists():
             shutil.rmtree(old, ignore_errors=True)
             folder.rename(old)
         new.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        remove_beside(folder)
     except OSError as error:
         shutil.rmtree(new, ignore_errors=True)
         raise no_space(error, folder) from None
@@ -129,21 +102,38 @@ def _replaced(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _beside(folder: Path) -> tuple[Path, Path]:
-    return folder.with_name(f"{folder.name}.new"), folder.with_name(f"{folder.name}.old")
+def _beside(folder: Path, word: str) -> Path:
+    return folder.with_name(f"{folder.name}.{word}")
 
 
 def remove_beside(folder: Path) -> None:
-    """Remove what a run that was killed while it saved left beside last/; the caller has the model folder's lock."""
-    new, old = _beside(folder)
-    shutil.rmtree(new, ignore_errors=True)
+    """Remove what stands beside last/ while it is written, or was left by a kill; what is needed without it stays."""
+    shutil.rmtree(_beside(folder, "new"), ignore_errors=True)
     if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(_beside(folder, "old"), ignore_errors=True)
+        _beside(folder, "begun").unlink(missing_ok=True)
+
+
+def mark_begun(folder: Path) -> None:
+    """Note that a run has begun which has saved nothing yet. folder: where it will."""
+    write_text(_beside(folder, "begun"), "nothing is saved yet\n")
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether a run has begun here that has saved nothing yet."""
+    return _beside(folder, "begun").exists() and find_checkpoint(folder) is None
+
+
+def forget(folder: Path) -> None:
+    """Remove last/ and all that stands beside it."""
+    for path in (folder, _beside(folder, "new"), _beside(folder, "old")):
+        shutil.rmtree(path, ignore_errors=True)
+    _beside(folder, "begun").unlink(missing_ok=True)
 
 
 def find_checkpoint(folder: Path) -> Path | None:
     """last/, or the one before it if a run was killed while they were swapped, or None."""
-    _, old = _beside(folder)
+    old = _beside(folder, "old")
     if not folder.exists() and old.exists():
         with contextlib.suppress(OSError):
             old.rename(folder)

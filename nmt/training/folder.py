@@ -14,7 +14,7 @@ from nmt.averaging import AVERAGE, RECENT, RecentWeights
 from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, read_manifest
 from nmt.shortlist.table import SHORTLIST
 from nmt.text import TextPipeline
-from nmt.training.checkpoint import Checkpoint, find_checkpoint, is_start, load_checkpoint, remove_beside
+from nmt.training.checkpoint import Checkpoint, find_checkpoint, forget, is_begun, load_checkpoint, remove_beside
 from nmt.training.loop import LAST
 from nmt.training.reporting import METRICS
 
@@ -57,13 +57,13 @@ def in_progress(folder: Path) -> bool:
     if not (folder / MANIFEST).exists():
         return False
     last, weights = find_checkpoint(folder / LAST), weights_of(folder)
-    if last is None and weights:
+    if last is None and weights and not is_begun(folder / LAST):
         raise UserError(
             f"holds {what_it_is(folder)} ({', '.join(weights)}) and no {LAST}/ that training could continue from",
             where=folder,
             hint="name another folder with --model, or remove this model with --force",
         )
-    return last is not None and (bool(weights) or not is_start(last))
+    return last is not None or bool(weights)
 
 
 def weights_of(folder: Path) -> list[str]:
@@ -83,7 +83,7 @@ def what_it_is(folder: Path) -> str:
 def last_checkpoint(folder: Path) -> Checkpoint | None:
     """last/, or None for a run that was stopped before its first save."""
     found = find_checkpoint(folder / LAST)
-    return load_checkpoint(found) if found and not is_start(found) else None
+    return load_checkpoint(found) if found else None
 
 
 def tidy(folder: Path) -> None:
@@ -110,7 +110,8 @@ def make_room(folder: Path) -> None:
 
 def remove_model(folder: Path) -> None:
     """Remove what training wrote, and nothing else."""
-    for name in (LAST, f"{LAST}.new", f"{LAST}.old", RECENT, "tensorboard"):
+    forget(folder / LAST)
+    for name in (RECENT, "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
     names = [folder / name for name in (CONFIG, VOCABULARY, BEST, AVERAGE, SHORTLIST, METRICS)]
     for path in [*names, *TextPipeline.files(folder), folder / MANIFEST]:

@@ -23,7 +23,7 @@ from nmt.layers.processor import native_bfloat16
 from nmt.ledger import matrix_lines, mode_lines
 from nmt.models.build import VocabularySizes, build_empty, build_model
 from nmt.shortlist import Shortlist
-from nmt.training.checkpoint import Checkpoint, Progress, save_start
+from nmt.training.checkpoint import Checkpoint, Progress, mark_begun
 from nmt.training.distributed import Workers
 from nmt.training.folder import check_room, in_progress, last_checkpoint, locked, make_room, tidy
 from nmt.training.loop import LAST, Trainer
@@ -147,7 +147,7 @@ class Session:
             return
         make_room(self.folder)
         create_folder(self.folder, self.config, self.corpus)
-        save_start(self.folder / LAST)
+        mark_begun(self.folder / LAST)
 
     def run(self, checkpoint: Checkpoint | None, changes: list[str], *, quiet: bool = False) -> Progress:
         """Build, tell the ledger, resume, train."""

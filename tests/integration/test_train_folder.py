@@ -19,7 +19,7 @@ from nmt.averaging import RecentWeights
 from nmt.bundle import load_bundle
 from nmt.cli import average, convert, train
 from nmt.configfile import read_yaml
-from nmt.training.checkpoint import save_start
+from nmt.training.checkpoint import mark_begun
 from nmt.training.folder import weights_of
 from nmt.weights import read_tensors
 from tests.integration.test_train_command import ROOT, arguments, refused
@@ -107,7 +107,8 @@ def test_a_model_that_no_run_can_continue_from_stays_until_force(
 def test_a_run_killed_before_its_first_save_starts_anew(prepared: Path, finished: Path, tmp_path: Path) -> None:
     model = Path(shutil.copytree(finished, tmp_path / "model"))
     (model / "best.safetensors").unlink()
-    save_start(model / "last")
+    shutil.rmtree(model / "last")
+    mark_begun(model / "last")
     assert train.main(arguments(prepared, model, *WHOLE, "--tying", "untied")) == 0
     assert load_bundle(model, torch.device("cpu")).metadata["tying"] == "untied"
     shutil.rmtree(model / "last")
@@ -119,14 +120,15 @@ def test_a_run_killed_between_its_first_validation_and_its_first_save_starts_ane
     prepared: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = Path(shutil.copytree(finished, tmp_path / "model"))
-    save_start(model / "last")
+    shutil.rmtree(model / "last")
+    mark_begun(model / "last")
     assert "cannot become 'untied' half way" in refused(arguments(prepared, model, "--tying", "untied"), capsys)
     assert train.main(arguments(prepared, model, *WHOLE)) == 0
     assert (model / "best.safetensors").read_bytes() == (finished / "best.safetensors").read_bytes()
     assert json.loads((model / "last/state.json").read_text())["update"] == 15
 
 
-def test_a_last_that_lost_its_weights_is_damaged_and_not_a_start(
+def test_a_last_that_lost_its_weights_is_damaged(
     prepared: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = Path(shutil.copytree(finished, tmp_path / "model"))

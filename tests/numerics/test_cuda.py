@@ -18,6 +18,7 @@ from nmt.models.inference import for_search
 from nmt.models.interface import START
 from nmt.search.arrivals import padded
 from nmt.search.beam import beam_search
+from nmt.training.optimizers import make_optimizer, optimizer_tensors
 from nmt.training.step import Updater
 from tests.tiny_corpus import make_prepared
 
@@ -59,6 +60,33 @@ def test_loss_and_gradients_equal_the_cpus(mode: Tying, precision: str, toleranc
     for name, expected in gradients[0].items():
         error = (gradients[1][name] - expected).norm() / expected.norm().clamp_min(1e-6)
         assert error < 10 * tolerance, name
+
+
+@pytest.mark.parametrize("name", ["adam", "adadelta"])
+def test_a_step_is_left_out_to_the_bit_and_nobody_waits_for_the_device(name: str) -> None:
+    config = TrainingConfig(optimizer=name, learning_rate=0.1)
+    values = {key: torch.nn.Parameter(torch.ones(size, device="cuda")) for key, size in (("a", 1000), ("b", 7))}
+    optimizer = make_optimizer(values, config)
+
+    def step(gradient: float, refused: float) -> dict[str, torch.Tensor]:
+        for parameter in values.values():
+            parameter.grad = torch.full_like(parameter, gradient)
+        optimizer.found_inf = torch.full((), refused, device="cuda")  # type: ignore[attr-defined]
+        torch.cuda.set_sync_debug_mode("error" if optimizer.state else "default")
+        try:
+            optimizer.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        named = {key: parameter.detach() for key, parameter in values.items()}
+        return {
+            key: value.cpu().clone() for key, value in {**named, **optimizer_tensors(optimizer, list(values))}.items()
+        }
+
+    before = [step(0.5, 0.0), step(-0.25, 0.0)][-1]
+    after = step(float("nan"), 1.0)
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert float(after["a.step"]) == 2
+    assert not torch.equal(step(0.5, 0.0)["a"], after["a"])
 
 
 def test_search_gives_the_cpus_translations(prepared: Path) -> None:

@@ -23,11 +23,12 @@ from nmt.training.checkpoint import (
     Progress,
     check_belongs,
     find_checkpoint,
-    is_start,
+    forget,
+    is_begun,
     load_checkpoint,
+    mark_begun,
     remove_beside,
     save_checkpoint,
-    save_start,
 )
 from nmt.weights import weight_metadata, weight_tensors
 
@@ -126,19 +127,19 @@ def test_a_full_disk_is_a_user_error_and_the_old_one_stays(tmp_path: Path, monke
         assert os.listdir(tmp_path) == ["last"]
 
 
-def test_a_start_is_told_from_what_was_saved_and_from_what_is_damaged(tmp_path: Path) -> None:
+def test_a_run_that_has_saved_nothing_is_told_from_one_that_has(tmp_path: Path) -> None:
     folder, model = tmp_path / "last", model_of()
-    assert not is_start(folder)
-    save_start(folder)
-    assert is_start(folder)
-    assert find_checkpoint(folder) == folder
+    assert not is_begun(folder)
+    mark_begun(folder)
+    assert is_begun(folder)
+    assert find_checkpoint(folder) is None
     save_checkpoint(folder, checkpoint_of(model, 0))  # stopped before its first update, and saved
-    assert not is_start(folder)
-    (folder / module.WEIGHTS).unlink()
-    (folder / module.STATE).write_text('{"update": 3}')
-    assert not is_start(folder)
-    (folder / module.STATE).write_text("{")
-    assert not is_start(folder)
+    assert not is_begun(folder)
+    assert os.listdir(tmp_path) == ["last"]
+    mark_begun(folder)  # as if it was killed before it could remove this
+    assert not is_begun(folder)
+    forget(folder)
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_a_kill_left_beside_it_goes(tmp_path: Path) -> None:

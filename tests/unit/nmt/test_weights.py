@@ -26,6 +26,9 @@ def tensors() -> dict[str, Tensor]:
         "transposed": whole.t(),
         "every second": whole[::2, 1:4],
         "scalar": torch.tensor(2.5),
+        "one, repeated": torch.ones(1).expand(3),
+        "one of stride 0": torch.ones(1).as_strided((1,), (0,)),
+        "the last number": whole.reshape(-1)[-1:],
         "no rows": torch.empty(0, 3),
         "wants a gradient": torch.ones(2, requires_grad=True),
     }
