@@ -13,6 +13,7 @@ from nmt.bundle import load_bundle
 from nmt.cli import convert, score
 from tests.numerics.reference_rnn import Arrays, scores
 
+pytestmark = pytest.mark.numeric
 E, H, C = 5, 6, 12
 SOURCE = ["eos", "UNK", "the", "c@@", "at", "s@@"]
 TARGET = ["eos", "UNK", "die", "the", "Ka@@", "tze", "at"]

@@ -25,6 +25,8 @@ from nmt.reproduce import schedule, worker
 from nmt.testsets import every_test_set
 from tests.tiny_corpus import make_corpus
 
+pytest.importorskip("sacremoses")
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """
 prep: {joint_bpe: 60}

@@ -13,6 +13,8 @@ from nmt.layers.gru import FastGRU, run_gru
 from nmt.training import loss
 from nmt.training.loss import chunked_cross_entropy, plain_cross_entropy
 
+pytestmark = pytest.mark.numeric
+
 
 def random(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()

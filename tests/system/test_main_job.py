@@ -17,6 +17,8 @@ from nmt.cli import evaluate, train, translate
 from tests.in_process import call
 from tests.tiny_corpus import make_corpus
 
+pytest.importorskip("sacremoses")
+
 ROOT = Path(__file__).resolve().parents[2]
 PREP = ("prep", "--joint-bpe", "89500")
 

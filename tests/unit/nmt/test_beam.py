@@ -24,6 +24,7 @@ from nmt.search.hypothesis import Hypothesis, ranked
 from nmt.search.request import Wanted
 from nmt.search.topk import top_continuations
 
+pytestmark = pytest.mark.numeric
 EOS = 2
 SIZE = 8
 
