@@ -43,8 +43,8 @@ def make_corpus(folder: Path, *, pairs: int = 600, seed: int = 1) -> Path:
 
 
 def make_prepared(folder: Path, *, pairs: int = 600, seed: int = 1) -> Path:
-    """Write `folder`/corpus and `folder`/prepared; returns the latter."""
+    """Write `folder`/corpus and `folder`/prepared, with words as spaces part them; returns the latter."""
     corpus, prepared = make_corpus(folder / "corpus", pairs=pairs, seed=seed), folder / "prepared"
-    code = prep.main(["--corpus", str(corpus), "--prepared", str(prepared), "--joint-bpe", "60", "--quiet"])
-    assert code == 0
+    words = ["--corpus", str(corpus), "--prepared", str(prepared), "--joint-bpe", "60", "--tokenizer", "none"]
+    assert prep.main([*words, "--quiet"]) == 0
     return prepared

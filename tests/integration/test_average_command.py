@@ -17,6 +17,7 @@ from nmt.layers.tying import unique_parameters
 from nmt.weights import read_tensors, weight_metadata, weight_tensors
 from tests.tiny_model import make_model_folder
 
+pytestmark = pytest.mark.numeric
 CPU = torch.device("cpu")
 
 

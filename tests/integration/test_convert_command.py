@@ -19,6 +19,7 @@ from nmt.conversion.dl4mt import to_dl4mt
 from nmt.conversion.folders import check_architecture
 from tests.numerics.reference_rnn import Arrays, scores
 
+pytestmark = pytest.mark.numeric
 E, H, C = 5, 6, 12
 SOURCE = ["eos", "UNK", "the", "c@@", "at", "s@@"]
 TARGET = ["eos", "UNK", "die", "the", "Ka@@", "tze", "at"]

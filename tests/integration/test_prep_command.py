@@ -17,6 +17,8 @@ from nmt.cli.prep import main
 from nmt.data.corpus import PreparedCorpus
 from tests.prep_corpus import contents, fails, sentences, write, write_corpus, write_pairs
 
+pytest.importorskip("sacremoses")
+
 
 @pytest.fixture
 def corpus(tmp_path, monkeypatch):

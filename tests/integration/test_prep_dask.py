@@ -19,6 +19,7 @@ from bpe.errors import UserError
 from nmt.cli.prep import main
 from tests.prep_corpus import contents, fails, sentences, write_corpus, write_pairs
 
+pytest.importorskip("sacremoses")
 dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
 
 ROOT = Path(__file__).parents[2]

@@ -13,6 +13,8 @@ from nmt.data.corpus import PreparedCorpus
 from nmt.text import SIDES, TextPipeline
 from tests.prep_corpus import contents, fails, sentences, write_corpus, write_pairs
 
+pytest.importorskip("sacremoses")
+
 PROTECTED = ["{name}", "{{ n }}", "%s", "%(n)s", "<b>", "</b>", "https://example.org/x", "me@example.org", "&nbsp;"]
 FRAMES = [
     ("Open {}.", "Öffne {}."),

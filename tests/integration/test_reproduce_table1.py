@@ -17,6 +17,8 @@ from nmt.data.corpus import read_manifest
 from nmt.reproduce.table1_report import FILES
 from tests.tiny_corpus import make_corpus
 
+pytest.importorskip("sacremoses")
+
 SMALL = ("--set", "model.embedding_size=8", "--set", "model.hidden_size=8", "--threads", "1")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -10,14 +12,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import BinaryIO
 
 import pytest
 from safetensors.torch import load_file
 
 from nmt.cli import evaluate, reproduce
+from nmt.reproduce import schedule, worker
 from nmt.testsets import every_test_set
 from tests.tiny_corpus import make_corpus
+
+pytest.importorskip("sacremoses")
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = """
@@ -53,11 +61,34 @@ def words(work: Path, out: Path, *more: str) -> list[str]:
     return ["table8", "--config", recipe, "--corpus", corpus, "--out", str(out), "--threads", "1", *more]
 
 
+class AtOnce:
+    """A worker whose work is done in this process by the time it is there: it spares the start of one of its own."""
+
+    returncode = 0
+
+    def __init__(self, command: list[str], *, stderr: BinaryIO, **_: object) -> None:
+        with contextlib.redirect_stderr(io.TextIOWrapper(stderr)) as log:
+            worker.perform(worker.Task(**json.loads(command[-1])))
+            log.detach()
+
+    def poll(self) -> int:
+        return self.returncode
+
+
 @pytest.fixture(scope="module")
-def whole(work: Path) -> Path:
+def here() -> Iterator[None]:
+    """The workers of comparisons of this process are no processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "POLL_SECONDS", 0)
+        patch.setattr(schedule, "subprocess", SimpleNamespace(Popen=AtOnce, DEVNULL=subprocess.DEVNULL))
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(work: Path, here: None) -> Path:
     """A comparison that nothing interrupted."""
     out = work / "whole"
-    assert reproduce.main(words(work, out, "--jobs", "2", "--quiet", "--name", "Toy &")) == 0
+    assert reproduce.main(words(work, out, "--quiet", "--name", "Toy &")) == 0
     return out
 
 
@@ -168,7 +199,7 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(work: Path, whol
     for number in (*workers(out), run.pid):
         os.kill(number, signal.SIGKILL)
     run.communicate()
-    again = start(work, out)
+    again = start(work, out, "--jobs", "2")
     told = again.communicate(timeout=400)[1]
     assert again.returncode == 0, told
     assert "continuing" in (out / "logs/untied-seed1.log").read_text()
@@ -195,6 +226,7 @@ def test_without_the_command_its_trainings_save_and_leave(work: Path, number: si
         assert "stopping untied-seed1; what they have is saved" in told
 
 
+@pytest.mark.usefixtures("here")
 def test_a_full_disk_is_one_line_and_what_was_finished_stays(work: Path, tmp_path: Path) -> None:
     out = work / "full"
     (tmp_path / "sitecustomize.py").write_text(FULL_DISK)

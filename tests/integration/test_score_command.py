@@ -16,6 +16,7 @@ from nmt.scorer import Scorer
 from nmt.vocabulary import EOS
 from tests.tiny_model import make_model_folder
 
+pytestmark = pytest.mark.numeric
 SOURCES = ["abc def.", "", "one two, three", "x"]
 TARGETS = ["fed cba.", "a", "", "three two one abc"]
 

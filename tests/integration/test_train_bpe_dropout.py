@@ -15,6 +15,8 @@ from nmt.training.reporting import read_metrics
 from tests.integration.test_train_command import arguments, assert_same_run, process, refused, stop_at
 from tests.tiny_corpus import make_corpus
 
+pytest.importorskip("sacremoses")
+
 DROPOUT = ["--batch-tokens", "400", "--set", "training.bpe_dropout=0.2"]
 "About 30 batches an epoch, so that 50 updates see two."
 

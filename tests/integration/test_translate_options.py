@@ -16,6 +16,7 @@ from nmt.translator import Translator
 from nmt.vocabulary import Vocabulary
 from tests.tiny_model import make_model_folder
 
+pytestmark = pytest.mark.numeric
 LINES = ["the cat sat.", "", "dogs, dogs", "one two. three.", "a"]
 
 

@@ -21,6 +21,7 @@ from nmt.reproduce.experiment import Experiment
 from nmt.training.step import update_seed
 from tests.tiny_corpus import make_prepared
 
+pytestmark = pytest.mark.numeric
 SEED = 3
 MODEL = ModelConfig(embedding_size=12, hidden_size=10, dropout=0.4)
 TRAINING = TrainingConfig(seed=SEED, batch_tokens=200, precision="float32")

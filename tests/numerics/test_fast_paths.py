@@ -25,6 +25,8 @@ from nmt.training import loss
 from nmt.training.loss import chunked_cross_entropy, plain_cross_entropy
 from nmt.vocabulary import SourceView, TargetView
 
+pytestmark = pytest.mark.numeric
+
 
 def random(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)).requires_grad_()

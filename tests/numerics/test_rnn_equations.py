@@ -15,6 +15,7 @@ from nmt.models.rnn import RNNModel
 from nmt.training.loss import chunked_cross_entropy
 from tests.numerics.reference_rnn import Arrays, scores
 
+pytestmark = pytest.mark.numeric
 SIZES = VocabularySizes(source=9, target=11, union=13)
 SOURCES = [[4, 5, 6, 7, 2], [8, 2], [3, 3, 5, 2]]
 TARGETS = [[4, 10, 2], [9, 8, 7, 6, 2], [2]]

@@ -24,6 +24,7 @@ from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
 from nmt.vocabulary import EOS, PAD, Vocabulary
 
+pytestmark = pytest.mark.numeric
 VOCABULARY = Vocabulary(both=("a", "b"), source_only=("c",), target_only=("d",))
 SOURCES = [np.array(ids) for ids in ([3, 4], [5], [4, 5, 3], [3], [5, 5])]
 BASE = SearchConfig(beam=4000, length_penalty=0.7, max_length_ratio=0.5, allow_unknown=True)

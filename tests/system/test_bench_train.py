@@ -77,6 +77,7 @@ def test_parts_add_up_to_the_update(found: dict[str, Any]) -> None:
         assert sum(row["milliseconds"] for row in parts) == pytest.approx(whole["milliseconds"])
 
 
+@pytest.mark.numeric
 def test_gpu_command_runs_every_part_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "found.json"
     gpu.main(["--device", "cpu", "--tiny", "--threads", "1", "--json", str(path)])

@@ -49,6 +49,7 @@ def test_our_own_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert models["rows"][0]["parameters"] == cost(OURS, 63, sizes).parameters
 
 
+@pytest.mark.numeric
 def test_variants_of_a_trained_model(tmp_path: Path) -> None:
     make_model_folder(tmp_path / "model")
     (tmp_path / "source").write_text("abc d.\nfed\nhe, he\n")

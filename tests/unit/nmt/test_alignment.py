@@ -6,7 +6,6 @@ import io
 
 import numpy as np
 import pytest
-import sentencepiece
 import torch
 from torch import Tensor
 
@@ -126,6 +125,7 @@ def test_without_a_source_word_an_unknown_piece_stays() -> None:
 
 
 def test_unknown_pieces_of_sentencepiece_read_as_words() -> None:
+    sentencepiece = pytest.importorskip("sentencepiece")
     words = ["der", "hund", "und", "die", "katze", "sehen", "ein", "haus"]
     model = io.BytesIO()
     lines = [" ".join(np.random.default_rng(seed).permutation(words)) for seed in range(50)]

@@ -19,6 +19,7 @@ from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
 from nmt.weights import load_weights, save_tensors, weight_metadata, weight_tensors
 
+pytestmark = pytest.mark.numeric
 MODES = [mode.value for mode in Tying]
 
 

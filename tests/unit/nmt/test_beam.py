@@ -24,6 +24,7 @@ from nmt.search.hypothesis import Hypothesis, ranked
 from nmt.search.request import Wanted
 from nmt.search.topk import top_continuations
 
+pytestmark = pytest.mark.numeric
 EOS = 2
 SIZE = 8
 
@@ -107,36 +108,39 @@ def sources(seed: int, rows: int, lengths: Sequence[int]) -> list[np.ndarray]:
 
 
 @torch.inference_mode()
-def forced(model: ToyModel, source: np.ndarray, pieces: Sequence[int], *, finished: bool = True) -> float:
-    """Log-probability of the pieces (and </s>) computed step by step, one hypothesis at a time."""
+def continued(model: ToyModel, source: np.ndarray, pieces: Sequence[int]) -> list[float]:
+    """Log-probability of the pieces and each row after them, step by step, one hypothesis at a time."""
     ids = torch.tensor([[*source.tolist(), EOS]])
     memory = model.encode(ids, torch.tensor([ids.size(1)]))
-    state, previous, total = model.initial_state(memory), torch.tensor([[START]]), 0.0
-    for piece in [*pieces, *([EOS] if finished else [])]:
-        step = model.step(memory, state, previous, model.output())
+    step, total = model.step(memory, model.initial_state(memory), torch.tensor([[START]]), model.output()), 0.0
+    for piece in pieces:
         total += step.log_probs[0, 0, piece].item()
-        state, previous = step.state, torch.tensor([[piece]])
-    return total
+        step = model.step(memory, step.state, torch.tensor([[piece]]), model.output())
+    return [total + value for value in step.log_probs[0, 0].tolist()]
+
+
+def forced(model: ToyModel, source: np.ndarray, pieces: Sequence[int], *, finished: bool = True) -> float:
+    """Log-probability of the pieces (and </s>), of which there is at least one."""
+    *before, last = [*pieces, *([EOS] if finished else [])]
+    return continued(model, source, before)[last]
 
 
 @torch.inference_mode()
 def exhaustive(model: ToyModel, source: np.ndarray, limit: int, penalty: float) -> list[tuple[float, tuple[int, ...]]]:
-    """Every sequence of up to `limit` pieces with its score, best first."""
+    """Every sequence of up to `limit` pieces with its score, best first. All of one length are one step."""
     ids = torch.tensor([[*source.tolist(), EOS]])
     memory = model.encode(ids, torch.tensor([ids.size(1)]))
-    rows = model.embeddings.output.size(0)
+    allowed = [piece for piece in range(model.num_targets) if piece not in (0, EOS)]
+    state, level = model.initial_state(memory), [(0.0, ())]
     found: list[tuple[float, tuple[int, ...]]] = []
-
-    def grow(state: object, previous: Tensor, pieces: tuple[int, ...], total: float) -> None:
+    for length in range(limit + 1):
+        previous = torch.tensor([[pieces[-1] if pieces else START for _, pieces in level]])
         step = model.step(memory, state, previous, model.output())
-        log_probs = step.log_probs[0, 0].tolist()
-        found.append(((total + log_probs[EOS]) / (len(pieces) + 1) ** penalty, pieces))
-        if len(pieces) < limit:
-            for piece in range(rows):
-                if piece not in (0, EOS):
-                    grow(step.state, torch.tensor([[piece]]), (*pieces, piece), total + log_probs[piece])
-
-    grow(model.initial_state(memory), torch.tensor([[START]]), (), 0.0)
+        after = [(*one, row) for one, row in zip(level, step.log_probs[0].tolist(), strict=True)]
+        found += [((total + row[EOS]) / (length + 1) ** penalty, pieces) for total, pieces, row in after]
+        level = [(total + row[piece], (*pieces, piece)) for total, pieces, row in after for piece in allowed]
+        parents = torch.arange(len(after)).repeat_interleave(len(allowed))
+        state = step.state.select(torch.tensor([0]), parents[None])
     return sorted(found, reverse=True)
 
 
@@ -175,11 +179,8 @@ def plain_beam(model: ToyModel, source: np.ndarray, settings: SearchConfig) -> l
     living: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
     ended: list[tuple[float, tuple[int, ...]]] = []
     for number in range(limit + 1):
-        grown = [
-            (forced(model, source, [*pieces, row], finished=False), (*pieces, row))
-            for _, pieces in living
-            for row in rows
-        ]
+        after = [(pieces, continued(model, source, pieces)) for _, pieces in living]
+        grown = [(totals[row], (*pieces, row)) for pieces, totals in after for row in rows]
         best = sorted(grown, reverse=True)[: settings.beam - len(ended)]
         ended += [
             (total / (number + 1) ** settings.length_penalty, each[:-1]) for total, each in best if each[-1] == EOS
@@ -211,8 +212,7 @@ def test_greedy_takes_the_likeliest_piece_until_the_end() -> None:
         [[found]] = beam_search(model, [source], config(beam=1))
         pieces: list[int] = []
         for piece in [*found.pieces, EOS][: max_pieces(len(source), config())]:
-            values = [forced(model, source, [*pieces, row], finished=False) for row in range(1, 40)]
-            assert 1 + int(np.argmax(values)) == piece
+            assert int(np.argmax(continued(model, source, pieces))) == piece
             pieces.append(piece)
 
 

@@ -29,7 +29,7 @@ BATCH_TOKENS, MAX_LENGTH = 150, 40
 def make_prepared(folder: Path, *more: str) -> PreparedCorpus:
     corpus = make_corpus(folder / "corpus", pairs=PAIRS)
     arguments = ["--corpus", str(corpus), "--prepared", str(folder / "prepared"), "--joint-bpe", "60", "--quiet"]
-    assert prep.main([*arguments, *more]) == 0
+    assert prep.main([*arguments, "--tokenizer", "none", *more]) == 0
     return PreparedCorpus.open(folder / "prepared")
 
 

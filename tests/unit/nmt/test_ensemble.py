@@ -18,6 +18,7 @@ from nmt.search.request import Wanted
 from nmt.search.sampling import sample
 from nmt.vocabulary import EOS, PAD, Vocabulary
 
+pytestmark = pytest.mark.numeric
 VOCABULARY = Vocabulary(both=tuple("abcdef"), source_only=tuple("ghij"), target_only=tuple("klmno"))
 MODES = ("untied", "decoder", "three-way")
 

@@ -17,6 +17,7 @@ from nmt.explain.markup import clipped, escaped, percent, piece_label, visible
 from nmt.explain.matrix import matrix
 from nmt.explain.page import page, write_page
 
+pytestmark = pytest.mark.numeric
 VOID = {"meta"}
 HOSTILE = (
     '</td></style><script>alert(\'1\')</script><img src="x" onerror="y">&amp;\u202e\x00\x1b[0m\r\ud800\ufdd0\u2028'

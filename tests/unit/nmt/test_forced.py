@@ -12,6 +12,7 @@ from nmt.search.forced import Followed, follow
 from nmt.vocabulary import EOS, PAD
 from tests.tiny_model import make_model_folder
 
+pytestmark = pytest.mark.numeric
 TYINGS = ("untied", "decoder", "three-way")
 SOURCES = ["a cat", "the dog sat", "", "b", "zebra, quick fox.", "ab cd ef gh", "x"]
 TARGETS = ["ein", "der hund", "y", "", "ja, nein. wo", "abc", "a b c d e f"]

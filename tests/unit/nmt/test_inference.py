@@ -21,6 +21,7 @@ from nmt.search.beam import beam_search
 from nmt.search.request import Wanted
 from nmt.vocabulary import EOS, PAD, Vocabulary
 
+pytestmark = pytest.mark.numeric
 VOCABULARY = Vocabulary(
     both=tuple(f"b{n}" for n in range(60)),
     source_only=tuple(f"s{n}" for n in range(40)),

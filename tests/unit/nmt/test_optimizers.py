@@ -14,6 +14,8 @@ from nmt.config import TrainingConfig
 from nmt.training.optimizers import learning_rate, load_optimizer, make_optimizer, optimizer_tensors, try_step
 from nmt.weights import read_tensors, save_tensors
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.mark.parametrize(
     ("schedule", "warmup", "points"),

@@ -17,6 +17,7 @@ from nmt.models.build import VocabularySizes, build_model
 from nmt.training.step import Updater
 from tests.tiny_corpus import make_prepared
 
+pytestmark = pytest.mark.numeric
 BF16 = torch.bfloat16
 
 

@@ -27,6 +27,7 @@ from nmt.search.request import Wanted
 from nmt.search.sampling import likeliest, nucleus, pick, sample
 from tests.tiny_model import make_model_folder
 
+pytestmark = pytest.mark.numeric
 PAD, EOS, ROWS = 0, 2, 7
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from nmt.sentences import gap_after, split_sentences
 
+pytest.importorskip("sacremoses")
+
 
 @pytest.mark.parametrize(
     ("language", "sentences"),

@@ -22,6 +22,7 @@ from nmt.shortlist.sample import PieceCounts, distinct_pieces, draw
 from nmt.vocabulary import EOS, PAD, UNK, Vocabulary
 from nmt.weights import read_tensors, save_tensors
 
+pytestmark = pytest.mark.numeric
 QUIET = Progress("", quiet=True)
 PAIRS = [
     ("the cat sees Anna", "die Katze sieht Anna"),

@@ -38,6 +38,7 @@ from nmt.reproduce.similarity import Neighbours, Study, StudyOptions, html, mark
 from nmt.vocabulary import Vocabulary
 from tests.tiny_model import make_model_folder
 
+pytestmark = pytest.mark.numeric
 VOCABULARY = Vocabulary(
     both=tuple(f"both{n}" for n in range(8)),
     source_only=("woman", "ing@@", "people", "'s"),

@@ -83,6 +83,7 @@ def test_pieces_step_by_step_are_those_of_each_merge_table_alone() -> None:
 
 
 def test_a_row_is_what_plain_counting_over_the_lines_finds(tmp_path: Path) -> None:
+    pytest.importorskip("sacremoses")
     files = find_corpus(make_corpus(tmp_path / "corpus", pairs=200))
     found = measure(files, CONFIG, [20, 40], num_workers=1, quiet=True)
     assert [one.merges for one in found.rows] == [20, 40]
@@ -117,6 +118,7 @@ def test_a_row_is_what_plain_counting_over_the_lines_finds(tmp_path: Path) -> No
 
 
 def test_the_ladder_ends_where_the_text_runs_out_of_pairs(tmp_path: Path) -> None:
+    pytest.importorskip("sacremoses")
     files = find_corpus(make_corpus(tmp_path / "corpus", pairs=50))
     all_there = measure(files, CONFIG, [100_000, 10, 200_000], num_workers=1, quiet=True)
     last = all_there.rows[-1].merges

@@ -4,13 +4,14 @@ import random
 import sys
 
 import pytest
-import sacremoses
 
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from bpe.learn import count_words, learn_merges
 from nmt.text import SIDES, TextOptions, TextPipeline
 from nmt.tokenization import MosesTokenizer, SpaceTokenizer, clean
+
+sacremoses = pytest.importorskip("sacremoses")
 
 SENTENCES = [
     "Two young, white males are outside near many bushes.",

@@ -20,6 +20,7 @@ from nmt.text import TextOptions, TextPipeline
 from nmt.translator import Translator, one_line
 from tests.tiny_model import make_model_folder
 
+pytestmark = pytest.mark.numeric
 LINES = ["the cat sat", "", "a", "  \t ", "dogs, dogs.", "the cat sat", "\x00", "日本 🙂 xyz", "one\ntwo\rthree"]
 
 

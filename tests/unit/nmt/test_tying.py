@@ -18,6 +18,7 @@ from nmt.models.interface import TranslationModel
 from nmt.training.step import Updater
 from nmt.weights import load_weights, read_tensors, save_tensors, weight_metadata, weight_tensors
 
+pytestmark = pytest.mark.numeric
 SIZES = VocabularySizes(source=30, target=40, union=50)
 CPU = torch.device("cpu")
 

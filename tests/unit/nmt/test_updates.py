@@ -16,6 +16,8 @@ from nmt.training.distributed import share_of
 from nmt.training.step import StepResult, Updater, update_seed
 from tests.tiny_corpus import make_prepared
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
