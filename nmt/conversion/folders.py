@@ -19,6 +19,7 @@ from nmt.conversion.dl4mt import from_dl4mt, read_arrays, read_dictionary, to_dl
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
 from nmt.text import TextOptions, TextPipeline
+from nmt.textoptions import old_normalization
 from nmt.weights import save_tensors, weight_metadata, weight_tensors
 
 
@@ -67,11 +68,14 @@ def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
     load_unique(model, found.weights)
     model.embeddings.assert_tied()
     folder.mkdir(parents=True, exist_ok=True)
+    normalize = old_normalization(text.tokenizer)
     options = TextOptions(
         source=text.source,
         target=text.target,
         tokenizer=text.tokenizer,
         subwords="bpe" if text.codes else "none",
+        source_normalize=normalize,
+        target_normalize=normalize,
     )
     TextPipeline(options, MergeTable.load(text.codes) if text.codes else None).save(folder)
     paths = (files.model, files.source_vocabulary, files.target_vocabulary)

@@ -28,7 +28,7 @@ import nmt
 from bpe.errors import UserError
 from nmt.data.executors import Executor, Result, TaskT, in_order
 from nmt.data.scratch import written_whole
-from nmt.tokenization import import_package
+from nmt.packages import import_package
 
 LOCAL = "local"
 "In place of an address: workers that are started for the run, on this machine."

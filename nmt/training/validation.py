@@ -14,9 +14,9 @@ from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.evaluation import bleu, validation_options
 from nmt.models.interface import TranslationModel
+from nmt.packages import MissingPackage
 from nmt.search.beam import beam_search
 from nmt.search.request import Wanted
-from nmt.tokenization import MissingPackage
 from nmt.training.loss import chunked_cross_entropy
 
 NO_LIMIT = 1 << 30

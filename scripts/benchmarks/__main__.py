@@ -47,6 +47,12 @@ def _data(argv: list[str]) -> None:
     epoch_plan.main(argv)
 
 
+def _text(argv: list[str]) -> None:
+    from scripts.benchmarks import round_trip
+
+    round_trip.main(argv)
+
+
 # Imported when called: one benchmark need not have the packages of another.
 BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "train": (_train, "training speed and memory against fairseq, OpenNMT-py and JoeyNMT; the parts of our update"),
@@ -54,6 +60,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "gpu": (_gpu, "all that needs a GPU: checks, training at Table 8's size, memory, search"),
     "translate": (_translate, "search against fairseq, OpenNMT-py and JoeyNMT; BLEU of bf16, int8 and shortlist"),
     "data": (_data, "planning epochs of 40 million pairs: seconds, memory, padding"),
+    "text": (_text, "lines to words and back: what does not come back, words a second"),
     "bpe": (_bpe, "learning and applying BPE, nmt-prep and memory against other tools"),
 }
 
