@@ -21,7 +21,7 @@ from nmt.data.files import LANGUAGE, NOT_LANGUAGES
 from nmt.tokenization import comes_back, make_tokenizer
 from scripts.benchmarks.report import Column, Row, Table, facts, write_json
 
-NAME = re.compile(rf".*\.(?P<language>{LANGUAGE})(?:\.gz)?")
+NAME = re.compile(rf".*?\.(?P<language>{LANGUAGE})(?:\.gz)?")
 WAYS = {
     "reversible": ("reversible", "none"),
     "moses": ("moses", "none"),
@@ -122,8 +122,8 @@ def main(argv: list[str]) -> None:
     """Measure, print and write."""
     wanted = arguments(argv)
     rows = []
-    for folder in wanted.corpus:
-        for language, paths in files_of(folder).items():
+    for folder, files in {folder: files_of(folder) for folder in wanted.corpus}.items():
+        for language, paths in files.items():
             found = {way: measure(paths, language, way, wanted.lines, wanted.examples) for way in wanted.ways}
             rows.append(row_of(folder, language, found))
             for way, one in found.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -15,7 +16,8 @@ ENGLISH = ["A dog.", "a  dog ", "It's “here” – 12\u00a0500", "plain words"
 
 def test_the_counts_are_those_of_the_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "test.en").write_text("".join(line + "\n" for line in ENGLISH), encoding="utf-8")
-    (tmp_path / "test.fr").write_text("Un chien\u202f!\n", encoding="utf-8")
+    with gzip.open(tmp_path / "test.en-fr.fr.gz", "wt", encoding="utf-8") as stream:
+        stream.write("Un chien\u202f!\n")
     (tmp_path / "README").write_text("not text\n", encoding="utf-8")
     found = tmp_path / "found.json"
     round_trip.main(["--corpus", str(tmp_path), "--json", str(found), "--examples", "1"])
