@@ -126,16 +126,25 @@ class Segmenter:
         waiting = [(symbol, place == 0) for place, symbol in enumerate(reversed(symbols))]
         while waiting:
             symbol, final = waiting.pop()
-            parts = self._parts.get(symbol + END_OF_WORD if final else symbol)
             known = (symbol if final else symbol + self.separator) in self.vocabulary
-            if known or parts is None or (final and not parts[1].endswith(END_OF_WORD)):
+            parts = None if known else self.parts_of(symbol, final)
+            if parts is None:
                 kept.append(symbol)
                 continue
-            right = parts[1].removesuffix(END_OF_WORD) if final else parts[1]
-            if right:
-                waiting.append((right, final))
+            if parts[1]:
+                waiting.append((parts[1], final))
             waiting.append((parts[0], False))
         return kept
+
+    def parts_of(self, symbol: str, final: bool) -> tuple[str, str] | None:
+        """The two symbols that a symbol was merged from; None where it was not. final: it ends a word.
+
+        In files of version 0.1 the second may be empty, an end of word by itself.
+        """
+        parts = self._parts.get(symbol + END_OF_WORD if final else symbol)
+        if parts is None or (final and not parts[1].endswith(END_OF_WORD)):
+            return None
+        return parts[0], parts[1].removesuffix(END_OF_WORD) if final else parts[1]
 
 
 def check_dropout(dropout: float) -> None:

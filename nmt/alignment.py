@@ -12,6 +12,7 @@ from itertools import accumulate, groupby, pairwise
 import numpy as np
 from torch import Tensor
 
+from bpe.fallback import spelt_out
 from bpe.segmenter import SEPARATOR, desegment
 from nmt.vocabulary import SPECIAL_NAMES, UNK
 
@@ -22,7 +23,8 @@ SPACE = "▁"
 
 
 def words_of_pieces(pieces: Sequence[str], subwords: str) -> list[int]:
-    """For each piece the number of its word, from 0. Words are what was there before subwords were cut.
+    """For each piece the number of its word, from 0. Words are what was there before subwords were cut: the tokens of
+    the tokenizer (`TextPipeline.words`), so that punctuation is one, and what stands before or after an apostrophe.
 
     subwords: bpe, sentencepiece or none (each piece is a word), as in `nmt.text.TextOptions`. An unknown piece goes on
     a word of BPE, and is a word of its own for sentencepiece: so it reads in the text that these pieces give.
@@ -112,7 +114,7 @@ def replace_unknown(
             wanted = attended[indices[-1]]
             copied = [piece for piece, number in zip(source_pieces, source_words, strict=True) if number == wanted]
             found = [pieces[index] for index in indices[:-1] if attended[index] != wanted]
-            found += copied if kind == "sentencepiece" else [desegment(copied) or UNKNOWN]
+            found += copied if kind == "sentencepiece" else [desegment(spelt_out(copied)) or UNKNOWN]
         if kind == "sentencepiece" and result and not found[0].startswith(SPACE):
             found.insert(0, SPACE)
         result += found

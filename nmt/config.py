@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from bpe.errors import UserError
 from nmt.layers.tying import Tying
+from nmt.normalization import NORMALIZATIONS
 from nmt.protection import Patterns
 
 
@@ -50,13 +51,19 @@ class PrepConfig:
     joint_bpe: int = 32_000
     "Merges of the one joint BPE. Table 8 uses 89,500. Fewer are learned when the text runs out of frequent pairs."
     sentencepiece: int | None = None
-    "Number of sentencepiece pieces, learned on raw text of both sides; replaces joint_bpe when given."
+    "Number of sentencepiece pieces beside bytes, learned on raw text of both sides; replaces joint_bpe when given."
     sentencepiece_model: str = "unigram"
     "What sentencepiece learns: unigram or bpe."
-    tokenizer: str = "moses"
-    "moses: normalise punctuation and tokenise as Moses does. none: split at spaces (already tokenised text)."
+    tokenizer: str = "reversible"
+    "reversible: fine tokens that join exactly. moses: Moses' tokens, some lost in joining. none: split at spaces."
+    source_normalize: str = "none"
+    "Before tokenising the source: none, nfc, nfkc (Unicode's forms), or moses (punctuation to ASCII, as Moses does)."
+    target_normalize: str = "none"
+    "The same for the target. Whatever it changes no translation can hold."
     protect: tuple[str, ...] = ()
     "What is never cut and comes out as it went in: placeholders, urls, tags, all, or regular expressions."
+    min_character_count: int = 10
+    "Characters rarer than this in the training text are spelt in bytes, as is all that it lacks; 0: no bytes."
     min_frequency: int = 2
     "A pair of symbols must occur this often to be merged (subword-nmt's --min-frequency)."
     source_threshold: int = 0
@@ -80,10 +87,13 @@ class PrepConfig:
             self.sentencepiece is None or self.sentencepiece >= 10, "prep.sentencepiece", self.sentencepiece, ">= 10"
         )
         choice("prep.sentencepiece_model", self.sentencepiece_model, ("unigram", "bpe"))
-        choice("prep.tokenizer", self.tokenizer, ("moses", "none"))
+        choice("prep.tokenizer", self.tokenizer, ("reversible", "moses", "none"))
+        choice("prep.source_normalize", self.source_normalize, NORMALIZATIONS)
+        choice("prep.target_normalize", self.target_normalize, NORMALIZATIONS)
         Patterns(self.protect)
         without_merges = self.bpe_dropout and self.sentencepiece is not None
         require(not without_merges, "prep.bpe_dropout", True, "false: sentencepiece has no merges")
+        require(self.min_character_count >= 0, "prep.min_character_count", self.min_character_count, "0 or more")
         require(self.min_frequency >= 1, "prep.min_frequency", self.min_frequency, "1 or more")
         require(self.source_threshold >= 0, "prep.source_threshold", self.source_threshold, "0 or more")
         require(self.target_threshold >= 0, "prep.target_threshold", self.target_threshold, "0 or more")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmt.reversible import JOINER
 from nmt.sentences import gap_after, split_sentences
 from nmt.text import TextPipeline
 
@@ -41,7 +42,7 @@ def parts_of(text: TextPipeline, line: str, *, sentences: bool = False) -> list[
 
 def split_source(text: TextPipeline, line: str, limit: int = MAX_SOURCE_PIECES) -> list[tuple[str, ...]]:
     """A line's pieces in parts of at most `limit`: one part for nearly every line, an empty one for a blank line."""
-    pieces = text.pieces(line, "source")
+    pieces = [] if line.isspace() else text.pieces(line, "source")
     if len(pieces) <= limit:
         return [tuple(pieces)]
     words = [tuple(text.pieces_of_words([word], "source")) for word in text.words(line, "source")]
@@ -64,6 +65,6 @@ def _part_size(words: Sequence[tuple[str, ...]], limit: int) -> int:
         for count in range(fitting, 0, -1):
             if sizes[count - 1] * 2 < limit:
                 break
-            if words[count - 1][-1][-1:] in ends:
+            if words[count - 1][-1].rstrip(JOINER)[-1:] in ends:
                 return count
     return fitting

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-from nmt.tokenization import import_package
+from nmt.packages import import_package
 
 CLOSING = "\"'”’“‘»«›‹)\\]}"
 WIDE_STOPS, WIDE_CLOSING = "。！？｡", "”’」』】〉》）］"

@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from bpe.codes import MergeTable
 from bpe.errors import UserError
+from bpe.fallback import FALLBACK_PIECES, FallbackSegmenter, spelt_out
 from bpe.segment import Segmenter, desegment
-from bpe.textfiles import atomic_write, write_text
-from nmt.protection import PROTECTED_WORD
-from nmt.tokenization import Tokenizer, clean, import_package, make_tokenizer
+from bpe.textfiles import atomic_write
+from nmt.packages import import_package
+from nmt.protection import PROTECTED_WORD, is_protected
+from nmt.reversible import SENTENCEPIECE_SPACE as SPACE
+from nmt.textoptions import SIDES, TEXT_FILE, Side, TextOptions
+from nmt.tokenization import Tokenizer, clean, comes_back
 
-Side = Literal["source", "target"]
-SIDES: tuple[Side, Side] = ("source", "target")
+__all__ = ["SENTENCEPIECE_BYTES", "SIDES", "SPACE", "SentencePieceSubwords", "Side", "TextOptions", "TextPipeline"]
 
-TEXT_FILE, CODES_FILE, SENTENCEPIECE_FILE = "text.json", "bpe.codes", "sentencepiece.model"
-FORMAT, FORMAT_VERSION = "nmt-text", 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class TextOptions:
-    """What a text pipeline is made of; the content of text.json."""
-
-    source: str
-    "Source language code; chooses Moses' rules."
-    target: str
-    "Target language code."
-    tokenizer: str = "moses"
-    "moses or none. sentencepiece reads raw text, so it goes with none."
-    subwords: str = "bpe"
-    "bpe, sentencepiece, or none: words are pieces already (models converted without their merges)."
-    protect: tuple[str, ...] = ()
-    "What is kept whole (see `nmt.protection`). A sentencepiece model has learned it; here it is a note."
-    source_pieces: tuple[str, ...] | None = field(default=None, repr=False)
-    "The pieces BPE may make on the source side (a frequency threshold's result); None: all."
-    target_pieces: tuple[str, ...] | None = field(default=None, repr=False)
-    "The same on the target side."
-
-    def language(self, side: Side) -> str:
-        """The language code of a side."""
-        return self.source if side == "source" else self.target
-
-    def make_tokenizer(self, side: Side, where: object = "prep.protect") -> Tokenizer:
-        """The tokenizer of a side. where: names the place in an error about `protect`."""
-        protect = () if self.subwords == "sentencepiece" else self.protect
-        return make_tokenizer(self.tokenizer, self.language(side), protect, where)
-
-    def allowed(self, side: Side) -> frozenset[str] | None:
-        """The pieces BPE may make on a side; None: all."""
-        pieces = self.source_pieces if side == "source" else self.target_pieces
-        return None if pieces is None else frozenset(pieces)
+SENTENCEPIECE_BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
+"How sentencepiece writes bytes."
+CODES_FILE, SENTENCEPIECE_FILE = "bpe.codes", "sentencepiece.model"
 
 
 class Subwords(Protocol):
@@ -81,6 +50,21 @@ class BpeSubwords:
         return desegment(list(pieces)).split()
 
 
+class BpeWithBytes:
+    """The same where what has no piece is spelt in bytes. rare: characters that have none."""
+
+    def __init__(self, merges: MergeTable, allowed: frozenset[str] | None, rare: str, protects: bool) -> None:
+        self.segmenter = FallbackSegmenter(merges, allowed, rare, is_protected if protects else lambda word: False)
+
+    def pieces(self, words: list[str]) -> list[str]:
+        """Pieces of words."""
+        return [piece for word in words for piece in self.segmenter.segment_word(word)]
+
+    def words(self, pieces: Sequence[str]) -> list[str]:
+        """Words of pieces; bytes that are not UTF-8 read U+FFFD."""
+        return desegment(spelt_out(pieces)).split()
+
+
 class SegmentedText:
     """Text whose words are pieces already."""
 
@@ -94,10 +78,17 @@ class SegmentedText:
 
 
 class SentencePieceSubwords:
-    """A sentencepiece model, BPE or unigram, of the text of both sides."""
+    """A sentencepiece model, BPE or unigram, of the text of both sides.
 
-    def __init__(self, model: bytes, where: object = "") -> None:
+    exact: white space other than spaces stays in the text. allowed: the pieces there are; others are spelt in
+    characters, or in bytes, which the model must have; None: all.
+    """
+
+    def __init__(
+        self, model: bytes, where: object = "", *, exact: bool = False, allowed: frozenset[str] | None = None
+    ) -> None:
         sentencepiece = import_package("sentencepiece", "this text pipeline")
+        self._exact, self._allowed = exact, allowed
         try:
             self.processor: Any = sentencepiece.SentencePieceProcessor(model_proto=model)
         except (RuntimeError, OSError, ValueError):
@@ -107,12 +98,31 @@ class SentencePieceSubwords:
 
     def pieces(self, words: list[str]) -> list[str]:
         """Pieces of the words with one space between each two."""
-        pieces: list[str] = self.processor.encode(" ".join(words), out_type=str)
-        return pieces
+        return self.known(self.processor.encode(" ".join(words), out_type=str))
+
+    def known(self, pieces: list[str]) -> list[str]:
+        """The pieces, those that are not there spelt in others."""
+        allowed = self._allowed
+        if allowed is None or allowed.issuperset(pieces):
+            return pieces
+        return [known for piece in pieces for known in ([piece] if piece in allowed else self._spell(piece, allowed))]
 
     def words(self, pieces: Sequence[str]) -> list[str]:
         """Words of pieces; an unknown piece is ' ⁇ '."""
-        return clean(self.processor.decode(list(pieces))).split()
+        text: str = self.processor.decode(list(pieces))
+        return [word for word in text.split(" ") if word] if self._exact else clean(text).split()
+
+    @staticmethod
+    def _spell(piece: str, allowed: frozenset[str]) -> list[str]:
+        """A piece that is not there in characters and bytes."""
+        spelt: list[str] = []
+        for character in piece:
+            spelt += (
+                [character]
+                if character in allowed
+                else (SENTENCEPIECE_BYTES[byte] for byte in character.encode("utf-8"))
+            )
+        return spelt
 
 
 class TextPipeline:
@@ -126,19 +136,29 @@ class TextPipeline:
         self.options = options
         self.subwords = subwords
         self._tokenizers: dict[Side, Tokenizer] = {side: options.make_tokenizer(side, where) for side in SIDES}
-        self._subwords: dict[Side, Subwords]
-        if isinstance(subwords, bytes):
-            shared = SentencePieceSubwords(subwords, where)
-            self._subwords = dict.fromkeys(SIDES, shared)
-        elif subwords is None:
-            self._subwords = dict.fromkeys(SIDES, SegmentedText())
-        else:
-            whole = PROTECTED_WORD if options.protect else None
-            self._subwords = {side: BpeSubwords(subwords, options.allowed(side), whole) for side in SIDES}
+        self._subwords: dict[Side, Subwords] = {side: self._make_subwords(side, where) for side in SIDES}
+
+    def _make_subwords(self, side: Side, where: object) -> Subwords:
+        options, allowed = self.options, self.options.allowed(side)
+        if isinstance(self.subwords, bytes):
+            exact = options.tokenizer == "reversible"
+            known = allowed if options.byte_fallback else None
+            return SentencePieceSubwords(self.subwords, where, exact=exact, allowed=known)
+        if self.subwords is None:
+            return SegmentedText()
+        if options.byte_fallback:
+            return BpeWithBytes(self.subwords, allowed, options.rare_characters, bool(options.protect))
+        return BpeSubwords(self.subwords, allowed, PROTECTED_WORD if options.protect else None)
 
     def words(self, line: str, side: Side) -> list[str]:
-        """A raw line's words: tokens of Moses, or what stands between spaces."""
+        """A raw line's words: the tokens of its tokenizer, marks of what touches included."""
         return self._tokenizers[side].words(line)
+
+    def sentencepiece(self, side: Side) -> SentencePieceSubwords:
+        """The subwords of a side of sentencepiece."""
+        subwords = self._subwords[side]
+        assert isinstance(subwords, SentencePieceSubwords)
+        return subwords
 
     def pieces_of_words(self, words: list[str], side: Side) -> list[str]:
         """Pieces of tokenised words."""
@@ -152,6 +172,22 @@ class TextPipeline:
         """Raw text of pieces, on one line: subwords joined, tokens detokenised."""
         return self._tokenizers[side].text(self._subwords[side].words(pieces))
 
+    @property
+    def always_known(self) -> frozenset[str]:
+        """Pieces that every vocabulary must hold, to spell what has none."""
+        if not self.options.byte_fallback:
+            return frozenset()
+        return frozenset((*SENTENCEPIECE_BYTES, SPACE)) if isinstance(self.subwords, bytes) else FALLBACK_PIECES
+
+    def of_pieces(self, source: Collection[str], target: Collection[str]) -> TextPipeline:
+        """The same with these pieces and no others."""
+        pieces = {"source_pieces": tuple(sorted(source)), "target_pieces": tuple(sorted(target))}
+        return TextPipeline(replace(self.options, **pieces), self.subwords)  # type: ignore[arg-type]
+
+    def comes_back(self, line: str, side: Side) -> bool:
+        """Whether the words of a line give it again, runs of spaces and those at its ends left aside."""
+        return comes_back(self._tokenizers[side], line)
+
     def save(self, folder: Path | str) -> None:
         """Write text.json and bpe.codes or sentencepiece.model into a folder."""
         folder = Path(folder)
@@ -160,16 +196,13 @@ class TextPipeline:
                 stream.write(self.subwords)
         elif self.subwords is not None:
             self.subwords.save(folder / CODES_FILE)
-        body = {"format": FORMAT, "version": FORMAT_VERSION} | asdict(self.options)
-        if not self.options.protect:  # as folders were before there was such an option
-            del body["protect"]
-        write_text(folder / TEXT_FILE, json.dumps(body, ensure_ascii=False, indent=1) + "\n")
+        self.options.save(folder)
 
     @classmethod
     def load(cls, folder: Path | str) -> TextPipeline:
         """Read what `save` wrote; missing, damaged and foreign files are UserErrors, missing packages too."""
         folder = Path(folder)
-        options = _read_options(folder / TEXT_FILE)
+        options = TextOptions.load(folder)
         if options.subwords == "none":
             return cls(options, None, where=folder / TEXT_FILE)
         if options.subwords == "bpe":
@@ -185,37 +218,3 @@ class TextPipeline:
         """The files of a saved pipeline in a folder: what has to be copied to carry it elsewhere."""
         names = (TEXT_FILE, CODES_FILE, SENTENCEPIECE_FILE)
         return [Path(folder) / name for name in names if (Path(folder) / name).is_file()]
-
-
-def _read_options(path: Path) -> TextOptions:
-    try:
-        body = json.loads(path.read_bytes().decode("utf-8"))
-    except FileNotFoundError:
-        raise UserError("no such file", where=path, hint="check the path, or copy the whole folder") from None
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror})", where=path) from None
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        raise UserError("damaged: not JSON", where=path, hint="restore the file or prepare again") from None
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        raise UserError("does not describe a text pipeline", where=path, hint="check the path")
-    if body.get("version") != FORMAT_VERSION:
-        found = f"format version {body.get('version')!r}, but this program reads version {FORMAT_VERSION}"
-        raise UserError(found, where=path, hint="prepare again, or install the version that wrote it")
-    return _options_from(body, path)
-
-
-def _options_from(body: Mapping[str, Any], path: Path) -> TextOptions:
-    texts = {name: body.get(name) for name in ("source", "target", "tokenizer", "subwords")}
-    lists = {"protect": body.get("protect", [])}
-    lists |= {name: body.get(name) for name in ("source_pieces", "target_pieces")}
-    valid = all(isinstance(value, str) for value in texts.values())
-    valid = valid and all(value is None or isinstance(value, list) for value in lists.values())
-    valid = valid and all(isinstance(text, str) for value in lists.values() for text in value or ())
-    if (
-        not valid
-        or texts["tokenizer"] not in ("moses", "none")
-        or texts["subwords"] not in ("bpe", "sentencepiece", "none")
-    ):
-        raise UserError("damaged: a key is missing or wrong", where=path, hint="restore the file or prepare again")
-    pieces = {name: None if value is None else tuple(value) for name, value in lists.items()}
-    return TextOptions(**texts, **pieces)  # type: ignore[arg-type]

@@ -1,28 +1,28 @@
-"""Raw text <-> words: Moses' normalisation and tokenisation through sacremoses, or plain splitting at spaces."""
+"""Raw text <-> words: the reversible tokeniser, Moses' through sacremoses, or plain splitting at spaces."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from itertools import chain, pairwise
-from types import ModuleType
 from typing import Any, Protocol
 
-from bpe.errors import UserError
+from nmt.normalization import Normalize, make_normalize
+from nmt.packages import import_package
 from nmt.protection import GLUE, Part, Patterns, find_parts, put_back, take_out, unused
+from nmt.reversible import EscapingTokenizer, ReversibleTokenizer
 
 CONTROL = re.compile(r"[\x00-\x1f]")
 "What Moses' tokenizer removes before it splits."
 OTHER_RULES = re.compile(r"[.,'\x00-\x1f]|MULTI")
 "What rules other than the one for symbols look at; MULTI is in Moses' own stand-in for several full stops."
+PLAIN = re.compile("[0-9A-Za-zÀ-ÖØ-öø-ɏ]+(?:,? [0-9A-Za-zÀ-ÖØ-öø-ɏ]+)*[.!?]?")
+PLAIN_WORD = re.compile("[^,.!? ]+|[,.!?]")
+"Lines of words, and commas and a full stop after them; and what is a token of Moses there."
 LONGEST_CACHED = 40
 "Longer chunks (a line of Chinese is one) seldom come again."
 CACHED_CHUNKS = 200_000
 "Chunks whose tokens are remembered; then the cache starts anew."
-
-
-class MissingPackage(UserError):
-    """A package that the text needs is not installed."""
 
 
 class Tokenizer(Protocol):
@@ -41,12 +41,24 @@ def clean(line: str) -> str:
     return words if words.isprintable() else " ".join(CONTROL.sub("", words).split())
 
 
+def comes_back(tokenizer: Tokenizer, line: str, words: list[str] | None = None) -> bool:
+    """Whether the words of a line (if given, these) give it again, runs of spaces and those at its ends left aside."""
+    words = tokenizer.words(line) if words is None else words
+    if isinstance(tokenizer, MosesTokenizer) and PLAIN.fullmatch(line) and words == PLAIN_WORD.findall(line):
+        return True  # joining such words, which takes Moses long, is no guess
+    text = tokenizer.text(words)
+    return text == line or text == " ".join(filter(None, line.split(" ")))
+
+
 class SpaceTokenizer:
     """Text that is tokenised already: words are what stands between whitespace."""
 
+    def __init__(self, normalize: Normalize | None = None) -> None:
+        self._normalize = normalize
+
     def words(self, line: str) -> list[str]:
         """Words of a line after `clean`."""
-        return clean(line).split()
+        return clean(line if self._normalize is None else self._normalize(line)).split()
 
     def text(self, words: list[str]) -> str:
         """The words with a space between each two."""
@@ -54,22 +66,20 @@ class SpaceTokenizer:
 
 
 class MosesTokenizer:
-    """sacremoses' MosesPunctNormalizer, MosesTokenizer (no XML escapes) and MosesDetokenizer for one language.
+    """sacremoses' MosesTokenizer (no XML escapes) and MosesDetokenizer for one language.
 
-    The words are exactly sacremoses'; only the ways there are shorter: a rule of normalisation runs where a line holds
-    the characters it is about, and what stands between two spaces is tokenised once and then remembered. Languages that
-    Moses has no rules for get the English abbreviations, as in Moses itself.
+    The words are exactly sacremoses'; only the way there is shorter: what stands between two spaces is tokenised once
+    and then remembered. Languages that Moses has no rules for get the English abbreviations, as in Moses itself.
+    Joining is a guess that is often wrong: docs/text.md has figures.
     """
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, normalize: Normalize | None = None) -> None:
         sacremoses = import_package("sacremoses", "--tokenizer moses")
         code = re.split("[-_]", language.lower())[0]
         self._tokenizer = _make(sacremoses.MosesTokenizer, code)
         self._detokenizer = sacremoses.MosesDetokenizer(code)
         self._plain_detokenizer = sacremoses.MosesDetokenizer("en")
-        rules = sacremoses.MosesPunctNormalizer(code).substitutions
-        self._rules = [(_needle(pattern), re.compile(pattern).sub, replacement) for pattern, replacement in rules]
-        self._ascii_rules = [rule for rule, (pattern, _) in zip(self._rules, rules, strict=True) if pattern.isascii()]
+        self._normalize = normalize
         self._lower = frozenset(self._tokenizer.IsLower)
         self._chunks = {
             (first, after): _Chunks(self._tokenizer, first, after)
@@ -77,16 +87,9 @@ class MosesTokenizer:
             for after in ("Z", "z", "0", "")
         }
 
-    def normalize(self, line: str) -> str:
-        """Punctuation and spaces as Moses' normalize-punctuation.perl leaves them."""
-        for needle, substitute, replacement in self._ascii_rules if line.isascii() else self._rules:
-            if needle in line:
-                line = substitute(replacement, line)
-        return line.strip()
-
     def words(self, line: str) -> list[str]:
         """Moses' tokens of a line."""
-        chunks = self.normalize(line).split()
+        chunks = (line if self._normalize is None else self._normalize(line)).split()
         text = " ".join(chunks)
         if not text:
             return []
@@ -164,14 +167,6 @@ def _apart(symbol: re.Match[str]) -> str:
     return f" {symbol[0]} "
 
 
-def _needle(pattern: str) -> str:
-    """Characters that stand in every match of a rule that changes something; '' where that is not plain to see."""
-    if pattern == " +":
-        return "  "
-    bare = re.sub(r"(?<!\\)\((?:\\.|[^()\\])*\)", "", pattern).replace(r"\r", "\r")
-    return re.sub(r"\\(.)", r"\1", bare) if re.fullmatch(r"(?:\\\W|[^\\^$.|?*+{}\[\]()])+", bare) else ""
-
-
 class ProtectedTokenizer:
     """A tokenizer round protected strings: each is a word of its own, and text has it where and as it was.
 
@@ -229,19 +224,22 @@ def _with_parts(words: list[str], stand_in: str, parts: list[Part]) -> list[str]
     return found
 
 
-def make_tokenizer(name: str, language: str, protect: Sequence[str] = (), where: object = "prep.protect") -> Tokenizer:
-    """The tokenizer of `prep.tokenizer` ("moses" or "none") for a language code, and what it is to keep whole."""
-    tokenizer: Tokenizer = MosesTokenizer(language) if name == "moses" else SpaceTokenizer()
-    return ProtectedTokenizer(tokenizer, Patterns(protect, where)) if protect else tokenizer
+def make_tokenizer(
+    name: str, language: str, protect: Sequence[str] = (), *, normalize: str = "none", where: object = "prep.protect"
+) -> Tokenizer:
+    """The tokenizer of `prep.tokenizer` for a language code; "escaping" leaves words to sentencepiece.
 
-
-def import_package(name: str, needed_for: str) -> ModuleType:
-    """Import an optional package, or a MissingPackage that says how to get it."""
-    try:
-        return __import__(name)
-    except ImportError as error:
-        hint = f"pip install {name}"
-        raise MissingPackage(f"{needed_for} needs the package {name} ({error})", hint=hint) from None
+    protect: what it is to keep whole. normalize: of the rest (see `nmt.normalization`). where: the place in an error
+    about `protect`.
+    """
+    function = make_normalize(normalize, language)
+    patterns = Patterns(protect, where) if protect else None
+    if name == "reversible":
+        return ReversibleTokenizer(language, patterns, function)
+    if name == "escaping":
+        return EscapingTokenizer(function)
+    tokenizer: Tokenizer = MosesTokenizer(language, function) if name == "moses" else SpaceTokenizer(function)
+    return tokenizer if patterns is None else ProtectedTokenizer(tokenizer, patterns)
 
 
 def _make(tokenizer_class: Any, code: str) -> Any:

@@ -114,6 +114,10 @@ class Vocabulary:
         """Rows of the target view (Ct), specials included."""
         return NUM_SPECIALS + len(self.both) + len(self.target_only)
 
+    def side(self, side: str) -> tuple[str, ...]:
+        """The pieces of source or target, those in both first."""
+        return self.both + (self.source_only if side == "source" else self.target_only)
+
     def source_view(self, shared: bool) -> SourceView:
         """How a model sees source ids. shared: its source matrix has the union's rows (three-way tying)."""
         return SourceView(self.size if shared else self.source_size)

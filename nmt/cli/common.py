@@ -20,7 +20,7 @@ FLAGS: dict[str, dict[str, object]] = {
     "prep.target": {"flag": "--tgt", "metavar": "LANG", "help": "target language"},
     "prep.joint_bpe": {"flag": "--joint-bpe", "type": int, "metavar": "N", "help": "merges of the joint BPE"},
     "prep.sentencepiece": {"flag": "--sentencepiece", "type": int, "metavar": "N", "help": "sentencepiece pieces"},
-    "prep.tokenizer": {"flag": "--tokenizer", "help": "moses or none"},
+    "prep.tokenizer": {"flag": "--tokenizer", "help": "reversible (the default), moses or none"},
     "prep.protect": {
         "flag": "--protect",
         "nargs": "+",

@@ -42,8 +42,8 @@ def command(argv: list[str]) -> None:
         print(f"{folder} is in {files.model}, {files.source_vocabulary} and {files.target_vocabulary}", file=sys.stderr)
         return
     tokenizer = getattr(arguments, "prep.tokenizer") or ("moses" if arguments.codes else "none")
-    if tokenizer == "moses" and not arguments.codes:
-        raise UserError("lines that are tokenised here need --codes to be segmented", where="--tokenizer moses")
+    if tokenizer != "none" and not arguments.codes:
+        raise UserError("lines that are tokenised here need --codes to be segmented", where=f"--tokenizer {tokenizer}")
     text = TextChoice(
         config.prep.source or "source",
         config.prep.target or "target",

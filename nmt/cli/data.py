@@ -16,7 +16,7 @@ from nmt.config import PathsConfig
 from nmt.corpora.catalogue import CORPORA, find
 from nmt.corpora.fetch import fetch
 from nmt.corpora.obtain import Source, default_cache
-from nmt.corpora.records import Corpus, Pair, megabytes
+from nmt.corpora.records import SHOWN_PAIRS, Corpus, Pair, megabytes
 
 PROG = "nmt-data"
 
@@ -65,10 +65,14 @@ def print_list(as_json: bool) -> None:
         return
     rows = [("NAME", "PAIR", "DOWNLOAD", "LINES", "FOR")]
     for corpus in CORPORA.values():
+        listed = [pair for pair in corpus.pairs if len(corpus.pairs) <= SHOWN_PAIRS or pair in corpus.outputs]
         rows += [
             (corpus.name, "-".join(pair), download_size(corpus, pair), line_counts(corpus, pair), corpus.purpose)
-            for pair in corpus.pairs
+            for pair in listed
         ]
+        if others := [pair for pair in corpus.pairs if pair not in listed]:
+            more = f"{others[0][0]}-.. ({len(others)} more)"
+            rows.append((corpus.name, more, download_size(corpus, others[0]), "?", f"{PROG} show {corpus.name}"))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         print("  ".join([*(text.ljust(width) for text, width in zip(row[:4], widths, strict=True)), row[4]]))
@@ -117,7 +121,8 @@ def print_entry(corpus: Corpus, as_json: bool) -> None:
         return
     for key in ("name", "title", "purpose", "licence", "citation", "source", "notes"):
         print(f"{key + ':':<10}{getattr(corpus, key)}")
-    for pair in corpus.pairs:
+    print(f"{'pairs:':<10}{' '.join('-'.join(pair) for pair in corpus.pairs)}")
+    for pair in corpus.pairs if len(corpus.pairs) <= SHOWN_PAIRS else corpus.outputs:
         print(f"\n{'-'.join(pair)}: downloads {download_size(corpus, pair)}")
         for file in corpus.files(pair):
             size = f"{file.size:,} bytes" if file.size else "size unknown"

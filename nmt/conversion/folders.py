@@ -20,6 +20,7 @@ from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
 from nmt.scratch import put_in_place, scratch_folder
 from nmt.text import TextOptions, TextPipeline
+from nmt.textoptions import old_normalization
 from nmt.weights import save_tensors, weight_metadata, weight_tensors
 
 ARCHITECTURE = "rnn"
@@ -85,11 +86,14 @@ def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
 
 
 def _pipeline(text: TextChoice) -> TextPipeline:
+    normalize = old_normalization(text.tokenizer)
     options = TextOptions(
         source=text.source,
         target=text.target,
         tokenizer=text.tokenizer,
         subwords="bpe" if text.codes else "none",
+        source_normalize=normalize,
+        target_normalize=normalize,
     )
     return TextPipeline(options, MergeTable.load(text.codes) if text.codes else None)
 

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from nmt.reversible import UNSPACED
+
 MAX_WORDS = 100
 MAX_LENGTH_RATIO = 3.0
 UNTRANSLATED_SHARE = 0.75
@@ -16,6 +18,7 @@ SHORT_WORDS = 4
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[\"'„“«(\[{*]*[A-ZÀ-ÖØ-Þ])")
 NOT_TEXT = re.compile(r"\{[^{}]*\}|https?://\S+|`[^`]*`|<[^<>]*>")
 WORD = re.compile(r"[^\W_]+")
+UNSPACED_LETTER = re.compile(f"[{UNSPACED}]")
 LIST_MARK = re.compile(r"^(?:[-*•]|\d+[.)])\s+")
 
 
@@ -47,11 +50,16 @@ def keep(source: str, target: str) -> bool:
     """Whether a pair is a translation worth training on: words on both sides, translated, of like length."""
     if source == target or not (_has_text(source) and _has_text(target)):
         return False
-    left, right = len(source.split()), len(target.split())
+    left, right = _num_words(source), _num_words(target)
     longer, shorter = max(left, right), min(left, right)
     if longer > MAX_WORDS or (longer > SHORT_WORDS and longer > MAX_LENGTH_RATIO * shorter):
         return False
     return not _untranslated(source, target)
+
+
+def _num_words(text: str) -> int:
+    """Words between spaces; in scripts without spaces about two letters are one."""
+    return len(text.split()) + len(UNSPACED_LETTER.findall(text)) // 2
 
 
 def _has_text(text: str) -> bool:

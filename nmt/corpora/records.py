@@ -8,6 +8,9 @@ from pathlib import Path
 
 from bpe.errors import UserError
 
+SHOWN_PAIRS = 8
+"As many language pairs are named in an error."
+
 Pair = tuple[str, str]
 "Two language codes. The catalogue lists each pair once, in either order it names the same files."
 
@@ -86,7 +89,9 @@ class Corpus:
         if source and source == target:
             raise UserError(f"source and target are both {source!r}", hint="--src and --tgt must differ")
         found = [pair for pair in self.pairs if wanted <= set(pair)]
-        offered = ", ".join("-".join(pair) for pair in self.pairs)
+        offered = ", ".join("-".join(pair) for pair in self.pairs[:SHOWN_PAIRS])
+        if len(self.pairs) > SHOWN_PAIRS:
+            offered += f" ... ({len(self.pairs)}; nmt-data show {self.name} lists them)"
         if not found:
             raise UserError(f"{self.name} has no pair {source or '?'}-{target or '?'}", hint=f"it has {offered}")
         if len(found) > 1 and (source or target):

@@ -8,7 +8,8 @@ Three rules warn, each with a source:
 - Two scripts. subword-nmt's README advises a joint BPE for languages that share an alphabet; elsewhere hardly a piece
   is in both vocabularies, and three-way tying has little to save.
 - Unknown pieces. Good (1953): a text's share of pieces that occur once estimates the share of unseen ones in text like
-  it. Validation or test text with several times as many is not like it.
+  it. Validation or test text with several times as many is not like it. Where what is unknown is spelt in bytes, these
+  count, and the training text's own are expected too.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from functools import cache
 from typing import Any
 
 from bpe.codes import END_OF_WORD, MergeTable
+from bpe.fallback import FALLBACK_PIECES
 from bpe.segmenter import SEPARATOR
 from nmt.layers.tying import Tying
-from nmt.text import SIDES, Side, TextPipeline
+from nmt.text import SENTENCEPIECE_BYTES, SIDES, Side, TextPipeline
 
+BYTES = FALLBACK_PIECES.union(SENTENCEPIECE_BYTES)
 FEWEST, FREQUENT = 10, 100
 "Occurrences below which there is a warning, and those that pieces should have (Gowda and May, 2020)."
 RARE_SHARE = 0.05
@@ -52,7 +55,7 @@ class WholeWords:
         whole = [
             count
             for word, count in words.items()
-            if len(word) == 1 or (word in spelt and len(pipeline.pieces_of_words([word], side)) == 1)
+            if (len(word) == 1 or word in spelt) and len(pipeline.pieces_of_words([word], side)) == 1
         ]
         return cls(len(words), len(whole), sum(words.values()), sum(whole))
 
@@ -144,10 +147,10 @@ def _script(letter: str) -> str:
 
 
 def script_shares(pieces: Mapping[str, int]) -> dict[str, float]:
-    """Share of the running letters in each script, the largest first."""
+    """Share of the running letters in each script, the largest first. Bytes are none."""
     scripts: Counter[str] = Counter()
     for piece, count in pieces.items():
-        for letter in piece:
+        for letter in "" if piece in BYTES else piece:
             scripts[_script(letter)] += count
     del scripts[""]
     return {script: count / scripts.total() for script, count in scripts.most_common()}
@@ -196,13 +199,14 @@ def _in_words(script: str) -> str:
 def _many_unknown(manifest: Mapping[str, Any], pieces: Pieces) -> Iterator[str]:
     for side in SIDES:
         once = sum(count == 1 for count in pieces[side].values())
-        expected = once / max(1, sum(pieces[side].values()))
+        spelt = manifest["splits"]["train"].get(f"{side}_bytes", 0)
+        expected = (once + spelt) / max(1, sum(pieces[side].values()))
         for name, split in manifest["splits"].items():
-            unknown, total = split[f"{side}_unknown"], max(1, split[f"{side}_pieces"])
+            unknown, total = split[f"{side}_unknown"] + split.get(f"{side}_bytes", 0), max(1, split[f"{side}_pieces"])
             many = unknown / total > max(UNKNOWN_SHARE, UNKNOWN_FACTOR * expected)
             if name != "train" and many and unknown >= UNKNOWN_FEWEST:
                 yield (
-                    f"{name}.{manifest[side]}: {unknown:,} of {total:,} pieces ({unknown / total:.2%}) are unknown, "
-                    f"where the training text lets expect {expected:.2%}: is it in the same language, script and "
-                    "encoding?"
+                    f"{name}.{manifest[side]}: {unknown:,} of {total:,} pieces ({unknown / total:.2%}) are unknown or "
+                    f"bytes, where the training text lets expect {expected:.2%}: is it in the same language, script "
+                    "and encoding?"
                 )

@@ -27,8 +27,8 @@ from uuid import uuid4
 import nmt
 from bpe.errors import UserError
 from nmt.data.executors import Executor, Result, TaskT, in_order
+from nmt.packages import import_package
 from nmt.scratch import written_whole
-from nmt.tokenization import import_package
 
 LOCAL = "local"
 "In place of an address: workers that are started for the run, on this machine."

@@ -1,4 +1,4 @@
-"""BPE-dropout (Provilkov et al., 2020): the training words in other pieces every time.
+"""BPE-dropout (Provilkov et al., 2020): the training words in other pieces every time, but for words spelt in bytes.
 
 Only prepared ids are read: a word is spelt by a run of pieces ending in '@@' and the piece after it. Pieces are drawn
 from one side's vocabulary whatever the tying mode, so that all modes of one seed learn from the same pieces.
@@ -55,7 +55,9 @@ def reachable_pieces(text: TextPipeline, words: Iterable[str], side: Side) -> se
                 elif symbol in symbols:
                     merged.add(symbol + SEPARATOR)
     allowed = text.options.allowed(side)
-    return characters | (merged if allowed is None else merged & allowed)
+    found = characters | (merged if allowed is None else merged & allowed)
+    rare = frozenset(text.options.rare_characters)
+    return {piece for piece in found if rare.isdisjoint(piece)} if rare else found
 
 
 class SideDropout:
@@ -63,7 +65,7 @@ class SideDropout:
 
     def __init__(self, text: TextPipeline, vocabulary: Vocabulary, side: Side) -> None:
         assert isinstance(text.subwords, MergeTable)
-        known = frozenset(vocabulary.both + (vocabulary.source_only if side == "source" else vocabulary.target_only))
+        known = frozenset(vocabulary.side(side))
         allowed = text.options.allowed(side)
         self._segmenter = Segmenter(text.subwords, known if allowed is None else known & allowed)
         self._pieces = vocabulary.pieces

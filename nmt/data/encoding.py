@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -93,14 +93,24 @@ class BpeEncoder:
 class SentencePieceEncoder:
     """sentencepiece's own numbers, whose 0 is its unknown piece, serve as provisional ids."""
 
-    def __init__(self, model: SentencePieceSubwords) -> None:
-        self._processor = model.processor
+    def __init__(self, models: Mapping[Side, SentencePieceSubwords]) -> None:
+        self._processor = models["source"].processor
         size = self._processor.get_piece_size()
         self.pieces: list[str] = ["", *(self._processor.id_to_piece(number) for number in range(1, size))]
+        self._spelt = {side: self._others(model) for side, model in models.items()}
+
+    def _others(self, model: SentencePieceSubwords) -> dict[int, list[int]]:
+        """The pieces that are not there, and how they are spelt."""
+        spelt = ((number, model.known([piece])) for number, piece in enumerate(self.pieces) if number)
+        return {
+            number: self._processor.piece_to_id(pieces) for number, pieces in spelt if pieces != [self.pieces[number]]
+        }
 
     def encode(self, lines: list[str], side: Side) -> EncodedLines:
         """Ids of lines."""
         encoded: list[list[int]] = self._processor.encode(lines, out_type=int, num_threads=1)
+        if spelt := self._spelt[side]:
+            encoded = [[own for number in ids for own in spelt.get(number, (number,))] for ids in encoded]
         lengths = np.array([len(ids) for ids in encoded], dtype=OFFSET_TYPE)
         return EncodedLines(np.array([number for ids in encoded for number in ids], dtype=ID_TYPE), lengths)
 
@@ -108,7 +118,7 @@ class SentencePieceEncoder:
 def make_encoder(pipeline: TextPipeline) -> Encoder:
     """The encoder of a text pipeline's subwords."""
     if isinstance(pipeline.subwords, bytes):
-        return SentencePieceEncoder(SentencePieceSubwords(pipeline.subwords))
+        return SentencePieceEncoder({side: pipeline.sentencepiece(side) for side in SIDES})
     return BpeEncoder(pipeline)
 
 

@@ -19,7 +19,7 @@ from nmt.config import PrepConfig
 from nmt.data.corpus import FORMAT, FORMAT_VERSION, MANIFEST_FILE, checksum
 from nmt.data.files import CorpusFiles
 from nmt.data.joining import SplitStatistics
-from nmt.text import SIDES
+from nmt.text import SIDES, Side
 from nmt.vocabulary import Vocabulary
 
 Manifest = dict[str, Any]
@@ -36,6 +36,8 @@ class Subwords:
     "merges or pieces."
     characters: int
     "Distinct characters of the training text."
+    rare_characters: int
+    "Those of them that are spelt in bytes for their rarity."
     words: int
     "Distinct words of the training text (0 with sentencepiece)."
     words_too_long: int
@@ -69,16 +71,21 @@ def describe_options(prep: PrepConfig, files: CorpusFiles) -> dict[str, Any]:
         del options["protect"]
     if not prep.bpe_dropout:  # which older folders do not know
         del options["bpe_dropout"]
-    unused = ("joint_bpe", "min_frequency", "tokenizer") if prep.sentencepiece else ("sentencepiece_model",)
+    unused = ["joint_bpe", "min_frequency"] if prep.sentencepiece else ["sentencepiece_model"]
+    if prep.sentencepiece and prep.tokenizer != "reversible":
+        unused += ["tokenizer"]
+    if prep.tokenizer != "moses" or prep.sentencepiece:  # where older folders, which do not know it, are as without it
+        unused += [name for name in ("source_normalize", "target_normalize") if options[name] == "none"]
+    unused += [] if prep.min_character_count else ["min_character_count"]
     for name in unused:
         del options[name]
     return options
 
 
-def describe_split(statistics: SplitStatistics) -> dict[str, Any]:
-    """Counts of one split. lengths: how many lines have 0, 1, 2 ... pieces."""
+def describe_split(statistics: SplitStatistics, changed: Mapping[Side, int]) -> dict[str, Any]:
+    """Counts of one split. lengths: how many lines have 0, 1, 2 ... pieces. changed: lines that do not come back."""
     pieces = {side: int(statistics.piece_counts[side].sum()) for side in SIDES}
-    unknown = {side: int(statistics.piece_counts[side][:1].sum()) for side in SIDES}
+    unknown, spelt = ({side: int(statistics.piece_counts[side][kind]) for side in SIDES} for kind in (0, 1))
     return {
         "pairs_read": statistics.pairs_read,
         "pairs": statistics.pairs,
@@ -87,6 +94,10 @@ def describe_split(statistics: SplitStatistics) -> dict[str, Any]:
         "target_pieces": pieces["target"],
         "source_unknown": unknown["source"],
         "target_unknown": unknown["target"],
+        "source_bytes": spelt["source"],
+        "target_bytes": spelt["target"],
+        "source_changed": changed["source"],
+        "target_changed": changed["target"],
         "source_lengths": statistics.lengths["source"].tolist(),
         "target_lengths": statistics.lengths["target"].tolist(),
     }

@@ -19,7 +19,7 @@ from nmt.data.files import PairOfFiles
 from nmt.data.filtering import PairRules, SeenHashes
 from nmt.data.joining import PieceNumbers, SplitStatistics, join_parts
 from nmt.data.parts import Part, cut, index_pairs
-from nmt.data.tokenizing import TokenizeTask, WordCounts, forget_tokenizers, tokenize_part, tokenized_file
+from nmt.data.tokenizing import Tokenized, TokenizeTask, WordCounts, forget_tokenizers, tokenize_part, tokenized_file
 from nmt.text import SIDES, Side, TextOptions, TextPipeline
 
 Splits = Mapping[str, Sequence[PairOfFiles]]
@@ -58,21 +58,28 @@ def copy_raw_lines(place: Workplace, splits: Splits) -> None:
                 write_lines(place.result / raw_file(name, side), lines)
 
 
-def tokenize_splits(place: Workplace, splits: Splits, parts: Parts, options: TextOptions) -> WordCounts:
-    """First pass; returns the training text's words. A split or side without words is a UserError."""
+def tokenize_splits(
+    place: Workplace, splits: Splits, parts: Parts, options: TextOptions
+) -> tuple[WordCounts, dict[str, Counter[Side]]]:
+    """First pass. A split or side without words is a UserError.
+
+    Returns the training text's words, and how many lines of each split and side do not come back.
+    """
     tasks = [TokenizeTask(part, options, place.scratch) for name in parts for part in parts[name]]
-    counts = WordCounts()
+    words = WordCounts()
+    changed = {}
     with closing(_run(place, "Tokenising", tokenize_part, tasks)) as results:
         for name in parts:
-            counts = WordCounts()
+            found = Tokenized()
             for more in islice(results, len(parts[name])):
-                counts.update(more)
-            if not counts.source or not counts.target:
-                raise _empty(splits[name], parts[name], "source" if not counts.source else "target")
+                found.update(more)
+            words, changed[name] = found.words, found.changed
+            if not words.source or not words.target:
+                raise _empty(splits[name], parts[name], "source" if not words.source else "target")
     forget_tokenizers()
     for unpacked in place.scratch.glob("*.unpacked.*"):
         unpacked.unlink()
-    return counts
+    return words, changed
 
 
 def _empty(pairs: Sequence[PairOfFiles], parts: Sequence[Part], side: Side) -> UserError:

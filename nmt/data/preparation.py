@@ -22,7 +22,7 @@ from bpe.errors import UserError
 from bpe.overlap import Overlap
 from nmt.config import PrepConfig
 from nmt.data import manifest as manifests
-from nmt.data.advice import WholeWords, advise
+from nmt.data.advice import BYTES, WholeWords, advise
 from nmt.data.corpus import MANIFEST_FILE, VOCABULARY_FILE, PreparedCorpus, ids_file, read_manifest
 from nmt.data.dask_cluster import dask_workers
 from nmt.data.dropout import reachable_pieces
@@ -126,14 +126,16 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
     options = TextOptions(
         source=files.source,
         target=files.target,
-        tokenizer="none" if prep.sentencepiece else prep.tokenizer,
+        tokenizer="none" if prep.sentencepiece and prep.tokenizer == "moses" else prep.tokenizer,
+        source_normalize=prep.source_normalize,
+        target_normalize=prep.target_normalize,
         protect=prep.protect,
         subwords="sentencepiece" if prep.sentencepiece else "bpe",
     )
     check_tokenizer(options)
     parts = cut_splits(place, files.splits)
     copy_raw_lines(place, files.splits)
-    counts = tokenize_splits(place, files.splits, parts, options)
+    counts, changed = tokenize_splits(place, files.splits, parts, options)
     if prep.sentencepiece:
         pipeline, learned = learn_sentencepiece(tokenized_files(place, parts["train"]), prep, options)
     else:
@@ -143,14 +145,18 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
     merges = pipeline.subwords if isinstance(pipeline.subwords, MergeTable) else None
     words = {side: WholeWords.of(counts.of(side), pipeline, side) for side in SIDES if merges is not None}
     pipeline.save(place.result)
-    del counts, pipeline
+    del counts
     rules = PairRules(prep.max_length, prep.max_ratio, prep.deduplicate)
     numbers = PieceNumbers()
-    statistics = encode_splits(place, {name: parts[name] for name in reversed(parts)}, rules, numbers)
+    statistics = encode_splits(place, {"train": parts.pop("train")}, rules, numbers)
     _check_some_left(statistics["train"], rules)
     pieces = _piece_counts(numbers.pieces, statistics["train"])
-    vocabulary, overlap, rare = _vocabulary(pieces, reachable)
+    vocabulary, overlap, rare = _vocabulary(pieces, reachable, pipeline.always_known)
     vocabulary.save(place.result / VOCABULARY_FILE)
+    if pipeline.options.byte_fallback:  # from here on every piece is one that training has seen
+        pipeline.of_pieces(vocabulary.side("source"), vocabulary.side("target")).save(place.result)
+    del pipeline
+    statistics |= encode_splits(place, {name: parts[name] for name in reversed(parts)}, rules, numbers)
     _number_pieces(place.result, numbers.pieces, vocabulary, statistics)
     content = {
         "source": files.source,
@@ -158,7 +164,7 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
         "direction": files.chosen,
         **described,
         "subwords": asdict(learned),
-        "splits": {name: manifests.describe_split(split) for name, split in statistics.items()},
+        "splits": {name: manifests.describe_split(split, changed[name]) for name, split in statistics.items()},
         "reasons": rules.reasons,
         "vocabulary": manifests.describe_vocabulary(vocabulary, rare),
         "overlap": manifests.describe_overlap(overlap),
@@ -188,26 +194,32 @@ def _piece_counts(pieces: list[str], train: SplitStatistics) -> dict[Side, dict[
 
 
 def _vocabulary(
-    by_side: dict[Side, dict[str, int]], reachable: list[set[str]]
+    by_side: dict[Side, dict[str, int]], reachable: list[set[str]], always: frozenset[str]
 ) -> tuple[Vocabulary, Overlap, dict[int, int]]:
     """The vocabulary and Table 1's row of the training pairs that were kept, and the number of rare pieces.
 
-    reachable: pieces of each side that the vocabulary also holds.
+    reachable: pieces of each side that the vocabulary also holds. always: pieces that it holds for both.
     """
     source, target = by_side["source"], by_side["target"]
     joint = np.array([source.get(piece, 0) + target.get(piece, 0) for piece in source.keys() | target.keys()])
     rare = {limit: int((joint <= limit).sum()) for limit in RARE}
-    return Vocabulary.from_counts(source, target, (reachable[0], reachable[1])), Overlap.of(source, target), rare
+    vocabulary = Vocabulary.from_counts(source, target, (reachable[0] | always, reachable[1] | always))
+    return vocabulary, Overlap.of(source, target), rare
 
 
 def _number_pieces(
     result: Path, pieces: list[str], vocabulary: Vocabulary, statistics: dict[str, SplitStatistics]
 ) -> None:
-    """Replace the provisional ids on disk by union ids, and count what is unknown now as provisional id 0."""
+    """Replace the provisional ids on disk by union ids, and count what is unknown, and bytes.
+
+    After it the provisional ids that are counted are 0: unknown, 1: bytes, 2: all else.
+    """
+    bytes_there = np.array([piece in BYTES for piece in pieces])
     table = np.array([vocabulary.id_of(piece) if piece else 1 for piece in pieces], dtype=np.int32)
     for name, split in statistics.items():
         for side in SIDES:
             replace_ids(result / ids_file(name, side), table)
             counts = split.piece_counts[side]
             unknown = int(counts[table[: len(counts)] == 1].sum())
-            split.piece_counts[side] = np.array([unknown, int(counts.sum()) - unknown])
+            spelt = int(counts[bytes_there[: len(counts)]].sum())
+            split.piece_counts[side] = np.array([unknown, spelt, int(counts.sum()) - unknown - spelt])

@@ -40,7 +40,14 @@ def _pairs(manifest: dict[str, Any]) -> Iterator[str]:
         unknown = split["source_unknown"] + split["target_unknown"]
         if unknown:
             text += f", {unknown:,} of them unknown"
+        spelt = split.get("source_bytes", 0) + split.get("target_bytes", 0)
+        if spelt:
+            text += f", {spelt:,} of them bytes"
         yield text
+        for side in SIDES:
+            if changed := split.get(f"{side}_changed"):
+                share = changed / max(1, split["pairs_read"])
+                yield f"  {manifest[side]}: {changed:,} lines ({share:.1%}) do not come back from their words"
         for reason, count in split["dropped"].items():
             if count:
                 share = 100 * count / split["pairs_read"]
@@ -53,15 +60,16 @@ def _subwords(manifest: dict[str, Any], pair: str) -> Iterator[str]:
     if learned["learned"] < learned["requested"]:
         got += f" of {learned['requested']:,} asked for (no pair is frequent enough any more)"
     words = f", {learned['words']:,} words" if learned["words"] else ""
-    yield f"Subwords: {got}, from {learned['characters']:,} characters{words}"
+    rare = f" ({learned['rare_characters']:,} rare, spelt in bytes)" if learned.get("rare_characters") else ""
+    yield f"Subwords: {got}, from {learned['characters']:,} characters{rare}{words}"
     if learned["words_too_long"]:
         yield f"  {learned['words_too_long']:,} words were too long to learn from"
     yield (
         f"Pieces ({pair}): {overlap['source_only']:,} only in source, {overlap['target_only']:,} only in target, "
         f"{overlap['both']:,} in both ({100 * overlap['running_share']:.1f}% of the running text)"
     )
-    rare = manifest["vocabulary"]["rare"]
-    yield "  rare: " + ", ".join(f"{count:,} occur {_at_most(int(limit))}" for limit, count in rare.items())
+    seldom = manifest["vocabulary"]["rare"]
+    yield "  rare: " + ", ".join(f"{count:,} occur {_at_most(int(limit))}" for limit, count in seldom.items())
 
 
 def _words(manifest: dict[str, Any]) -> Iterator[str]:

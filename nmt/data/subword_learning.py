@@ -6,19 +6,21 @@ import io
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from bpe.errors import UserError
+from bpe.fallback import FALLBACK_PIECES
 from bpe.learn import learn_merges
 from bpe.progress import Progress
+from bpe.segmenter import SEPARATOR
 from nmt.config import PrepConfig
 from nmt.data.manifest import Subwords
 from nmt.data.tokenizing import WordCounts
+from nmt.packages import import_package
 from nmt.protection import Patterns, is_protected, take_out
-from nmt.text import Side, TextOptions, TextPipeline
-from nmt.tokenization import import_package
+from nmt.text import SENTENCEPIECE_BYTES, SIDES, Side, TextOptions, TextPipeline
 
 MAX_WORD = 1_000
 "Longer words (data that is not text) teach no merges."
@@ -37,20 +39,31 @@ def learn_bpe(counts: WordCounts, prep: PrepConfig, options: TextOptions, quiet:
 
     Protected words teach nothing: they are removed from the counts.
     """
+    whole = {side: set(filter(is_protected, counts.of(side))) if options.protect else set() for side in SIDES}
     if options.protect:
         counts.remove(is_protected)
     joint = counts.joint()
+    characters = count_characters(joint)
+    if prep.min_character_count:
+        options = replace(options, byte_fallback=True, rare_characters=rare_characters(characters, prep))
     too_long = [word for word in joint if len(word) > MAX_WORD]
     for word in too_long:
         del joint[word]
     with Progress("Learning merges", prep.joint_bpe, unit="merges", quiet=quiet) as progress:
         merges = learn_merges(joint, prep.joint_bpe, min_frequency=prep.min_frequency, progress=progress)
-    characters = len(set().union(*joint)) if joint else 0
-    learned = Subwords(prep.joint_bpe, len(merges.merges), "merges", characters, len(joint), len(too_long))
+    learned = Subwords(
+        requested=prep.joint_bpe,
+        learned=len(merges.merges),
+        unit="merges",
+        characters=len(characters),
+        rare_characters=len(options.rare_characters),
+        words=len(joint),
+        words_too_long=len(too_long),
+    )
     pipeline = TextPipeline(options, merges)
     thresholds: dict[Side, int] = {"source": prep.source_threshold, "target": prep.target_threshold}
     allowed = {
-        f"{side}_pieces": _frequent(pipeline, counts.of(side), side, threshold) if threshold else None
+        f"{side}_pieces": _frequent(pipeline, counts.of(side), whole[side], side, threshold) if threshold else None
         for side, threshold in thresholds.items()
     }
     if any(pieces is not None for pieces in allowed.values()):
@@ -58,8 +71,24 @@ def learn_bpe(counts: WordCounts, prep: PrepConfig, options: TextOptions, quiet:
     return pipeline, learned
 
 
-def _frequent(pipeline: TextPipeline, words: Counter[str], side: Side, threshold: int) -> tuple[str, ...]:
-    """Pieces that occur at least `threshold` times on a side, sorted."""
+def count_characters(words: Mapping[str, int]) -> Counter[str]:
+    """How often each character occurs."""
+    characters: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            characters[character] += count
+    return characters
+
+
+def rare_characters(characters: Mapping[str, int], prep: PrepConfig) -> str:
+    """Those that are spelt in bytes, in order."""
+    return "".join(sorted(one for one, count in characters.items() if count < prep.min_character_count))
+
+
+def _frequent(
+    pipeline: TextPipeline, words: Counter[str], whole: set[str], side: Side, threshold: int
+) -> tuple[str, ...]:
+    """Pieces that occur at least `threshold` times on a side, sorted. whole: words that are never cut."""
     pieces: Counter[str] = Counter()
     for word, count in words.items():
         for piece in pipeline.pieces_of_words([word], side):
@@ -69,7 +98,11 @@ def _frequent(pipeline: TextPipeline, words: Counter[str], side: Side, threshold
         most = max(pieces.values(), default=0)
         hint = f"lower it: the most frequent piece of this side occurs {most:,} times"
         raise UserError(f"no piece occurs {threshold:,} times", where=f"prep.{side}_threshold", hint=hint)
-    return kept
+    if not pipeline.options.byte_fallback:
+        return kept
+    # Only rare characters are to become bytes, not those of words that are cut smaller.
+    characters = {letter + SEPARATOR for word in words for letter in word[:-1]}.union(word[-1:] for word in words)
+    return tuple(sorted(characters.union(kept, whole, FALLBACK_PIECES)))
 
 
 def learn_sentencepiece(
@@ -82,20 +115,23 @@ def learn_sentencepiece(
         problem = "thresholds cut BPE pieces smaller; they do nothing for sentencepiece"
         raise UserError(problem, where="prep.source_threshold, prep.target_threshold", hint="set them to 0")
     protected = _protected_strings(tokenized, prep) if prep.protect else []
-    characters: set[str] = set()
+    characters: Counter[str] = Counter()
     for line in _lines(tokenized):
         characters.update(line)
+    rare = rare_characters(characters, prep)
+    num_bytes = len(SENTENCEPIECE_BYTES) if prep.min_character_count else 0
     model = io.BytesIO()
     sentencepiece.set_random_generator_seed(1)
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=_lines(tokenized),
             model_writer=model,
-            vocab_size=prep.sentencepiece,
+            vocab_size=prep.sentencepiece + num_bytes,
             model_type=prep.sentencepiece_model,
             input_sentence_size=SENTENCES,
             shuffle_input_sentence=True,
-            character_coverage=1.0 if len(characters) <= prep.sentencepiece // 4 else MANY_CHARACTERS_COVERAGE,
+            character_coverage=_coverage(characters, rare, prep.sentencepiece),
+            byte_fallback=num_bytes > 0,
             num_threads=TRAINING_THREADS,
             normalization_rule_name="identity",
             user_defined_symbols=protected,
@@ -104,9 +140,28 @@ def learn_sentencepiece(
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise _sentencepiece_error(str(error), prep.sentencepiece) from None
-    pipeline = TextPipeline(options, model.getvalue())
-    return pipeline, Subwords(prep.sentencepiece, prep.sentencepiece, "pieces", len(characters), 0, 0)
+        raise _sentencepiece_error(str(error), prep.sentencepiece, num_bytes) from None
+    pipeline = TextPipeline(replace(options, byte_fallback=num_bytes > 0), model.getvalue())
+    learned = Subwords(
+        requested=prep.sentencepiece,
+        learned=prep.sentencepiece,
+        unit="pieces",
+        characters=len(characters),
+        rare_characters=len(rare),
+        words=0,
+        words_too_long=0,
+    )
+    return pipeline, learned
+
+
+def _coverage(characters: Counter[str], rare: str, size: int) -> float:
+    """Share of the running characters that get a piece: all but the rare ones, and fewer where they are too many.
+
+    sentencepiece takes characters, the most frequent first, until they are so many.
+    """
+    total = characters.total() - characters[" "]
+    covered = 1 - (sum(characters[one] for one in rare) + 0.5 * bool(rare)) / max(1, total)
+    return covered if len(characters) - len(rare) <= size // 4 else min(covered, MANY_CHARACTERS_COVERAGE)
 
 
 def _protected_strings(tokenized: Sequence[Path], prep: PrepConfig) -> list[str]:
@@ -130,16 +185,16 @@ def _lines(paths: Sequence[Path]) -> Iterator[str]:
                     yield text
 
 
-def _sentencepiece_error(message: str, size: int) -> UserError:
-    """sentencepiece's own message in our form; it names the limits."""
+def _sentencepiece_error(message: str, size: int, num_bytes: int) -> UserError:
+    """sentencepiece's own message in our form; it names the limits, of which bytes are a part."""
     highest = re.search(r"set it to a value <= (\d+)", message)
     if highest:
-        problem, hint = f"{size:,} pieces are too many for this text", f"the most is {int(highest[1]):,}"
+        problem, hint = f"{size:,} pieces are too many for this text", f"the most is {int(highest[1]) - num_bytes:,}"
     else:
         lowest = re.search(r"\d+ vs (\d+)", message)
         if lowest:
             problem = f"{size:,} pieces are too few for the characters of this text"
-            hint = f"it takes more than {int(lowest[1]):,}"
+            hint = f"it takes more than {int(lowest[1]) - num_bytes:,}"
         else:
             problem, hint = f"sentencepiece failed: {message}", "check the training text"
     return UserError(problem, where="--sentencepiece", hint=hint)

@@ -1,4 +1,7 @@
-"""First pass over the text: a part's raw lines to tokenised ones in scratch files, and the counts of its words."""
+"""First pass over the text: a part's raw lines to tokenised ones in scratch files, and the counts of its words.
+
+Every line is put together again from its words, and those are counted that do not come back.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from nmt.data.pairs import chunks
 from nmt.data.parts import Part, read_part
 from nmt.scratch import written_whole
 from nmt.text import SIDES, Side, TextOptions
-from nmt.tokenization import Tokenizer
+from nmt.tokenization import Tokenizer, comes_back
 
 CHUNK_PAIRS = 2_000
 
@@ -45,6 +48,20 @@ class WordCounts:
         self.target.update(more.target)
 
 
+@dataclass
+class Tokenized:
+    """What tokenising gave."""
+
+    words: WordCounts = field(default_factory=WordCounts)
+    changed: Counter[Side] = field(default_factory=Counter)
+    "Lines of each side that their words do not give again, runs of spaces left aside."
+
+    def update(self, more: Tokenized) -> None:
+        """Add what the text that follows gave."""
+        self.words.update(more.words)
+        self.changed.update(more.changed)
+
+
 @dataclass(frozen=True)
 class TokenizeTask:
     """A part to tokenise."""
@@ -65,19 +82,21 @@ def tokenized_file(folder: Path, part: str, side: Side) -> Path:
     return folder / f"{part}.{side}.tokenized"
 
 
-def tokenize_part(task: TokenizeTask) -> WordCounts:
-    """Write a part's tokenised lines; returns its words."""
+def tokenize_part(task: TokenizeTask) -> Tokenized:
+    """Write a part's tokenised lines."""
     tokenizers = _tokenizers(task.options)
-    counts = WordCounts()
+    found = Tokenized()
     source, target = (tokenized_file(task.folder, task.part.name, side) for side in SIDES)
     with written_whole(source) as first, written_whole(target) as second:
         for chunk in chunks(read_part(task.part), CHUNK_PAIRS):
             for side, lines, stream in zip(SIDES, chunk, (first, second), strict=True):
-                words = tokenizers[side].words
-                tokenized = [" ".join(words(line)) for line in lines]
+                words = list(map(tokenizers[side].words, lines))
+                tokenized = list(map(" ".join, words))
                 stream.write("".join(line + "\n" for line in tokenized).encode("utf-8"))
-                counts.of(side).update(count_words(tokenized))
-    return counts
+                found.words.of(side).update(count_words(tokenized))
+                pairs = zip(lines, words, strict=True)
+                found.changed[side] += sum(not comes_back(tokenizers[side], line, own) for line, own in pairs)
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from bpe.fallback import FALLBACK_PIECES, spelt_out
 from bpe.segmenter import SEPARATOR, desegment
 from bpe.textfiles import write_text
 from nmt.alignment import SPACE, pharaoh, word_attention, words_of_pieces
@@ -14,6 +15,8 @@ from nmt.explain.explained import END, Explained, Written
 from nmt.explain.markup import clipped, document, escaped, percent, piece_label
 from nmt.explain.matrix import LEAST, matrix, shade
 from nmt.explain.style import STYLE
+from nmt.reversible import JOINER
+from nmt.text import SENTENCEPIECE_BYTES
 from nmt.vocabulary import SPECIAL_NAMES, UNK
 
 DOUBTS = ((0.9, ""), (0.5, "d1"), (0.2, "d2"), (0.0, "d3"))
@@ -53,9 +56,14 @@ def _legend(entries: Sequence[Explained]) -> str:
         f"{piece_label(END)} is the end of a sentence, {piece_label(SPECIAL_NAMES[UNK])} a piece that the model does "
         "not know. A source piece that it does not know looks like that too.",
     ]
-    if any(piece.endswith(SEPARATOR) for entry in entries for piece in (*entry.source_pieces, *entry.pieces)):
+    pieces = {piece for entry in entries for piece in (*entry.source_pieces, *entry.pieces)}
+    if any(piece.endswith(SEPARATOR) for piece in pieces):
         items.append(f"A piece that ends in {SEPARATOR} is the beginning of a word, or a middle part.")
-    if any(piece.startswith(SPACE) for entry in entries for piece in (*entry.source_pieces, *entry.pieces)):
+    if any(piece.removesuffix(SEPARATOR)[:1] == JOINER or piece[-1:] == JOINER for piece in pieces):
+        items.append(f"{JOINER} stands where no space is between a word and the next.")
+    if not pieces.isdisjoint(FALLBACK_PIECES.union(SENTENCEPIECE_BYTES)):
+        items.append("Characters that have no piece are spelt in bytes: &lt;0xC5&gt; and the like.")
+    if any(piece.startswith(SPACE) for piece in pieces):
         items.append(f"A piece that begins with {SPACE} is the beginning of a word.")
     return (
         "<details open><summary>How to read this</summary>\n<ul>"
@@ -202,7 +210,7 @@ def _words(pieces: Sequence[str], subwords: str) -> Iterator[str]:
     """The words of pieces, to be read."""
     for _, group in groupby(range(len(pieces)), words_of_pieces(pieces, subwords).__getitem__):
         word = [pieces[index] for index in group]
-        yield desegment(word) if subwords == "bpe" else "".join(word).removeprefix(SPACE)
+        yield desegment(spelt_out(word)) if subwords == "bpe" else "".join(word).removeprefix(SPACE)
 
 
 def _lang(code: str) -> str:

@@ -6,9 +6,9 @@ import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from nmt.packages import MissingPackage
 from nmt.reproduce.page import bullets, html_table, markdown_table, page, paragraph
 from nmt.reproduce.pictures import NO_PICTURES
-from nmt.tokenization import MissingPackage
 
 
 @dataclass(frozen=True)

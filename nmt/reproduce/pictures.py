@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from nmt.tokenization import import_package
+from nmt.packages import import_package
 
 LOOKS = (
     ("#0072B2", "-", "o"),

@@ -4,7 +4,7 @@ The counts are of the whole training text, from the words of each side and how o
 are the first ones of those learned for more, so one learning serves all of them. nmt-prep --joint-bpe N prints the same
 row as long as it drops no pair: it counts the pairs that it keeps, which are fewer where a side is empty, too long or
 out of proportion. Per-side thresholds (prep.source_threshold, prep.target_threshold) and the further pieces of
-prep.bpe_dropout are left out here.
+prep.bpe_dropout are left out here, as are bytes (prep.min_character_count): rare characters count as pieces.
 """
 
 from __future__ import annotations
@@ -122,7 +122,14 @@ def measure(files: CorpusFiles, config: Config, merges: Sequence[int], num_worke
     prep = config.prep
     if prep.check_sides:
         check_sides({"train": files.splits["train"]})
-    options = TextOptions(source=files.source, target=files.target, tokenizer=prep.tokenizer, protect=prep.protect)
+    options = TextOptions(
+        source=files.source,
+        target=files.target,
+        tokenizer=prep.tokenizer,
+        source_normalize=prep.source_normalize,
+        target_normalize=prep.target_normalize,
+        protect=prep.protect,
+    )
     words, num_pairs = count_words(files, options, num_workers, quiet)
     whole = frozenset(filter(is_protected, words.source | words.target)) if prep.protect else frozenset()
     teachers = {word: n for word, n in words.joint().items() if len(word) <= MAX_WORD and word not in whole}
@@ -161,7 +168,7 @@ class CountTask:
 
 
 def count_words(files: CorpusFiles, options: TextOptions, num_workers: int, quiet: bool) -> tuple[WordCounts, int]:
-    """How often each token of Moses (or word) occurs on each side of the training text, and the number of pairs."""
+    """How often each token occurs on each side of the training text, and the number of pairs."""
     _tokenizers(options)  # made here too, so that a missing package is reported at once
     pairs, counts = files.splits["train"], WordCounts()
     with tempfile.TemporaryDirectory() as unpacked, local_workers(num_workers) as executor:

@@ -17,11 +17,11 @@ from nmt.data.corpus import PreparedCorpus
 from nmt.engine import searchable
 from nmt.evaluation import bleu, validation_options
 from nmt.models.interface import SearchModel, TranslationModel
+from nmt.packages import MissingPackage
 from nmt.search.beam import beam_search
 from nmt.search.expansion import NotNumbers
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
-from nmt.tokenization import MissingPackage
 from nmt.training.loss import chunked_cross_entropy
 from nmt.training.memory import enough_memory
 

@@ -59,6 +59,12 @@ def _products(argv: list[str]) -> None:
     products.main(argv)
 
 
+def _text(argv: list[str]) -> None:
+    from scripts.benchmarks import round_trip
+
+    round_trip.main(argv)
+
+
 # Imported when called: one benchmark need not have the packages of another.
 BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "train": (_train, "training speed and memory against fairseq, OpenNMT-py and JoeyNMT; the parts of our update"),
@@ -68,6 +74,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "products": (_products, "the products of an update, each in every way this processor has"),
     "busy": (_busy, "preparation, training and translation on a quiet machine and beside busy programs"),
     "data": (_data, "planning epochs of 40 million pairs: seconds, memory, padding"),
+    "text": (_text, "lines to words and back: what does not come back, words a second"),
     "bpe": (_bpe, "learning and applying BPE, nmt-prep and memory against other tools"),
 }
 

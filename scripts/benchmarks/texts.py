@@ -46,7 +46,7 @@ def tokenise(files: Sequence[tuple[Path, str]], output: Path, about: str, corpus
     def lines() -> Iterator[str]:
         nonlocal num_lines, num_words
         for path, language in files:
-            words_of = make_tokenizer("moses", language).words
+            words_of = make_tokenizer("moses", language, normalize="moses").words
             for line in read_lines(path):
                 words = words_of(line)
                 num_lines += 1

@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -12,12 +13,16 @@ import pytest
 import nmt.data.executors as executors
 import nmt.data.joining as joining
 import nmt.data.parts as parts
+from bpe.fallback import FALLBACK_PIECES
 from bpe.locks import HERE
 from nmt.cli.prep import main
 from nmt.data.corpus import PreparedCorpus
+from nmt.text import SIDES
 from tests.prep_corpus import contents, fails, sentences, write, write_corpus, write_pairs
 
 pytest.importorskip("sacremoses")
+
+ODD = ["", "😀", "<0x41>@@ </0x> </w>", "a\u0301b\u200d", "\ufffd\x00", "｟x｠ ％0041 ￭"]
 
 
 @pytest.fixture
@@ -244,7 +249,7 @@ def test_sentencepiece(corpus, kind):
     assert main(["--sentencepiece", "50", "--set", f"prep.sentencepiece_model={kind}", "--quiet"]) == 0
     prepared = PreparedCorpus.open("prepared")
     train, vocabulary = prepared.split("train"), prepared.vocabulary
-    assert vocabulary.size <= 52
+    assert vocabulary.size <= 52 + 256  # bytes come on top
     for row, pair in enumerate(sentences(10)):
         assert vocabulary.encode(prepared.text.pieces(pair[0], "source")) == train.source(row).tolist()
         assert prepared.text.text(vocabulary.decode(train.target(row)), "target") == pair[1]
@@ -292,7 +297,9 @@ def test_a_word_of_a_million_characters(corpus):
 
 
 def test_options_out_of_range_are_one_line(corpus, capsys):
-    assert "prep.tokenizer: unknown value 'perl'; choose one of moses, none" in fails(capsys, "--tokenizer", "perl")
+    assert "prep.tokenizer: unknown value 'perl'; choose one of reversible, moses, none" in fails(
+        capsys, "--tokenizer", "perl"
+    )
     assert "prep.joint_bpe" in fails(capsys, "--joint-bpe", "-1")
     assert "did you mean 'prep.max_length'?" in fails(capsys, "--set", "prep.max_lenght=3")
     assert "nmt-prep --help" in fails(capsys, "--merges", "3")
@@ -304,3 +311,40 @@ def test_offsets_and_ids_have_the_documented_form(corpus):
     offsets = np.frombuffer(Path("prepared/train.source.offsets").read_bytes(), dtype="<i8")
     assert len(offsets) == 301
     assert (offsets[0], offsets[-1]) == (0, len(ids))
+
+
+def test_lines_that_do_not_come_back_are_counted(corpus, capsys):
+    lines = {"en": ["a “dog”", "a dog", "the\u00a0cat"], "de": ["ein Hund", "ein  Hund", "die\tKatze"]}
+    for language, own in lines.items():
+        write(corpus / f"valid.{language}", own)
+    for tokenizer, changed in (("reversible", (0, 0)), ("moses", (2, 1)), ("none", (1, 1))):
+        arguments = ["--joint-bpe", "50", "--tokenizer", tokenizer, "--prepared", tokenizer]
+        assert main([*arguments, "--threads", "1"]) == 0
+        printed = capsys.readouterr().out
+        valid = PreparedCorpus.open(tokenizer).manifest["splits"]["valid"]
+        assert (valid["source_changed"], valid["target_changed"]) == changed
+        said = f"en: {changed[0]} lines ({changed[0] / 3:.1%}) do not come back from their words"
+        assert (said in printed) == bool(changed[0])
+
+
+def test_nothing_is_unknown_and_every_line_is_its_ids(corpus):
+    """Rare characters of the training text are bytes, as is what only valid and test hold."""
+    draw = random.Random(3)
+    odd = [(f"a {draw.choice('ŁźЖ中😀')}x dog's “cat”", f"ein {draw.choice('ŁźЖ中😀')}y\u00a0Hund") for _ in range(30)]
+    write_pairs(corpus, "train", sentences(200) + odd)
+    unseen = [("Иван: ⍽ ￭ {x}", "Ärger\u202f✓"), ("q", "Q@@ <0xF0>")]
+    write_pairs(corpus, "valid", unseen)
+    assert main(["--joint-bpe", "80", "--quiet"]) == 0
+    prepared = PreparedCorpus.open("prepared")
+    assert set(prepared.vocabulary.both) >= FALLBACK_PIECES
+    for name, pairs in (("train", sentences(200) + odd), ("valid", unseen)):
+        manifest, split = prepared.manifest["splits"][name], prepared.split(name)
+        assert manifest["source_unknown"] == manifest["target_unknown"] == 0
+        assert manifest["source_bytes"] > 0
+        for row, pair in enumerate(pairs):
+            for side, line in zip(SIDES, pair, strict=True):
+                ids = getattr(split, side)(row).tolist()
+                assert prepared.vocabulary.encode(prepared.text.pieces(line, side)) == ids
+                assert prepared.text.text(prepared.vocabulary.decode(ids), side) == line
+    known = {side: set(prepared.vocabulary.side(side)) for side in SIDES}
+    assert all(known[side].issuperset(prepared.text.pieces(line, side)) for line in ODD for side in SIDES)

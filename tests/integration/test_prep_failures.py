@@ -104,7 +104,7 @@ def test_damaged_gzip(corpus, capsys):
     assert "corpus/train.de: truncated or damaged gzip data" in fails(capsys)
 
 
-@pytest.mark.parametrize("lines", [[], ["", "  ", "\t"]])
+@pytest.mark.parametrize("lines", [[], ["", "  ", " "]])
 def test_empty_text(corpus, capsys, lines):
     for language in ("en", "de"):
         write(corpus / f"train.{language}", lines)

@@ -130,10 +130,9 @@ def test_tokenised_text_never_needs_sacremoses(tmp_path: Path) -> None:
     assert len(printed.split("\n")) - 1 == 5
 
 
-def test_data_of_moses_trains_without_sacremoses_where_cost_is_the_metric(prepared: Path, tmp_path: Path) -> None:
+def test_data_of_moses_trains_without_sacremoses_where_cost_is_the_metric(tmp_path: Path) -> None:
+    command(workplace(tmp_path), *PREP, "--tokenizer", "moses")
     without_sacremoses(tmp_path)
-    (tmp_path / "recipe.yaml").write_text(RECIPE)
-    (tmp_path / "prepared").symlink_to(prepared / "prepared")
     _, told = command(tmp_path, "train", *SHORT, expect=2)
     assert "sacremoses" in told.split("\n")[-2]
     assert told.split("\n")[-2].startswith("nmt-train: error: training.validation_metric: ")

@@ -14,8 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bpe",),
-    ("nmt.protection", "nmt.scratch"),
-    ("nmt.vocabulary", "nmt.tokenization", "nmt.layers", "nmt.streams", "nmt.corpora", "nmt.device"),
+    ("nmt.protection", "nmt.packages", "nmt.scratch", "nmt.waiting"),
+    ("nmt.reversible", "nmt.normalization"),
+    ("nmt.tokenization",),
+    ("nmt.vocabulary", "nmt.textoptions", "nmt.layers", "nmt.streams", "nmt.corpora", "nmt.device"),
     ("nmt.text", "nmt.config"),
     ("nmt.configfile", "nmt.data"),
     ("nmt.models",),

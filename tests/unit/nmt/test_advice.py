@@ -24,7 +24,7 @@ from nmt.data.report import summary
 from nmt.layers.tying import Tying
 from nmt.text import TextOptions, TextPipeline
 
-RARE, SCRIPTS, UNKNOWN = "merges are many for this text", "different scripts", "are unknown"
+RARE, SCRIPTS, UNKNOWN = "merges are many for this text", "different scripts", "are unknown or bytes"
 
 
 def random_counts(seed):

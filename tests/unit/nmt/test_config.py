@@ -58,7 +58,12 @@ def test_every_field_has_a_default_and_a_plain_type() -> None:
     ("section", "name", "value", "message"),
     [
         (PrepConfig, "joint_bpe", -1, "prep.joint_bpe: -1 is out of range: it must be 0 or more"),
-        (PrepConfig, "tokenizer", "mosses", "prep.tokenizer: unknown value 'mosses'; choose one of moses, none"),
+        (
+            PrepConfig,
+            "tokenizer",
+            "mosses",
+            "prep.tokenizer: unknown value 'mosses'; choose one of reversible, moses, none",
+        ),
         (PrepConfig, "sentencepiece", 3, "prep.sentencepiece: 3 is out of range"),
         (PrepConfig, "max_ratio", 0.5, "prep.max_ratio: 0.5 is out of range"),
         (ModelConfig, "tying", "two-way", "choose one of untied, decoder, three-way"),

@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
             (root / f"{name}.{language}").write_text(
                 "".join(line + "\n" for line in lines), encoding="utf-8", newline="\n"
             )
-    prep = PrepConfig(joint_bpe=20, tokenizer="none", source="en", target="de")
+    prep = PrepConfig(joint_bpe=20, tokenizer="none", min_character_count=0, source="en", target="de")
     prepare(Preparation(files=find_corpus(root), prep=prep, folder=root / "prepared", quiet=True))
     return root / "prepared"
 

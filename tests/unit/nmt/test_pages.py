@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from nmt.packages import MissingPackage
 from nmt.reproduce import page, pictures
-from nmt.tokenization import MissingPackage
 
 VOID = {"meta", "br", "hr", "img"}
 

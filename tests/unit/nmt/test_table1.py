@@ -15,6 +15,7 @@ from bpe.learn import learn_merges
 from bpe.overlap import Overlap
 from bpe.progress import Progress
 from bpe.segmenter import Segmenter
+from bpe.textfiles import read_lines
 from nmt.config import Config, ModelConfig
 from nmt.data.files import CorpusFiles, find_corpus
 from nmt.data.tokenizing import WordCounts
@@ -89,7 +90,9 @@ def test_a_row_is_what_plain_counting_over_the_lines_finds(tmp_path: Path) -> No
     assert [one.merges for one in found.rows] == [20, 40]
     pipeline = TextPipeline(TextOptions(source="en", target="de"), None)
     words = {
-        side: [word for line in (tmp_path / "corpus" / f"train.{code}").open() for word in pipeline.words(line, side)]
+        side: [
+            word for line in read_lines(tmp_path / "corpus" / f"train.{code}") for word in pipeline.words(line, side)
+        ]
         for side, code in (("source", "en"), ("target", "de"))
     }
     learned = learn_merges(Counter(words["source"] + words["target"]), 40)

@@ -8,8 +8,10 @@ import pytest
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from bpe.learn import count_words, learn_merges
+from nmt.normalization import MOSES_WITH_NUMBERS, make_normalize
 from nmt.text import SIDES, TextOptions, TextPipeline
-from nmt.tokenization import MosesTokenizer, SpaceTokenizer, clean
+from nmt.textoptions import old_normalization
+from nmt.tokenization import MosesTokenizer, clean, make_tokenizer
 
 sacremoses = pytest.importorskip("sacremoses")
 
@@ -35,30 +37,31 @@ ODD_LINES = [
 ]
 
 
-def _pipeline(tokenizer="moses", merges=100, **options):
-    words = SpaceTokenizer() if tokenizer == "none" else MosesTokenizer("en")
-    counts = count_words(" ".join(words.words(line)) for line in SENTENCES * 3)
+def _pipeline(tokenizer="reversible", merges=100, **options):
+    words = make_tokenizer(tokenizer, "en").words
+    counts = count_words(" ".join(words(line)) for line in SENTENCES * 3)
     return TextPipeline(
         TextOptions(source="en", target="de", tokenizer=tokenizer, **options), learn_merges(counts, merges)
     )
 
 
-def _sentencepiece(kind="unigram"):
+def _sentencepiece(kind="unigram", tokenizer="none", **options):
     import sentencepiece
 
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(SENTENCES * 5),
         model_writer=model,
-        vocab_size=80,
+        vocab_size=80 + (256 if "byte_fallback" in options else 0),
         model_type=kind,
         character_coverage=1.0,
+        byte_fallback="byte_fallback" in options,
         normalization_rule_name="identity",
         bos_id=-1,
         eos_id=-1,
         minloglevel=2,
     )
-    options = TextOptions(source="en", target="de", tokenizer="none", subwords="sentencepiece")
+    options = TextOptions(source="en", target="de", tokenizer=tokenizer, subwords="sentencepiece", **options)
     return TextPipeline(options, model.getvalue())
 
 
@@ -86,10 +89,11 @@ def test_moses_words_are_those_of_sacremoses(language):
     alphabet, lower = frozenset(tokenizer.IsAlpha), frozenset(tokenizer.IsLower)
     tokenizer.isanyalpha = lambda text: not alphabet.isdisjoint(text)  # the same answers in less time
     tokenizer.islower = lower.issuperset
-    ours = MosesTokenizer(language)
+    normalize = make_normalize(MOSES_WITH_NUMBERS, language)
+    ours = MosesTokenizer(language, normalize)
     for line in [*SENTENCES, *ODD_LINES, *_noise(random.Random(7))]:
         normalized = normalizer.normalize(line)
-        assert ours.normalize(line) == normalized
+        assert normalize(line) == normalized
         assert ours.words(line) == tokenizer.tokenize(normalized, escape=False)
 
 
@@ -97,7 +101,7 @@ def test_a_full_cache_of_words_starts_anew(monkeypatch):
     monkeypatch.setattr("nmt.tokenization.CACHED_CHUNKS", 3)
     ours, fresh = MosesTokenizer("en"), sacremoses.MosesTokenizer("en")
     for line in SENTENCES * 2:
-        assert ours.words(line) == fresh.tokenize(ours.normalize(line), escape=False)
+        assert ours.words(line) == fresh.tokenize(line, escape=False)
 
 
 def test_moses_text_is_that_of_sacremoses():
@@ -111,7 +115,7 @@ def test_a_line_that_sacremoses_cannot_detokenize_is_still_a_line():
 
 @pytest.mark.parametrize(
     "make",
-    [_pipeline, lambda: _pipeline("none"), _sentencepiece, lambda: _sentencepiece("bpe")],
+    [lambda: _pipeline("moses"), lambda: _pipeline("none"), _sentencepiece, lambda: _sentencepiece("bpe")],
     ids=["moses", "none", "unigram", "bpe"],
 )
 def test_odd_characters_make_no_empty_piece_and_no_second_line(make):
@@ -139,14 +143,63 @@ def test_untokenised_text_comes_back():
         assert pipeline.text(pipeline.pieces(line, "source"), "source") == clean(line)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        _pipeline,
+        lambda: _pipeline(byte_fallback=True, rare_characters="aSé。"),
+        lambda: _sentencepiece("unigram", "reversible"),
+        lambda: _sentencepiece("bpe", "reversible", byte_fallback=True),
+    ],
+    ids=["bpe", "bpe with bytes", "unigram", "sentencepiece with bytes"],
+)
+def test_reversible_text_comes_back_byte_for_byte(make):
+    pipeline = make()
+    exact = pipeline.options.subwords == "bpe" or pipeline.options.byte_fallback
+    for line in [*SENTENCES, *(ODD_LINES if exact else ()), "▁ ▁a ⍽ ％0041 ％00A0 ␉"[: None if exact else 0]]:
+        for side in SIDES:
+            pieces = pipeline.pieces(line, side)
+            assert all(piece and not any(c.isspace() for c in piece) for piece in pieces)
+            assert pipeline.text(pieces, side) == " ".join(filter(None, line.split(" ")))
+            assert pipeline.comes_back(line, side)
+
+
+def test_nothing_but_the_pieces_of_a_side_is_made():
+    """What a side lacks is spelt in its own smaller pieces, and in bytes."""
+    for free in (_pipeline(byte_fallback=True), _sentencepiece("unigram", "reversible", byte_fallback=True)):
+        known = set(free.pieces(SENTENCES[0], "source")) | free.always_known
+        limited = free.of_pieces(known, {*known, "￭,"})
+        for line in [*SENTENCES, *ODD_LINES]:
+            pieces = limited.pieces(line, "source")
+            assert known.issuperset(pieces)
+            assert limited.text(pieces, "source") == " ".join(filter(None, line.split(" ")))
+        assert limited.pieces(SENTENCES[0], "source") == free.pieces(SENTENCES[0], "source")
+
+
+def test_bytes_that_are_not_utf8_are_replaced():
+    pipeline = _pipeline(byte_fallback=True)
+    assert pipeline.text(["a@@", "<0xC5>@@", "b@@", "<0xC5>@@", "<0x81>@@", "</0x>"], "target") == "a\ufffdbŁ"
+    assert pipeline.text(["</0x>", "<0xF0>@@", "</0x>", "c"], "target") == "\ufffd c"
+    assert _sentencepiece("bpe", "reversible", byte_fallback=True).text(["▁", "<0xC5>"], "target") == "\ufffd"
+
+
+def test_each_side_has_its_own_normalisation():
+    pipeline = _pipeline(source_normalize="nfkc", target_normalize="moses")
+    line = "ﬁve „12\u00a0500“ m²"
+    assert pipeline.text(pipeline.pieces(line, "source"), "source") == "five „12 500“ m2"
+    assert pipeline.text(pipeline.pieces(line, "target"), "target") == 'ﬁve "12\u00a0500" m²'
+    assert pipeline.comes_back("five", "source")
+    assert not pipeline.comes_back(line, "source")
+
+
 def test_moses_text_comes_back():
-    pipeline = _pipeline()
+    pipeline = _pipeline("moses")
     for line in (SENTENCES[0], 'She said: "It\'s fine" & left.'):
         assert pipeline.text(pipeline.pieces(line, "source"), "source") == line
 
 
 def test_any_sequence_of_pieces_is_one_line_of_text():
-    for pipeline in (_pipeline(), _pipeline("none"), _sentencepiece()):
+    for pipeline in (_pipeline("moses"), _pipeline("none"), _pipeline(byte_fallback=True), _sentencepiece()):
         for pieces in (["a@@"], ["@@"], ["<unk>", "a@@", "b"], ["\u2581"], ["</s>", "\u2581\u2581"]):
             assert "\n" not in pipeline.text(pieces, "target")
 
@@ -155,7 +208,11 @@ def test_clean_collapses_whitespace_and_removes_control_characters():
     assert clean("  a\u00a0\tb\x00c \x01 d\u2028") == "a bc d"
 
 
-@pytest.mark.parametrize("make", [_pipeline, _sentencepiece], ids=["bpe", "sentencepiece"])
+@pytest.mark.parametrize(
+    "make",
+    [_pipeline, lambda: _pipeline(byte_fallback=True, rare_characters="\u00e9"), _sentencepiece],
+    ids=["bpe", "bytes", "sentencepiece"],
+)
 def test_save_and_load(make, tmp_path):
     pipeline = make()
     pipeline.save(tmp_path)
@@ -176,7 +233,9 @@ def test_a_side_uses_only_the_pieces_allowed_to_it(tmp_path):
     assert TextPipeline.load(tmp_path).pieces("outside", "source") == limited.pieces("outside", "source")
 
 
-@pytest.mark.parametrize(("package", "make"), [("sacremoses", _pipeline), ("sentencepiece", _sentencepiece)])
+@pytest.mark.parametrize(
+    ("package", "make"), [("sacremoses", lambda: _pipeline("moses")), ("sentencepiece", _sentencepiece)]
+)
 def test_a_missing_package_is_named(package, make, tmp_path, monkeypatch):
     make().save(tmp_path)
     monkeypatch.setitem(sys.modules, package, None)
@@ -192,6 +251,7 @@ def test_a_missing_package_is_named(package, make, tmp_path, monkeypatch):
         (b"[]", "does not describe a text pipeline"),
         (json.dumps({"format": "nmt-text", "version": 9}).encode(), "format version 9"),
         (json.dumps({"format": "nmt-text", "version": 1, "source": "en"}).encode(), "missing or wrong"),
+        (json.dumps({"format": "nmt-text", "version": 2, "source": "en"}).encode(), "missing or wrong"),
     ],
 )
 def test_damaged_descriptions_are_refused(content, message, tmp_path):
@@ -213,3 +273,28 @@ def test_missing_and_damaged_subwords_are_refused(tmp_path):
     (tmp_path / "bpe.codes").unlink()
     with pytest.raises(UserError, match="no such file"):
         TextPipeline.load(tmp_path)
+
+
+@pytest.mark.parametrize("protect", [(), ("all",)])
+@pytest.mark.parametrize("tokenizer", ["moses", "none"])
+def test_folders_made_before_there_was_a_choice_stay_as_they_are(tokenizer, protect, tmp_path):
+    """The first version's file means Moses' normalisation with its rule for numbers, and is written as it was."""
+    old = {"format": "nmt-text", "version": 1, "source": "en", "target": "de", "tokenizer": tokenizer}
+    old |= {"subwords": "bpe"} | ({"protect": list(protect)} if protect else {})
+    old |= {"source_pieces": None, "target_pieces": ["a@@"]}
+    text = json.dumps(old, ensure_ascii=False, indent=1) + "\n"
+    (tmp_path / "text.json").write_text(text, encoding="utf-8")
+    MergeTable(()).save(tmp_path / "bpe.codes")
+    pipeline = TextPipeline.load(tmp_path)
+    assert pipeline.options.source_normalize == pipeline.options.target_normalize == old_normalization(tokenizer)
+    assert not pipeline.options.byte_fallback
+    words = {"moses": ["12.500", '"', "x", '"'], "none": ["12", "500", "„x“"]}
+    assert pipeline.words("12\u00a0500 „x“", "source") == words[tokenizer]
+    pipeline.save(tmp_path)
+    assert (tmp_path / "text.json").read_text(encoding="utf-8") == text
+
+
+def test_moses_normalisation_leaves_numbers_alone():
+    for language, number in (("en", "12\u00a0500"), ("de", "12\u00a0500"), ("fr", "12\u00a0500")):
+        assert make_normalize("moses", language)(f"«\u00a0{number}\u00a0»") == f'"{number}"'
+        assert make_normalize(MOSES_WITH_NUMBERS, language)(number) in ("12.500", "12,500")

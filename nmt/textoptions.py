@@ -1,0 +1,139 @@
+"""What a text pipeline is made of, and text.json, the file that says so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from bpe.errors import UserError
+from bpe.textfiles import write_text
+from nmt.normalization import MOSES_WITH_NUMBERS, NORMALIZATIONS
+from nmt.tokenization import Tokenizer, make_tokenizer
+
+Side = Literal["source", "target"]
+SIDES: tuple[Side, Side] = ("source", "target")
+
+TEXT_FILE = "text.json"
+FORMAT, FORMAT_VERSION = "nmt-text", 2
+OLD_VERSION = 1
+"Of folders that know neither choice of normalisation nor bytes: moses implied both of its steps, as they were then."
+WORDS = {
+    "tokenizer": ("reversible", "moses", "none"),
+    "subwords": ("bpe", "sentencepiece", "none"),
+    "source_normalize": (*NORMALIZATIONS, MOSES_WITH_NUMBERS),
+    "target_normalize": (*NORMALIZATIONS, MOSES_WITH_NUMBERS),
+}
+LISTS = ("protect", "source_pieces", "target_pieces")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextOptions:
+    """What a text pipeline is made of; the content of text.json."""
+
+    source: str
+    "Source language code; chooses the rules of tokenisation."
+    target: str
+    "Target language code."
+    tokenizer: str = "reversible"
+    "reversible, moses or none. sentencepiece reads raw text, so reversible only escapes what it could not give back."
+    subwords: str = "bpe"
+    "bpe, sentencepiece, or none: words are pieces already (models converted without their merges)."
+    protect: tuple[str, ...] = ()
+    "What is kept whole (see `nmt.protection`). A sentencepiece model has learned it; here it is a note."
+    source_normalize: str = "none"
+    "Normalisation of the source (see `nmt.normalization`)."
+    target_normalize: str = "none"
+    "Normalisation of the target."
+    byte_fallback: bool = False
+    "Whether what has no piece is spelt in bytes (see `bpe.fallback`)."
+    rare_characters: str = field(default="", repr=False)
+    "Characters of the training text that are spelt in bytes. sentencepiece's model knows its own."
+    source_pieces: tuple[str, ...] | None = field(default=None, repr=False)
+    "The pieces there are on the source side; None: all that the merges make."
+    target_pieces: tuple[str, ...] | None = field(default=None, repr=False)
+    "The same on the target side."
+
+    def language(self, side: Side) -> str:
+        """The language code of a side."""
+        return self.source if side == "source" else self.target
+
+    def make_tokenizer(self, side: Side, where: object = "prep.protect") -> Tokenizer:
+        """The tokenizer of a side. where: names the place in an error about `protect`."""
+        normalize = self.source_normalize if side == "source" else self.target_normalize
+        if self.subwords == "sentencepiece":
+            name = "escaping" if self.tokenizer == "reversible" else self.tokenizer
+            return make_tokenizer(name, self.language(side), normalize=normalize)
+        return make_tokenizer(self.tokenizer, self.language(side), self.protect, normalize=normalize, where=where)
+
+    def allowed(self, side: Side) -> frozenset[str] | None:
+        """The pieces there are on a side; None: all."""
+        pieces = self.source_pieces if side == "source" else self.target_pieces
+        return None if pieces is None else frozenset(pieces)
+
+    def save(self, folder: Path) -> None:
+        """Write text.json: as it always was, if nothing in it is new."""
+        body = asdict(self)
+        if not self.protect:
+            del body["protect"]
+        if self == _as_of_old(self):
+            body = {name: value for name, value in body.items() if name not in _NEW}
+        version = OLD_VERSION if self == _as_of_old(self) else FORMAT_VERSION
+        body = {"format": FORMAT, "version": version} | body
+        write_text(folder / TEXT_FILE, json.dumps(body, ensure_ascii=False, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> TextOptions:
+        """Read text.json; a missing, damaged or foreign file is a UserError."""
+        return _options_from(_read(folder / TEXT_FILE), folder / TEXT_FILE)
+
+
+_NEW = ("source_normalize", "target_normalize", "byte_fallback", "rare_characters")
+
+
+def old_normalization(tokenizer: str) -> str:
+    """What a tokenizer did before it split, when there was no choice."""
+    return MOSES_WITH_NUMBERS if tokenizer == "moses" else "none"
+
+
+def _as_of_old(options: TextOptions) -> TextOptions | None:
+    """The options that a file of the old version can hold of these."""
+    if options.tokenizer == "reversible":
+        return None
+    kept = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in _NEW}
+    old = old_normalization(options.tokenizer)
+    return TextOptions(**kept, source_normalize=old, target_normalize=old)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise UserError("no such file", where=path, hint="check the path, or copy the whole folder") from None
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=path) from None
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        raise UserError("damaged: not JSON", where=path, hint="restore the file or prepare again") from None
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise UserError("does not describe a text pipeline", where=path, hint="check the path")
+    if body.get("version") not in (OLD_VERSION, FORMAT_VERSION):
+        found = f"format version {body.get('version')!r}, but this program reads versions 1 and {FORMAT_VERSION}"
+        raise UserError(found, where=path, hint="prepare again, or install the version that wrote it")
+    return body
+
+
+def _options_from(body: Mapping[str, Any], path: Path) -> TextOptions:
+    if body["version"] == OLD_VERSION:
+        old = old_normalization(str(body.get("tokenizer")))
+        body = {**body, "source_normalize": old, "target_normalize": old, "byte_fallback": False, "rare_characters": ""}
+    names = ("source", "target", "rare_characters", *WORDS)
+    lists = {name: body.get(name, [] if name == "protect" else None) for name in LISTS}
+    valid = all(isinstance(body.get(name), str) for name in names) and isinstance(body.get("byte_fallback"), bool)
+    valid = valid and all(value is None or isinstance(value, list) for value in lists.values())
+    valid = valid and all(isinstance(text, str) for value in lists.values() for text in value or ())
+    if not valid or not all(body[name] in words for name, words in WORDS.items()):
+        raise UserError("damaged: a key is missing or wrong", where=path, hint="restore the file or prepare again")
+    pieces = {name: None if value is None else tuple(value) for name, value in lists.items()}
+    return TextOptions(**{name: body[name] for name in names}, byte_fallback=body["byte_fallback"], **pieces)  # type: ignore[arg-type]
