@@ -57,6 +57,7 @@ def prepare(name, *arguments):
 
 def worker_processes(cluster):
     with distributed.Client(cluster) as client:
+        client.wait_for_workers(1)
         return sorted(client.run(os.getpid).values())
 
 
@@ -123,7 +124,6 @@ def test_a_cluster_without_workers(corpus, capsys, tmp_path_factory):
 
 
 def test_workers_or_a_cluster_that_go_for_good(corpus, capsys, monkeypatch, tmp_path_factory):
-    monkeypatch.setattr(dask_cluster, "LOST_SECONDS", 1)
     monkeypatch.setattr(dask_cluster, "POLL_SECONDS", 0.2)
     write_pairs(corpus, "train", sentences(20_000))
 
@@ -131,11 +131,13 @@ def test_workers_or_a_cluster_that_go_for_good(corpus, capsys, monkeypatch, tmp_
         return list(Path(".").glob(".prepared.part-*/train.*"))
 
     with cluster_of(1, tmp_path_factory.mktemp("dask")) as leaving:
-        for action, expected in (
-            (lambda: leaving.scale(0), "no workers are left in the Dask cluster for 1 s"),
-            (leaving.close, "the connection to the Dask cluster was lost; run nmt-prep again when"),
+        for action, seconds, expected in (
+            (lambda: leaving.scale(0), 1, "no workers are left in the Dask cluster for 1 s"),
+            (leaving.close, 60, "the connection to the Dask cluster was lost; run nmt-prep again when"),
         ):
+            monkeypatch.setattr(dask_cluster, "LOST_SECONDS", seconds)
             leaving.scale(1)
+            worker_processes(leaving)
             watch = when(begun, action)
             assert expected in fails(capsys, "--dask", leaving.scheduler_address)
             watch.join(10)

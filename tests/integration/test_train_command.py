@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,9 +20,9 @@ from nmt.config import TrainingConfig
 from nmt.training.folder import locked
 from nmt.training.reporting import read_metrics
 from nmt.training.step import Updater
+from tests.forked import Forked
 from tests.tiny_corpus import make_prepared
 
-ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 SMALL = [
     "--threads", "1", "--device", "cpu", "--batch-tokens", "120",
@@ -51,22 +48,19 @@ def uninterrupted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def process(arguments: Sequence[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-u", "-m", "nmt.cli.train", *arguments]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+def process(arguments: Sequence[str]) -> Forked:
+    return Forked(train.main, arguments)
 
 
-def stop_at(run: subprocess.Popen[str], line_start: str, number: int) -> tuple[int, str]:
+def stop_at(run: Forked, line_start: str, number: int) -> tuple[int, str]:
     """Send a signal when a line is printed; the exit code and all that was printed."""
-    assert run.stderr is not None
     seen = []
     for line in run.stderr:
         seen.append(line)
         if line.startswith(line_start):
             run.send_signal(number)
             break
-    seen.append(run.stderr.read())
-    return run.wait(), "".join(seen)
+    return run.wait(), "".join([*seen, run.communicate(0)[1]])
 
 
 def assert_same_run(one: Path, other: Path) -> None:

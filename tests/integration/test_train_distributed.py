@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from nmt.cli import train
 from nmt.training.reporting import read_metrics
+from tests.forked import Forked
 from tests.tiny_corpus import make_prepared
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,21 +42,16 @@ def arguments(prepared: Path, model: Path, *more: str) -> list[str]:
     return ["--prepared", str(prepared), "--model", str(model), *SMALL, *more]
 
 
-def start(arguments: Sequence[str], size: int, before: str = "") -> list[subprocess.Popen[str]]:
+def start(arguments: Sequence[str], size: int, before: str = "") -> list[Forked]:
     """The workers as torchrun starts them, without the time that it takes. before: what they run first."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     told = QUIET | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size)}
-    code = f"import os, sys, torch\nfrom nmt.cli import train\n{before}\nsys.exit(train.main(sys.argv[1:]))"
-    command = [sys.executable, "-u", "-c", code, *arguments]
-    return [
-        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | told | {"RANK": str(rank)})
-        for rank in range(size)
-    ]
+    return [Forked(train.main, arguments, told | {"RANK": str(rank)}, before) for rank in range(size)]
 
 
-def ended(workers: list[subprocess.Popen[str]]) -> tuple[list[int], list[str]]:
+def ended(workers: list[Forked]) -> tuple[list[int | None], list[str]]:
     """Exit codes and standard errors."""
     printed = [worker.communicate(timeout=200)[1] for worker in workers]
     return [worker.returncode for worker in workers], printed
@@ -147,6 +143,7 @@ def test_torchrun_and_a_signal_to_it(prepared: Path, tmp_path: Path) -> None:
 
 
 OUT_OF_MEMORY = """
+import os, torch
 import nmt.training.step
 def loss(*_):
     raise torch.OutOfMemoryError("CUDA out of memory")
@@ -154,6 +151,7 @@ if os.environ["RANK"] == "1":
     nmt.training.step.Updater.loss = loss
 """
 FULL_DISK = """
+import os
 def fsync(_):
     raise OSError(28, "No space left on device")
 import nmt.training.loop
