@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from nmt.data.corpus import PreparedCorpus
+from nmt.text import SIDES
 from scripts.benchmarks.bpe_tools import (
     PEAK_COLUMN,
     SPEED_UP_COLUMN,
@@ -97,7 +98,10 @@ def _nmt_prep(folder: Path, merges: int, threads: int) -> Command:
     """No pair is dropped for its length: the separate commands drop none."""
     paths = ("--corpus", folder / "corpus", "--prepared", folder / f"prepared-{threads}")
     limits = [word for key in ("max_length", "max_ratio") for word in ("--set", f"prep.{key}=1000000")]
-    return toolkit("nmt.cli.prep", "--quiet", "--force", *paths, *limits, "--joint-bpe", merges, "--threads", threads)
+    same = ["--tokenizer", "moses", "--set", "prep.min_character_count=0"]  # as the separate commands do it
+    same += [word for side in SIDES for word in ("--set", f"prep.{side}_normalize=moses")]
+    words = [*paths, *limits, *same, "--joint-bpe", merges, "--threads", threads]
+    return toolkit("nmt.cli.prep", "--quiet", "--force", *words)
 
 
 def _compared(folder: Path, languages: tuple[str, str], found: dict[str, Usage], workers: list[int]) -> dict[str, Row]:

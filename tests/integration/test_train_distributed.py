@@ -29,7 +29,7 @@ SMALL = [
     "--set", "model.embedding_size=8", "--set", "model.hidden_size=10", "--set", "model.dropout=0",
     "--set", "training.save_every=10", "--set", "training.validate_every=8", "--set", "training.log_every=4",
     "--set", "training.tensorboard=false", "--set", "training.ema=0.9", "--set", "training.precision=float32",
-    "--set", "training.validation_beam=1", "--set", "training.warmup_updates=0",
+    "--set", "training.validation_metric=cost", "--set", "training.warmup_updates=0",
 ]  # fmt: skip
 
 

@@ -22,8 +22,10 @@ from nmt.configfile import read_yaml
 from nmt.training.checkpoint import mark_begun
 from nmt.training.folder import weights_of
 from nmt.weights import read_tensors
-from tests.integration.test_train_command import ROOT, arguments, refused
+from tests.integration.test_train_command import arguments, refused
 from tests.tiny_corpus import make_prepared
+
+ROOT = Path(__file__).resolve().parents[2]
 
 WHOLE = ["--max-updates", "15", "--quiet"]
 HINT = "name another folder with --model, or remove this model with --force"

@@ -87,7 +87,7 @@ def test_as_many_lines_out_as_in_in_order(model: Path) -> None:
 
 def test_the_default_folder_flags_and_files(model: Path) -> None:
     (model.parent / "in.txt").write_bytes(b"the cat\r\n\r\nsat")
-    flags = ("--beam", 2, "--set", "search.length_penalty=0", "--input", "in.txt", "--output", "out.txt")
+    flags = ("--beam", 2, "--set", "search.length_penalty=0", "--input", "in.txt", "--output", "out.txt", "--quiet")
     result = translate(model.parent, *flags)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
     lines = (model.parent / "out.txt").read_text().split("\n")

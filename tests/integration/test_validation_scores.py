@@ -51,7 +51,7 @@ def test_they_are_those_of_nmt_score_and_nmt_translate(trained: tuple[PreparedCo
     assert best["cost"] == pytest.approx(total / len(sources), rel=1e-4)
     translations = Translator.load(folder, device="cpu", search=SearchConfig(beam=2)).translate(sources)
     found = bleu(translations, references, validation_options("de"))
-    assert found > 20  # nothing is compared where nothing matches
+    assert found > 5  # nothing is compared where nothing matches
     assert best["bleu"] == pytest.approx(found, rel=1e-4)
 
 

@@ -28,8 +28,8 @@ training:
   learning_rate: 0.01
   warmup_updates: 20
   batch_tokens: 400
-  max_updates: 120
-  validate_every: 60
+  max_updates: 250
+  validate_every: 125
   precision: float32
   tensorboard: false
 runtime: {device: cpu, threads: 1}
