@@ -154,6 +154,7 @@ def test_samples_follow_from_the_seed_and_the_line(call: Any) -> None:
 
 
 def test_sentences_are_translated_one_by_one(call: Any) -> None:
+    pytest.importorskip("sacremoses")
     lines = ["The cat.  A dog.", "The cat.", "A dog."]
     whole, first, second = call("--split-sentences", lines=lines)
     assert whole == f"{first}  {second}"
@@ -200,6 +201,7 @@ def test_a_page_explains_every_sentence(call: Any, tmp_path: Path) -> None:
 
 
 def test_a_line_in_parts_is_explained_part_by_part(call: Any, tmp_path: Path) -> None:
+    pytest.importorskip("sacremoses")
     call("--explain", tmp_path / "page.html", "--split-sentences", lines=["The cat. A dog.", "one"])
     assert (tmp_path / "page.html").read_text(encoding="utf-8").count("<h2") == 3
 

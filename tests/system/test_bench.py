@@ -45,6 +45,8 @@ def benchmark(words: list[str]) -> int:
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     """The report of all parts on a tiny text, and what was printed."""
+    for package in ("sacremoses", "subword_nmt", "sentencepiece"):
+        pytest.importorskip(package)
     folder = tmp_path_factory.mktemp("bench")
     printed, _ = bench(folder, "bpe", "--quick", "--json", "found.json")
     return json.loads((folder / "found.json").read_text(encoding="utf-8")), printed
