@@ -14,7 +14,7 @@ from nmt.bundle import Bundle, load_bundle
 from nmt.cli.common import Parser, make_parser, overrides
 from nmt.config import SearchConfig
 from nmt.configfile import build_config, flatten, parse_assignments
-from nmt.device import pick_device, set_threads
+from nmt.device import keep_freed_memory, pick_device, set_threads
 from nmt.translator import Translator
 
 KEYS = (
@@ -67,6 +67,7 @@ def load_asked(arguments: argparse.Namespace) -> Asked:
     values = overrides(arguments)
     asked = build_config(values)
     set_threads(asked.runtime.threads)
+    keep_freed_memory()
     device = pick_device(asked.runtime.device)
     bundle, *ensemble = (load_bundle(Path(path), device) for path in (asked.paths.model, *arguments.ensemble))
     own = flatten({"search": dataclasses.asdict(bundle.config.search)}, asked.paths.model)

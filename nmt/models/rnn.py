@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from nmt.data.batching import Batch, mask_of
 from nmt.layers.conditional_gru import ConditionalGRU, Source
+from nmt.layers.dropout import Dropout
 from nmt.layers.gru import GRUCell, run_gru
 from nmt.layers.precision import product
 from nmt.layers.tying import TiedEmbeddings
@@ -135,7 +136,7 @@ class RNNModel(TranslationModel):
         self.initial = nn.Linear(2 * hidden_size, hidden_size)
         self.decoder = ConditionalGRU(embedding_size, hidden_size, 2 * hidden_size)
         self.output_layer = Readout(embedding_size, hidden_size, 2 * hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.fast = True
         self.compute_dtype = torch.float32
 

@@ -18,7 +18,7 @@ from nmt.data.batching import Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.dropout import check_merges
 from nmt.data.order import PairLengths
-from nmt.device import arithmetic, pick_device, set_threads
+from nmt.device import arithmetic, keep_freed_memory, pick_device, set_threads
 from nmt.layers.processor import native_bfloat16
 from nmt.ledger import matrix_lines, mode_lines
 from nmt.models.build import VocabularySizes, build_empty, build_model
@@ -136,6 +136,7 @@ class Session:
         self.config, self.corpus, self.folder, self.workers = config, corpus, folder, workers
         self.device = workers.device(config.runtime.device)
         self.threads = set_threads(workers.threads(config.runtime.threads))
+        keep_freed_memory()
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
 

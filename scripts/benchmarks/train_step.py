@@ -18,7 +18,7 @@ import torch
 from bpe.command import Parser
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import Batch
-from nmt.device import pick_device, set_threads
+from nmt.device import keep_freed_memory, pick_device, set_threads
 from nmt.models.build import VocabularySizes, build_model
 from nmt.training.step import Updater
 from scripts.benchmarks.report import Column, Row, Table, facts, write_json
@@ -95,6 +95,7 @@ def main(argv: list[str]) -> None:
     """Measure, print and write."""
     wanted = arguments(argv)
     device, threads = pick_device(wanted.device), set_threads(wanted.threads)
+    keep_freed_memory()
     median = median_seconds(wanted, device)
     tokens, operations = wanted.sentences * wanted.length, 6 * multiply_adds(wanted)
     reached = 2 * 2048**3 / median[PRODUCT] / 1e9

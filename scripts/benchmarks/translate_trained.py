@@ -15,7 +15,7 @@ import torch
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
 from nmt.bundle import load_bundle
-from nmt.device import pick_device, set_threads
+from nmt.device import keep_freed_memory, pick_device, set_threads
 from nmt.evaluation import Options, bleu
 from nmt.shortlist.table import SHORTLIST
 from nmt.translator import Translation, Translator
@@ -54,6 +54,7 @@ def trained_table(wanted: Namespace) -> Table:
         problem = f"{len(source):,} lines to translate, {len(reference):,} references"
         raise UserError(problem, where=wanted.reference)
     threads, device = set_threads(wanted.threads), pick_device(wanted.device)
+    keep_freed_memory()
     translators, notes = _translators(wanted, device)
     found: dict[str, list[Run]] = {name: [] for name in translators}
     for translator in translators.values():

@@ -10,7 +10,7 @@ from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.feed import Feed, Position
 from nmt.data.prefetch import Prefetcher
-from nmt.device import pick_device
+from nmt.device import keep_freed_memory, pick_device
 from nmt.models.build import VocabularySizes, build_model
 from nmt.training.step import Updater
 from nmt.vocabulary import SourceView, TargetView, Vocabulary
@@ -23,6 +23,7 @@ def make(spec: Spec) -> None:
 def train(spec: Spec, limit: int, meter: Meter) -> None:
     """Updates as nmt-train makes them, the largest batch first, without validation and moving average."""
     rows, device = spec["rows"], pick_device(spec["device"])
+    keep_freed_memory()
     config = ModelConfig(embedding_size=spec["embedding"], hidden_size=spec["hidden"], dropout=spec["dropout"])
     model = build_model(config, VocabularySizes(rows, rows, rows)).to(device)
     settings = TrainingConfig(

@@ -10,7 +10,7 @@ from driving import Loaded, Spec, drive, read_lines
 from nmt.bundle import BEST, describe_folder, load_bundle
 from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
 from nmt.data.corpus import ID_TYPE, OFFSET_TYPE
-from nmt.device import pick_device
+from nmt.device import keep_freed_memory, pick_device
 from nmt.layers.tying import unique_parameters
 from nmt.models.build import VocabularySizes, build_model
 from nmt.shortlist.table import Shortlist, ShortlistOptions
@@ -49,6 +49,7 @@ def _make_shortlist(folder: Path, vocabulary: Vocabulary) -> None:
 
 def load(spec: Spec) -> Loaded:
     """A `Translator` for the asked variant, with the asked number of sentences searched at once."""
+    keep_freed_memory()
     longest = max(len(line.split()) for line in read_lines(spec["source"]))
     search = SearchConfig(
         beam=spec["beam"],
