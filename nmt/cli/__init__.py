@@ -1,5 +1,5 @@
 """The commands: parse, call, print; nothing else."""
 
-from nmt.waiting import wait_asleep
+from nmt.waiting import choose_waiting
 
-wait_asleep()
+choose_waiting()
