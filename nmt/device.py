@@ -49,7 +49,7 @@ def keep_freed_memory() -> None:
     It would return it to the system, which hands it out again page by page, each filled with zeros: a seventh of the
     time of a training update. The most memory held at once stays the same. For commands; only glibc has the switch.
     """
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # no such library, function or way to name it
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_MAX, 0)
         library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -103,7 +103,9 @@ def test_any_sequence_of_words_is_text():
     tokenizer, draw = ReversibleTokenizer("en", Patterns(["all"])), random.Random(3)
     words = ["￭", "￭￭", "a￭", "￭b", "｟x｠", "｟", "｠", "％", "％000A", "％D800", "％00", "⍽", "<unk>"]
     for _ in range(500):
-        tokenizer.text(draw.choices(words, k=draw.randint(0, 8))).encode("utf-8")
+        text = tokenizer.text(draw.choices(words, k=draw.randint(0, 8)))
+        assert text.encode("utf-8").decode("utf-8") == text  # no half of a surrogate pair
+        assert not set(text) & set("￭｟｠⍽")
 
 
 def test_marks_and_format_characters_are_never_parted_from_what_they_stand_on():
