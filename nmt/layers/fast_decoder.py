@@ -147,6 +147,7 @@ class AttentionBackward:
     def __init__(self, kept: Tensor | None, keys: Tensor, energy_weight: Tensor) -> None:
         self.kept, self.energy_weight = kept, energy_weight
         self.doubled = 2 * keys if kept is None else None
+        self.again = torch.empty_like(keys) if kept is None else None
         self.buffer = torch.empty_like(keys)
         self.slopes = torch.zeros_like(keys)  # sum_t d_t g_t (1 - g_t), [B, S, C]
         self.grad_energy_weight = torch.zeros_like(energy_weight)
@@ -158,12 +159,12 @@ class AttentionBackward:
         else:
             assert query is not None
             assert self.doubled is not None
-            sigmoids = torch.add(self.doubled, query[:, None], alpha=2).sigmoid_()
+            sigmoids = torch.add(self.doubled, query[:, None], alpha=2, out=self.again).sigmoid_()
         size = sigmoids.shape[2]
         self.grad_energy_weight.add_(torch.mv(sigmoids.view(-1, size).t(), grad.reshape(-1)), alpha=2)
-        slopes = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=self.buffer).mul_(grad[:, :, None])
-        self.slopes += slopes
-        return slopes.sum(1).mul_(self.energy_weight).mul_(4)
+        slopes = torch.addcmul(sigmoids, sigmoids, sigmoids, value=-1, out=self.buffer)
+        self.slopes.addcmul_(slopes, grad[:, :, None])
+        return torch.bmm(grad[:, None], slopes)[:, 0].mul_(self.energy_weight).mul_(4)
 
     def grad_keys(self) -> Tensor:
         """Gradient of the keys over all steps, [B, S, C]."""

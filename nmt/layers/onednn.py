@@ -13,13 +13,15 @@ from torch import Tensor
 
 EXACT_ROWS = 16
 "Up to here rows are not padded: one sentence's beam has its own few numbers."
+ROW_BLOCK = 8
+"Above it they are padded to multiples of this at least; a product takes as long as its rows are many."
 
 
 def padded_rows(rows: int) -> int:
     """The next number of rows that kernels are made for: at most 16 between a power of two and the next."""
     if rows <= EXACT_ROWS:
         return rows
-    multiple = max(EXACT_ROWS, 1 << rows.bit_length() - 5)
+    multiple = max(ROW_BLOCK, 1 << rows.bit_length() - 5)
     return -(-rows // multiple) * multiple
 
 

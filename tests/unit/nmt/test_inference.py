@@ -227,8 +227,8 @@ def test_int8_cuts_inputs_at_the_bound() -> None:
 def test_kernels_are_made_for_few_numbers_of_rows() -> None:
     sizes = [padded_rows(rows) for rows in range(1, 5000)]
     assert sizes[:16] == list(range(1, 17))
-    assert all(rows <= size <= max(rows + 15, rows * 17 / 16) for rows, size in enumerate(sizes, 1))
-    assert len(set(sizes)) < 110
+    assert all(rows <= size <= max(rows + 7, rows * 17 / 16) for rows, size in enumerate(sizes, 1))
+    assert len(set(sizes)) < 120
 
 
 def test_the_bound_of_embeddings_leaves_outliers_out() -> None:
