@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["torch._dynamo", "nmt.cli.train"])  # torch's optimizers load its compiler
+CONTEXT.set_forkserver_preload(["nmt.cli.train", "nmt.cli.reproduce"])
 os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch reads it as it is loaded; it tells of lost connections
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,10 +20,26 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
         return Adadelta(values, lr=config.learning_rate, rho=0.95, eps=1e-6, foreach=True)
     betas = (0.9, config.adam_beta2)
     fused = values[0].device.type in ("cpu", "cuda")
-    return torch.optim.Adam(values, lr=config.learning_rate, betas=betas, eps=1e-9, fused=fused)
+    return Adam(values, lr=config.learning_rate, betas=betas, eps=1e-9, fused=fused)
 
 
-class Adadelta(torch.optim.Adadelta):
+class Bare(torch.optim.Optimizer):
+    """torch's methods without the wrappers that keep its compiler out of them: these load the compiler, which takes a
+    second or more, and nothing here is compiled."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+
+
+class Adam(Bare, torch.optim.Adam):
+    """Kingma and Ba (2015), torch's own."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class Adadelta(Bare, torch.optim.Adadelta):
     """Zeiler (2012), bit for bit torch's own.
 
     `found_inf`, as fused Adam knows it: where it is 1 on the device, a step changes no bit of parameters and states,
@@ -30,12 +47,13 @@ class Adadelta(torch.optim.Adadelta):
     """
 
     found_inf: Tensor | None = None
+    _torchs_step = inspect.unwrap(torch.optim.Adadelta.step)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step, or none where it is to be left out."""
         if self.found_inf is None:
-            super().step(closure)
+            self._torchs_step(closure)
             return
         for group in self.param_groups:
             self._step_unless(self.found_inf > 0, group)

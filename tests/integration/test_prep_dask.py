@@ -111,14 +111,16 @@ def test_bad_text_is_named_as_without_dask(corpus, cluster, capsys, monkeypatch)
     assert os.listdir(".") == ["corpus"]
 
 
-def test_no_cluster_at_the_address(corpus, capsys):
+def test_no_cluster_at_the_address(corpus, capsys, monkeypatch):
+    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 0.5)
     assert f"{NOBODY}: no Dask cluster there (Timed out trying to connect" in fails(capsys, "--dask", NOBODY)
     assert "no Dask cluster there" in fails(capsys, "--dask", "nonsense://x")
     assert os.listdir(".") == ["corpus"]
 
 
-def test_a_cluster_without_workers(corpus, capsys, tmp_path_factory):
+def test_a_cluster_without_workers(corpus, capsys, monkeypatch, tmp_path_factory):
     with cluster_of(0, tmp_path_factory.mktemp("dask")) as empty:
+        monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 1)
         assert "the Dask cluster has no workers; start some" in fails(capsys, "--dask", empty.scheduler_address)
     assert os.listdir(".") == ["corpus"]
 
@@ -132,7 +134,7 @@ def test_workers_or_a_cluster_that_go_for_good(corpus, capsys, monkeypatch, tmp_
 
     with cluster_of(1, tmp_path_factory.mktemp("dask")) as leaving:
         for action, seconds, expected in (
-            (lambda: leaving.scale(0), 1, "no workers are left in the Dask cluster for 1 s"),
+            (lambda: leaving.scale(0), 0.5, "no workers are left in the Dask cluster for 0.5 s"),
             (leaving.close, 60, "the connection to the Dask cluster was lost; run nmt-prep again when"),
         ):
             monkeypatch.setattr(dask_cluster, "LOST_SECONDS", seconds)

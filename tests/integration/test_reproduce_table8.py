@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from safetensors.torch import load_file
 from nmt.cli import evaluate, reproduce
 from nmt.reproduce import schedule, worker
 from nmt.testsets import every_test_set
+from tests.forked import Forked
 from tests.tiny_corpus import make_corpus
 
 pytest.importorskip("sacremoses")
@@ -92,16 +92,19 @@ def whole(work: Path, here: None) -> Path:
     return out
 
 
-def start(work: Path, out: Path, *more: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "nmt.cli.reproduce", *words(work, out, *more)]
+def start(work: Path, out: Path, *more: str, **environment: str) -> Forked:
     path = os.pathsep.join(filter(None, (environment.get("PYTHONPATH"), str(ROOT))))
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment | {"PYTHONPATH": path},
-    )
+    return Forked(reproduce.main, words(work, out, *more), environment | {"PYTHONPATH": path})
+
+
+def take_over(whole: Path, out: Path, *names: str) -> None:
+    """Put the finished runs of one comparison into the folder of another."""
+    for name in names:
+        shutil.copytree(whole / "models" / name, out / "models" / name)
+        for kind in ("scores", "logs"):
+            for path in (whole / kind).glob(f"{name}.*"):
+                (out / kind).mkdir(exist_ok=True)
+                shutil.copy2(path, out / kind)
 
 
 def wait_for(path: Path, seconds: float = 240) -> None:
@@ -196,9 +199,11 @@ def test_killed_and_started_again_it_ends_with_the_same_weights(work: Path, whol
     out = work / "killed"
     run = start(work, out)
     wait_for(out / "models/untied-seed1/last")
-    for number in (*workers(out), run.pid):
+    for number in workers(out):
         os.kill(number, signal.SIGKILL)
-    run.communicate()
+    run.kill()
+    run.communicate(timeout=60)
+    take_over(whole, out, "three-way-seed1")
     again = start(work, out, "--jobs", "2")
     told = again.communicate(timeout=400)[1]
     assert again.returncode == 0, told
@@ -227,8 +232,9 @@ def test_without_the_command_its_trainings_save_and_leave(work: Path, number: si
 
 
 @pytest.mark.usefixtures("here")
-def test_a_full_disk_is_one_line_and_what_was_finished_stays(work: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_one_line_and_what_was_finished_stays(work: Path, whole: Path, tmp_path: Path) -> None:
     out = work / "full"
+    take_over(whole, out, "untied-seed1")
     (tmp_path / "sitecustomize.py").write_text(FULL_DISK)
     run = start(work, out, PYTHONPATH=str(tmp_path))
     told = run.communicate(timeout=400)[1]

@@ -16,7 +16,7 @@ from nmt.config import Config, ModelConfig, PathsConfig, TrainingConfig
 from nmt.data.corpus import PreparedCorpus
 from nmt.models.build import VocabularySizes, build_model
 from nmt.training.loop import Trainer
-from nmt.training.optimizers import optimizer_tensors
+from nmt.training.optimizers import Adam, optimizer_tensors
 from nmt.training.reporting import Reporter
 from nmt.training.step import Updater
 from nmt.training.validation import Validator, together
@@ -66,10 +66,10 @@ def fail(
 
 
 PLACES: list[tuple[str, object, str, int, str]] = [
-    ("states", torch.optim.Adam, "step", 1, "training.optimizer: the states of adam do not fit in memory beside"),
+    ("states", Adam, "step", 1, "training.optimizer: the states of adam do not fit in memory beside"),
     ("batch", Updater, "loss", 1, "training.batch_tokens: the largest batch does not fit in memory ("),
     ("second batch", Updater, "loss", 2, "training.batch_tokens: the largest batch does not fit in memory ("),
-    ("step", torch.optim.Adam, "step", 2, "training.batch_tokens: the largest batch does not fit in memory ("),
+    ("step", Adam, "step", 2, "training.batch_tokens: the largest batch does not fit in memory ("),
     ("average", Updater, "_swap", 1, "training.ema: the moving average and the weights do not fit in memory together;"),
     (
         "references",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.cli import evaluate, train, translate
+from nmt.cli import evaluate, prep, train, translate
 from tests.in_process import call
 from tests.tiny_corpus import make_corpus
 
@@ -28,19 +28,16 @@ training:
   learning_rate: 0.01
   warmup_updates: 20
   batch_tokens: 400
-  max_updates: 250
-  validate_every: 125
+  max_updates: 210
+  validate_every: 105
   precision: float32
   tensorboard: false
 runtime: {device: cpu, threads: 1}
 """
 
-UNIMPORTABLE = "raise ImportError('sacremoses is not installed')\n"
-
 
 def command(folder: Path, *words: str, stdin: Path | None = None, expect: int = 0) -> tuple[str, str]:
     """Run one of the commands as `nmt-NAME ...` does; its standard output and standard error."""
-    hidden = folder / "hidden"  # holds a stand-in for a package that is not installed, in the tests that want one
     line = [sys.executable, "-m", f"nmt.cli.{words[0]}", *words[1:]]
     with open(stdin or os.devnull, "rb") as stream:
         done = subprocess.run(
@@ -49,20 +46,20 @@ def command(folder: Path, *words: str, stdin: Path | None = None, expect: int = 
             stdin=stream,
             capture_output=True,
             encoding="utf-8",
-            env=os.environ | {"PYTHONPATH": f"{hidden}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             check=False,
         )
     assert done.returncode == expect, done.stderr
     return done.stdout, done.stderr
 
 
-MAINS = {"train": train.main, "evaluate": evaluate.main, "translate": translate.main}
+MAINS = {"prep": prep.main, "train": train.main, "evaluate": evaluate.main, "translate": translate.main}
 
 
-def here(folder: Path, *words: str, stdin: Path | None = None) -> tuple[str, str]:
+def here(folder: Path, *words: str, stdin: Path | None = None, expect: int = 0) -> tuple[str, str]:
     """The same in this process."""
     done = call(MAINS[words[0]], words[1:], folder, stdin.read_bytes() if stdin else b"")
-    assert done.returncode == 0, done.stderr.decode()
+    assert done.returncode == expect, done.stderr.decode()
     return done.stdout.decode(), done.stderr.decode()
 
 
@@ -73,11 +70,6 @@ def workplace(folder: Path) -> Path:
         "The red dog sees Anna today.\n\nthe cat hears a bird.\n  \nBerlin finds Anna here."
     )
     return folder
-
-
-def without_sacremoses(folder: Path) -> None:
-    (folder / "hidden").mkdir(exist_ok=True)
-    (folder / "hidden/sacremoses.py").write_text(UNIMPORTABLE)
 
 
 @pytest.fixture(scope="module")
@@ -121,29 +113,31 @@ def test_three_commands_learn_to_translate(
 SHORT = ("--config", "recipe.yaml", "--max-updates", "40", "--set", "training.validate_every=20")
 
 
-def test_tokenised_text_never_needs_sacremoses(tmp_path: Path) -> None:
-    without_sacremoses(workplace(tmp_path))
-    command(tmp_path, *PREP, "--tokenizer", "none")
-    _, told = command(tmp_path, "train", "--tying", "three-way", *SHORT)
+def test_tokenised_text_never_needs_sacremoses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sacremoses", None)  # as where it is not installed
+    here(workplace(tmp_path), *PREP, "--tokenizer", "none")
+    _, told = here(tmp_path, "train", "--tying", "three-way", *SHORT)
     assert "BLEU" in told
-    printed, _ = command(tmp_path, "translate", stdin=tmp_path / "input.en")
+    printed, _ = here(tmp_path, "translate", stdin=tmp_path / "input.en")
     assert len(printed.split("\n")) - 1 == 5
 
 
-def test_data_of_moses_trains_without_sacremoses_where_cost_is_the_metric(tmp_path: Path) -> None:
-    command(workplace(tmp_path), *PREP, "--tokenizer", "moses")
-    without_sacremoses(tmp_path)
-    _, told = command(tmp_path, "train", *SHORT, expect=2)
+def test_data_of_moses_trains_without_sacremoses_where_cost_is_the_metric(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here(workplace(tmp_path), *PREP, "--tokenizer", "moses")
+    monkeypatch.setitem(sys.modules, "sacremoses", None)
+    _, told = here(tmp_path, "train", *SHORT, expect=2)
     assert "sacremoses" in told.split("\n")[-2]
     assert told.split("\n")[-2].startswith("nmt-train: error: training.validation_metric: ")
     assert "update " not in told
     assert "Traceback" not in told
-    _, told = command(tmp_path, "train", *SHORT, "--set", "training.validation_metric=cost")
+    _, told = here(tmp_path, "train", *SHORT, "--set", "training.validation_metric=cost")
     assert "validation without BLEU: " in told
     validations = [line for line in told.split("\n") if line.startswith("validation at update ")]
     assert len(validations) == 2
     assert not any("BLEU" in line for line in validations)
-    (tmp_path / "hidden/sacremoses.py").unlink()
+    monkeypatch.undo()
     (tmp_path / "input.en").write_text("the cat sees Anna.\n")
-    printed, _ = command(tmp_path, "translate", stdin=tmp_path / "input.en")
+    printed, _ = here(tmp_path, "translate", stdin=tmp_path / "input.en")
     assert printed.count("\n") == 1

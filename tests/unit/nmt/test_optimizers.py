@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,26 @@ from nmt.training.optimizers import learning_rate, load_optimizer, make_optimize
 from nmt.weights import read_tensors, save_tensors
 
 pytestmark = pytest.mark.numeric
+
+WITHOUT_COMPILER = """
+import sys, torch
+from nmt.config import TrainingConfig
+from nmt.training.optimizers import load_optimizer, make_optimizer, optimizer_tensors, try_step
+for name in ("adam", "adadelta"):
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimizer = make_optimizer({"weight": weight}, TrainingConfig(optimizer=name))
+    try_step(optimizer)
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    optimizer.zero_grad()
+    load_optimizer(optimizer, ["weight"], optimizer_tensors(optimizer, ["weight"]))
+assert "torch._dynamo" not in sys.modules
+"""
+
+
+def test_torchs_compiler_is_not_loaded() -> None:
+    """It takes a second or more at the start of every training, and nothing is compiled."""
+    subprocess.run([sys.executable, "-c", WITHOUT_COMPILER], check=True)
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def test_moses_words_are_those_of_sacremoses(language):
     tokenizer.islower = lower.issuperset
     normalize = make_normalize(MOSES_WITH_NUMBERS, language)
     ours = MosesTokenizer(language, normalize)
-    for line in [*SENTENCES, *ODD_LINES, *_noise(random.Random(7))]:
+    noise = list(_noise(random.Random(7)))[:: 4 if code in ("ja", "zh") else 1]  # theirs takes ten times as long there
+    for line in [*SENTENCES, *ODD_LINES, *noise]:
         normalized = normalizer.normalize(line)
         assert normalize(line) == normalized
         assert ours.words(line) == tokenizer.tokenize(normalized, escape=False)
