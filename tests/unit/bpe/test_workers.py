@@ -154,12 +154,23 @@ def test_a_worker_that_cannot_be_started_is_a_user_error(tmp_path, monkeypatch):
         list(rewrite_all(upper, ChunkReader([str(tmp_path / "text")]), 2))
 
 
-def test_who_stops_listening_leaves_no_workers(tmp_path):
+def test_who_stops_listening_leaves_no_workers(tmp_path, monkeypatch):
     (tmp_path / "text").write_bytes(lines(2000))
+    fork, workers = os.fork, []
+
+    def noted():
+        workers.append(fork())
+        return workers[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
     results = rewrite_all(upper, ChunkReader([str(tmp_path / "text")]), 2)
     for _ in range(3):
         next(results)
     results.close()
+    assert len(workers) == 2
+    for worker in workers:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
 
 
 def test_a_killed_parent_leaves_no_workers(tmp_path):
