@@ -21,10 +21,10 @@ from bpe.textfiles import atomic_write, write_text
 from nmt.config import Config
 from nmt.configfile import build_config, read_yaml, to_yaml
 from nmt.data.corpus import PreparedCorpus
-from nmt.layers.tying import Tying
 from nmt.models.build import VocabularySizes, build_empty
 from nmt.models.interface import TranslationModel
 from nmt.text import TextPipeline
+from nmt.tying import Tying
 from nmt.vocabulary import SourceView, TargetView, Vocabulary
 from nmt.weights import load_weights
 

@@ -6,14 +6,16 @@ made, so that a wrong one is reported before any work starts.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from bpe.errors import UserError
-from nmt.layers.tying import Tying
+from nmt.models.architectures import ARCHITECTURES, applies, owners
 from nmt.normalization import NORMALIZATIONS
 from nmt.protection import Patterns
+from nmt.tying import Tying
 
 
 def require(condition: bool, key: str, value: object, limit: str) -> None:
@@ -103,7 +105,10 @@ class PrepConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The network: architecture, tying mode and sizes. Defaults suit small data; configs/table8 has the paper's."""
+    """The network: architecture, tying mode and sizes. Defaults suit small data; configs/table8 has the paper's.
+
+    A key that the architecture does not have (`nmt.models.architectures`) cannot be set.
+    """
 
     architecture: str = "rnn"
     "rnn: the attention model of Press & Wolf's Table 8 (DL4MT's gru_cond)."
@@ -119,12 +124,24 @@ class ModelConfig:
     "dl4mt: recurrent matrices orthogonal, the rest N(0, 0.01^2). scaled: embeddings N(0, 1/E), the rest Glorot normal."
 
     def __post_init__(self) -> None:
-        choice("model.architecture", self.architecture, ("rnn",))
+        choice("model.architecture", self.architecture, ARCHITECTURES)
+        for key in dataclasses.fields(self):
+            if not applies(key.name, self.architecture) and getattr(self, key.name) != key.default:
+                problem = f"is of {' and '.join(owners(key.name))} models, and model.architecture is"
+                raise UserError(f"{problem} {self.architecture}", where=f"model.{key.name}", hint="leave it out")
         choice("model.tying", self.tying, tuple(mode.value for mode in Tying))
         require(self.embedding_size >= 1, "model.embedding_size", self.embedding_size, "1 or more")
         require(self.hidden_size >= 1, "model.hidden_size", self.hidden_size, "1 or more")
         require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and below 1")
         choice("model.initialization", self.initialization, ("dl4mt", "scaled"))
+
+    def sizes(self) -> dict[str, int]:
+        """The keys that say how large the model is, with their values."""
+        return {key: getattr(self, key) for key in ARCHITECTURES[self.architecture].sizes}
+
+    def own_keys(self) -> tuple[str, ...]:
+        """The keys that the architecture has."""
+        return tuple(f.name for f in dataclasses.fields(self) if applies(f.name, self.architecture))
 
 
 @dataclass(frozen=True, kw_only=True)

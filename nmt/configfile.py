@@ -110,7 +110,14 @@ def build_config(*layers: Values) -> Config:
 
 def to_yaml(config: Config) -> str:
     """The resolved configuration as YAML; reading it back gives an equal Config."""
-    return yaml.safe_dump(dataclasses.asdict(config), sort_keys=False)
+    return yaml.safe_dump(plain(config), sort_keys=False)
+
+
+def plain(config: Config) -> dict[str, dict[str, Any]]:
+    """Sections, keys and values, without the keys that the model's architecture does not have."""
+    sections = dataclasses.asdict(config)
+    sections["model"] = {key: sections["model"][key] for key in config.model.own_keys()}
+    return sections
 
 
 def check_key(key: str, where: str) -> Any:

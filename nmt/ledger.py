@@ -6,11 +6,12 @@ import dataclasses
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from nmt.config import ModelConfig
-from nmt.layers.tying import Tying, aliases, unique_parameters
+from nmt.layers.tying import aliases
 from nmt.models.build import VocabularySizes, build_empty
+from nmt.models.interface import TranslationModel
+from nmt.tying import Tying
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,10 @@ class Size:
         return self.embedding + self.other
 
 
-def size_of(model: nn.Module) -> Size:
+def size_of(model: TranslationModel) -> Size:
     """Count a model's parameters, each storage once."""
-    counts = {name: parameter.numel() for name, parameter in unique_parameters(model).items()}
-    embedding = sum(count for name, count in counts.items() if name.startswith("embeddings."))
-    return Size(embedding, sum(counts.values()) - embedding)
+    embedding, every = (sum(map(torch.numel, module.parameters())) for module in (model.embeddings, model))
+    return Size(embedding, every - embedding)
 
 
 def sizes_of_modes(config: ModelConfig, sizes: VocabularySizes) -> dict[Tying, Size]:
@@ -41,7 +41,7 @@ def sizes_of_modes(config: ModelConfig, sizes: VocabularySizes) -> dict[Tying, S
     return {mode: size_of(build_empty(dataclasses.replace(config, tying=mode.value), sizes, meta)) for mode in Tying}
 
 
-def matrix_lines(model: nn.Module) -> list[str]:
+def matrix_lines(model: TranslationModel) -> list[str]:
     """One line per parameter: name, shape, count; aliases name their owner and count nothing."""
     owners = aliases(model)
     lines = []

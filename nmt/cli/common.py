@@ -9,6 +9,7 @@ import nmt
 from bpe.command import Parser, run
 from nmt.config import Config
 from nmt.configfile import Values, build_config, parse_assignments, read_yaml
+from nmt.models.architectures import ARCHITECTURES
 
 __all__ = ["FLAGS", "Parser", "config_from", "make_parser", "overrides", "run"]
 
@@ -28,7 +29,7 @@ FLAGS: dict[str, dict[str, object]] = {
         "help": "names or expressions to keep whole",
     },
     "model.tying": {"flag": "--tying", "help": "untied, decoder or three-way (the default)"},
-    "model.architecture": {"flag": "--architecture", "help": "rnn"},
+    "model.architecture": {"flag": "--architecture", "help": " or ".join(ARCHITECTURES)},
     "training.max_updates": {"flag": "--max-updates", "type": int, "metavar": "N", "help": "updates in all"},
     "training.seed": {"flag": "--seed", "type": int, "metavar": "N", "help": "random seed"},
     "training.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "target pieces a batch"},

@@ -25,6 +25,7 @@ KEYS = (
     "paths.corpus",
     "prep.source",
     "prep.target",
+    "model.architecture",
     "training.max_updates",
     "search.beam",
     "runtime.device",

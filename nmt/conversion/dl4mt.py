@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bpe.errors import UserError
-from nmt.layers.tying import Tying
+from nmt.tying import Tying
 from nmt.vocabulary import EOS, NUM_SPECIALS, PAD, UNK, Vocabulary
 
 Arrays = dict[str, np.ndarray]

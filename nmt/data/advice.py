@@ -24,8 +24,8 @@ from typing import Any
 from bpe.codes import END_OF_WORD, MergeTable
 from bpe.fallback import FALLBACK_PIECES
 from bpe.segmenter import SEPARATOR
-from nmt.layers.tying import Tying
 from nmt.text import SENTENCEPIECE_BYTES, SIDES, Side, TextPipeline
+from nmt.tying import Tying
 
 BYTES = FALLBACK_PIECES.union(SENTENCEPIECE_BYTES)
 FEWEST, FREQUENT = 10, 100

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nmt.data.advice import matrix_rows
-from nmt.layers.tying import Tying
 from nmt.text import SIDES
+from nmt.tying import Tying
 
 BAR_WIDTH = 40
 BINS = 12

@@ -1,20 +1,21 @@
 """Initialisation: each parameter once, after tying, from a generator of its own.
 
-A draw depends on the seed and the parameter's name alone, so that the three tying modes start with equal values in
-everything that is not a vocabulary matrix.
+What a parameter starts as is its architecture's to say. A draw depends on the seed and the parameter's name alone, so
+that the three tying modes start with equal values in everything that is not a vocabulary matrix.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nmt.layers.tying import unique_parameters
 
-SMALL = 0.01
-"Standard deviation of DL4MT's non-recurrent matrices and embeddings. As a softmax row it starts at ln V."
+Start = Callable[[Tensor, torch.Generator], None]
+"Fills a parameter in place; whatever is random comes from the generator."
 
 
 def generator_for(seed: int, name: str) -> torch.Generator:
@@ -24,24 +25,38 @@ def generator_for(seed: int, name: str) -> torch.Generator:
 
 
 @torch.no_grad()
-def initialize(model: nn.Module, seed: int, rule: str = "dl4mt") -> None:
-    """Fill every parameter of the model.
-
-    dl4mt: square recurrent matrices orthogonal, gate by gate; other matrices N(0, 0.01^2); biases zero (Press & Wolf's
-    baseline). scaled: N(0, 1 / E) for embeddings of width E, which suits both roles of a tied matrix (inputs of unit
-    length, scores of unit variance at most), and Glorot's normal for the other matrices.
-    """
+def initialize(model: nn.Module, seed: int, starts: Mapping[nn.Parameter, Start]) -> None:
+    """Fill every parameter of the model as `starts` says."""
     for name, parameter in unique_parameters(model).items():
-        generator = generator_for(seed, name)
-        if parameter.dim() < 2:
-            parameter.zero_()
-        elif name.endswith("hidden_weight"):
-            for gate in parameter.split(parameter.shape[0], 1):
-                square = torch.empty(gate.shape)
-                nn.init.orthogonal_(square, generator=generator)
-                gate.copy_(square)
-        else:
-            vocabulary = name.startswith("embeddings.")
-            variance = 1.0 / parameter.shape[1] if vocabulary else 2.0 / sum(parameter.shape)
-            scale = variance**0.5 if rule == "scaled" else SMALL
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
+        starts[parameter](parameter, generator_for(seed, name))
+
+
+def constant(value: float) -> Start:
+    """The same number everywhere."""
+
+    def fill(parameter: Tensor, generator: torch.Generator) -> None:
+        parameter.fill_(value)
+
+    return fill
+
+
+def normal(deviation: float) -> Start:
+    """N(0, deviation^2)."""
+
+    def fill(parameter: Tensor, generator: torch.Generator) -> None:
+        parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)
+
+    return fill
+
+
+def glorot_normal(parameter: Tensor, generator: torch.Generator) -> None:
+    """N(0, 2 / (inputs + outputs)) (Glorot and Bengio, 2010), of a matrix."""
+    normal((2.0 / sum(parameter.shape)) ** 0.5)(parameter, generator)
+
+
+def orthogonal_gates(parameter: Tensor, generator: torch.Generator) -> None:
+    """A recurrent matrix, [H, n H]: an orthogonal one for each gate."""
+    for gate in parameter.split(parameter.shape[0], 1):
+        square = torch.empty(gate.shape)
+        nn.init.orthogonal_(square, generator=generator)
+        gate.copy_(square)

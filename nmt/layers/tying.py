@@ -1,34 +1,18 @@
-"""Weight tying (Press & Wolf, 2017, sections 3 and 4.3): which of the three vocabulary matrices are one.
+"""Weight tying (Press & Wolf, 2017, sections 3 and 4.3): the three vocabulary matrices, tied as `nmt.tying` says.
 
-An attention translation model owns three vocabulary matrices: the source input embedding U_s, the target input
-embedding U_t and the output embedding V, whose rows score the pieces. Tied means the same storage, not equal values:
-one matrix, one gradient, one entry in the optimizer, one tensor in a file.
+Tied means the same storage, not equal values: one matrix, one gradient, one entry in the optimizer, one tensor in a
+file.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-class Tying(enum.Enum):
-    """The three modes of the paper's Table 8."""
-
-    UNTIED = "untied"
-    "U_s, U_t and V are three matrices; sizes Cs, Ct, Ct."
-    DECODER = "decoder"
-    "U_t = V: one matrix for the decoder's input and output; sizes Cs, Ct."
-    THREE_WAY = "three-way"
-    "U_s = U_t = V: one matrix for everything, over the union vocabulary of a joint BPE."
-
-    @property
-    def shares_source(self) -> bool:
-        """Whether source and target ids index one matrix, so that both sides use the union vocabulary."""
-        return self is Tying.THREE_WAY
+from nmt.tying import Tying
 
 
 class TiedEmbeddings(nn.Module):
@@ -75,6 +59,10 @@ class TiedEmbeddings(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._tie()
         return self
+
+    def matrices(self) -> tuple[nn.Parameter, ...]:
+        """The vocabulary matrices, each storage once."""
+        return tuple({id(each): each for each in (self.source_input, self.target_input, self.output)}.values())
 
     def source(self, ids: Tensor) -> Tensor:
         """Source input embeddings: [...] ids -> [..., E]. Padding is masked by the caller, not by a padding row."""

@@ -8,9 +8,10 @@ import torch
 
 from nmt.config import ModelConfig
 from nmt.layers.initialization import initialize
-from nmt.layers.tying import TiedEmbeddings, Tying
+from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import TranslationModel
-from nmt.models.rnn import RNNModel
+from nmt.models.table import NETWORKS
+from nmt.tying import Tying
 from nmt.vocabulary import Vocabulary
 
 
@@ -31,7 +32,7 @@ class VocabularySizes:
 def build_model(config: ModelConfig, sizes: VocabularySizes, *, seed: int = 1) -> TranslationModel:
     """A model with fresh weights on the CPU: built, tied, then initialised once."""
     model = build_empty(config, sizes, torch.device("cpu"))
-    initialize(model, seed, config.initialization)
+    initialize(model, seed, NETWORKS[config.architecture].starts(model, config.initialization))
     model.embeddings.assert_tied()
     return model
 
@@ -42,4 +43,4 @@ def build_empty(config: ModelConfig, sizes: VocabularySizes, device: torch.devic
     source, target = (sizes.union, sizes.union) if tying.shares_source else (sizes.source, sizes.target)
     with torch.device(device):
         embeddings = TiedEmbeddings(tying, source, target, config.embedding_size)
-        return RNNModel(embeddings, config.embedding_size, config.hidden_size, config.dropout)
+        return NETWORKS[config.architecture].build(config, embeddings)

@@ -1,6 +1,6 @@
 """What training and search know of a model. Nothing else of it is used outside nmt/models.
 
-Search sees a `SearchModel`: the trained model itself, a copy of it made for speed (`nmt.models.inference`) or several
+Search sees a `SearchModel`: the trained model itself, a copy of it made for speed (`nmt.models.inference`), or several
 models as one (`nmt.models.ensemble`). Training sees a `TranslationModel`, which is one too.
 
 Shapes: B sentences, K hypotheses a sentence, S source positions, V target rows (the model's target view), N of them
@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from nmt.data.batching import Batch
 from nmt.layers.tying import TiedEmbeddings
+from nmt.models.architectures import ARCHITECTURES
 
 
 class Memory(Protocol):
@@ -39,7 +40,7 @@ class Memory(Protocol):
 
 
 class State(Protocol):
-    """The recurrent state of K hypotheses for each of B sentences."""
+    """What a model keeps of the pieces before, of K hypotheses for each of B sentences."""
 
     def select(self, sentences: Tensor, hypotheses: Tensor) -> State:
         """New state whose [b, k] is this one's [sentences[b], hypotheses[b, k]]. Shapes [B'] and [B', K'], int64."""
@@ -60,7 +61,7 @@ class Step:
 
 
 START = -1
-"The previous piece of a hypothesis that has none yet: its embedding is a zero vector."
+"The previous piece of a hypothesis that has none yet; what stands in its place is the architecture's own."
 
 
 class Output(Protocol):
@@ -91,15 +92,31 @@ class SearchModel(Protocol):
         """Advance every hypothesis by one piece. previous: [B, K] target ids, START where there is none yet."""
 
 
+EMBEDDINGS = "embeddings"
+"The attribute of every model that holds its vocabulary matrices and output bias: the beginning of their names."
+
+
 class TranslationModel(nn.Module):
     """An encoder-decoder that can be trained and searched."""
 
+    architecture: ClassVar[str]
+    "Its name in `nmt.models.architectures`."
     embeddings: TiedEmbeddings
     "The three vocabulary matrices and the output bias: see nmt.layers.tying."
     fast: bool
-    "Use the hand-written backward of the recurrences; False runs the plain steps that it is tested against."
+    "Compute in the fast way; False takes the plain steps that it is tested against."
     compute_dtype: torch.dtype
     "Precision of the matrix products in training (float32 or bfloat16); weights and sums stay float32."
+
+    def __init__(self, embeddings: TiedEmbeddings) -> None:
+        super().__init__()
+        self.embeddings = embeddings
+        self.fast = True
+        self.compute_dtype = torch.float32
+
+    def how_to_shrink(self) -> str:
+        """The keys to lower where the model is too large for the machine, for people."""
+        return ARCHITECTURES[self.architecture].how_to_shrink()
 
     @abstractmethod
     def readout(self, batch: Batch) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bpe.errors import UserError
 from nmt.bundle import BEST, VOCABULARY, Bundle, read_config, read_manifest
-from nmt.layers.tying import Tying
+from nmt.tying import Tying
 from nmt.vocabulary import NUM_SPECIALS, UNK, Vocabulary
 
 PARTS = ("both", "source_only", "target_only")

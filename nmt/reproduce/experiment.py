@@ -23,7 +23,7 @@ from bpe.errors import UserError
 from bpe.textfiles import write_text
 from nmt.config import Config
 from nmt.configfile import Values, flatten
-from nmt.layers.tying import Tying
+from nmt.tying import Tying
 
 FORMAT, FORMAT_VERSION = "nmt-reproduction", 1
 RECIPES = "configs/table8"

@@ -6,7 +6,6 @@ what is not is written down for the report.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +15,17 @@ import torch
 
 from nmt.bundle import MANIFEST, read_config
 from nmt.config import Config
-from nmt.configfile import build_config, flatten
+from nmt.configfile import build_config, flatten, plain
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
-from nmt.layers.tying import Tying, aliases
+from nmt.layers.tying import aliases
 from nmt.ledger import size_of
 from nmt.models.build import VocabularySizes, build_model
+from nmt.models.interface import EMBEDDINGS
 from nmt.reproduce.experiment import Experiment, Run
+from nmt.tying import Tying
 
-VOCABULARY = "embeddings."
+VOCABULARY = f"{EMBEDDINGS}."
 PLACES = ("paths.", "runtime.")
 "Keys that say where, not what."
 BATCHES = 50
@@ -82,7 +83,7 @@ Outcome = tuple[list[str], list[Difference]]
 
 def compare_configs(configs: Mapping[Tying, Config]) -> Outcome:
     """Keys of the recipe with one value in all modes, and those without."""
-    flat = {mode: flatten(dataclasses.asdict(config), "") for mode, config in configs.items()}
+    flat = {mode: flatten(plain(config), "") for mode, config in configs.items()}
     keys = [key for key in flat[Tying.UNTIED] if not key.startswith(PLACES)]
     unequal = [key for key in keys if len({str(values[key]) for values in flat.values()}) > 1]
     different = [Difference(key, {mode.value: str(values[key]) for mode, values in flat.items()}) for key in unequal]

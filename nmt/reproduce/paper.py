@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nmt.layers.tying import Tying
 from nmt.models.build import VocabularySizes
+from nmt.tying import Tying
 
 EMBEDDING_SIZE, HIDDEN_SIZE = 500, 1000
 "E and H of Table 8's models (section 4.3)."

@@ -10,7 +10,6 @@ from typing import Any
 
 from bpe.progress import duration
 from bpe.textfiles import write_text
-from nmt.layers.tying import Tying
 from nmt.reproduce.curves import KINDS, has_curve, learning_curves, size_against_bleu
 from nmt.reproduce.document import (
     Bullets,
@@ -26,6 +25,7 @@ from nmt.reproduce.document import (
 from nmt.reproduce.intervals import Summary
 from nmt.reproduce.page import text_table
 from nmt.reproduce.results import Comparison, ModeResult, Results
+from nmt.tying import Tying
 
 FILES = ("report.md", "report.json", "report.html")
 

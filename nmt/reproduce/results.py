@@ -13,7 +13,6 @@ import sacrebleu
 from nmt.bundle import read_config, read_manifest, versions
 from nmt.configfile import Values, flatten
 from nmt.device import machine
-from nmt.layers.tying import Tying
 from nmt.ledger import Size, sizes_of_modes
 from nmt.models.build import VocabularySizes
 from nmt.reproduce import fairness, paper
@@ -21,6 +20,7 @@ from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.intervals import Summary, summarize
 from nmt.reproduce.scoring import VALID, ScoredText, compare, open_prepared, read_scores
 from nmt.training.reporting import METRICS, read_metrics
+from nmt.tying import Tying
 
 CURVE = ("update", "target_tokens", "seconds", "bleu", "cross_entropy")
 

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from nmt.config import ModelConfig
-from nmt.layers.tying import Tying
 from nmt.ledger import matrix_lines, size_of
 from nmt.models.build import build_empty
 from nmt.reproduce import paper
+from nmt.tying import Tying
 
-MODEL = ModelConfig(embedding_size=paper.EMBEDDING_SIZE, hidden_size=paper.HIDDEN_SIZE, dropout=0.0)
+MODEL = ModelConfig(architecture="rnn", embedding_size=paper.EMBEDDING_SIZE, hidden_size=paper.HIDDEN_SIZE, dropout=0.0)
 
 
 def table_8_sizes() -> list[dict[str, Any]]:

@@ -34,12 +34,12 @@ from nmt.data.parts import Part, cut, index_pairs, read_part
 from nmt.data.sanity import check_sides
 from nmt.data.subword_learning import MAX_WORD
 from nmt.data.tokenizing import CHUNK_PAIRS, WordCounts
-from nmt.layers.tying import Tying
 from nmt.ledger import Size, sizes_of_modes
 from nmt.models.build import VocabularySizes
 from nmt.protection import is_protected
 from nmt.text import SIDES, Side, TextOptions
 from nmt.tokenization import Tokenizer
+from nmt.tying import Tying
 from nmt.vocabulary import NUM_SPECIALS
 
 LADDER = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 89_500)

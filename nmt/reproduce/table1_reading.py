@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nmt.layers.tying import Tying
 from nmt.reproduce.table1 import COVERED, RARE, Row, Table1
+from nmt.tying import Tying
 
 ENOUGH, FEWEST = 100, RARE
 "Examples a piece should have, and the fewest it may have."

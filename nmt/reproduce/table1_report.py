@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from bpe.textfiles import write_text
-from nmt.layers.tying import Tying
 from nmt.reproduce import paper
 from nmt.reproduce.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
 from nmt.reproduce.page import text_table
 from nmt.reproduce.pictures import figure_to_svg, line, new_figure
 from nmt.reproduce.table1 import COVERED, RARE, Row, Table1
 from nmt.reproduce.table1_reading import RULES, pays, reading, vocabulary_range
+from nmt.tying import Tying
 
 FORMAT, FORMAT_VERSION = "nmt-table1", 1
 FILES = ("table1.md", "table1.json", "table1.html")
@@ -52,9 +52,7 @@ def as_dict(table: Table1) -> dict[str, Any]:
         "files": [[str(path) for path in pair.paths()] for pair in table.files.splits["train"]],
         "tokenizer": table.config.prep.tokenizer,
         "min_frequency": table.config.prep.min_frequency,
-        "model": {
-            name: getattr(table.config.model, name) for name in ("architecture", "embedding_size", "hidden_size")
-        },
+        "model": {"architecture": table.config.model.architecture, **table.config.model.sizes()},
         "pairs": table.num_pairs,
         "words": {"source": table.source_words, "target": table.target_words, "distinct": table.word_types},
         "characters": table.characters,
@@ -128,12 +126,12 @@ def _of(row: Row, mode: Tying, other: Tying) -> float:
 
 
 def _parts(table: Table1) -> list[Part]:
-    model = table.config.model
+    sizes = " and ".join(f"{key.replace('_', ' ')} {size:,}" for key, size in table.config.model.sizes().items())
     return [
         Text(
             f"{table.num_pairs:,} pairs, {table.source_words:,} + {table.target_words:,} words, "
             f"{table.word_types:,} of them distinct, {table.characters:,} characters. Sizes are of a model with "
-            f"embedding size {model.embedding_size:,} and hidden size {model.hidden_size:,}."
+            f"{sizes}."
         ),
         *_notes(table),
         Heading("Reading"),

@@ -11,7 +11,6 @@ from bpe.command import num_cores
 from nmt.config import Config
 from nmt.data.files import CorpusFiles, find_corpus
 from nmt.data.preparation import Preparation, prepare
-from nmt.layers.tying import Tying
 from nmt.reproduce.document import Heading, Part, Ready
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.plan import describe
@@ -19,6 +18,7 @@ from nmt.reproduce.results import Caption, Results, collect
 from nmt.reproduce.schedule import Schedule
 from nmt.reproduce.scoring import is_scored, scored_text
 from nmt.reproduce.similarity import StudyOptions, html, markdown, study
+from nmt.tying import Tying
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from bpe.command import run as run_command
 from nmt.configfile import build_config, read_yaml
-from nmt.layers.tying import Tying
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.scoring import is_scored, score_run, scored_text
 from nmt.training.interruption import Interrupted
 from nmt.training.session import Request, train
+from nmt.tying import Tying
 
 PARENT_SECONDS = 1.0
 

@@ -21,7 +21,6 @@ from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.feed import DropoutFeed, Feed, Position
 from nmt.data.prefetch import Prefetcher
-from nmt.layers.tying import Tying
 from nmt.models.interface import TranslationModel
 from nmt.training.checkpoint import Checkpoint, Progress, check_belongs, save_checkpoint
 from nmt.training.distributed import LostWorker, Workers
@@ -35,6 +34,7 @@ from nmt.training.selection import Selection
 from nmt.training.step import Updater
 from nmt.training.tally import Cost, Window, Work
 from nmt.training.validation import Validator, can_score
+from nmt.tying import Tying
 from nmt.weights import weight_metadata, weight_tensors
 
 LAST = "last"
@@ -130,7 +130,7 @@ class Trainer:
                 enough_memory(
                     "the moving average and the weights do not fit in memory together",
                     where="training.ema",
-                    hint="set it to 0, or choose a smaller model (model.hidden_size, model.embedding_size)",
+                    hint=f"set it to 0, or choose a smaller model ({self.model.how_to_shrink()})",
                 ),
                 self.updater.averaged(),
             ):

@@ -182,7 +182,7 @@ class Updater:
             with enough_memory(
                 f"the states of {self.config.optimizer} do not fit in memory beside the model's weights",
                 where="training.optimizer",
-                hint="lower model.hidden_size or model.embedding_size, or tie more matrices (--tying)",
+                hint=f"lower {self.model.how_to_shrink()}, or tie more matrices (--tying)",
             ):
                 try_step(self.optimizer)
             with enough_memory(

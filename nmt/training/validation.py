@@ -113,7 +113,7 @@ class Validator:
         with enough_memory(
             f"the largest batch of the validation does not fit in memory ({len(rows)} pairs)",
             where="validation",
-            hint="lower model.hidden_size or model.embedding_size, or take the longest lines out of the valid files",
+            hint=f"lower {model.how_to_shrink()}, or take the longest lines out of the valid files",
         ):
             self._cross_entropy(model, rows)
         if not self.with_bleu:
@@ -121,7 +121,7 @@ class Validator:
         with enough_memory(
             f"the validation's search does not fit in memory (beam {self.search.beam})",
             where="training.validation_beam",
-            hint="lower it, or choose a smaller model (model.hidden_size, model.embedding_size)",
+            hint=f"lower it, or choose a smaller model ({model.how_to_shrink()})",
         ):
             searched, sources = searchable(model), sorted(self._sources(), key=len)
             config = replace(self.search, max_length=TRIED_PIECES)

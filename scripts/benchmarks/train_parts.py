@@ -23,7 +23,7 @@ from nmt.data.corpus import PreparedCorpus
 from nmt.data.feed import Feed, Position
 from nmt.data.prefetch import Prefetcher
 from nmt.models.build import VocabularySizes, build_model
-from nmt.models.rnn import RNNModel
+from nmt.models.rnn.model import RNNModel
 from nmt.training.step import Updater
 from nmt.vocabulary import SourceView, TargetView, Vocabulary
 from scripts.benchmarks.report import Column, Row, Table

@@ -12,7 +12,7 @@ from nmt.cli import train
 from nmt.config import ModelConfig, SearchConfig, TrainingConfig
 from nmt.data.batching import BatchMaker
 from nmt.data.corpus import PreparedCorpus
-from nmt.layers.tying import Tying, unique_parameters
+from nmt.layers.tying import unique_parameters
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.inference import for_search
 from nmt.models.interface import START
@@ -20,6 +20,7 @@ from nmt.search.arrivals import padded
 from nmt.search.beam import beam_search
 from nmt.training.optimizers import make_optimizer, optimizer_tensors
 from nmt.training.step import Updater
+from nmt.tying import Tying
 from tests.tiny_corpus import make_prepared
 
 pytestmark = [

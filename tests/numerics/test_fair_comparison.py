@@ -13,12 +13,12 @@ from torch import Tensor
 from nmt.config import Config, ModelConfig, PathsConfig, TrainingConfig
 from nmt.data.batching import Batch, BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
-from nmt.layers.tying import Tying
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
 from nmt.reproduce import fairness
 from nmt.reproduce.experiment import Experiment
 from nmt.training.step import update_seed
+from nmt.tying import Tying
 from tests.tiny_corpus import make_prepared
 
 pytestmark = pytest.mark.numeric

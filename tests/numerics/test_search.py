@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from nmt.config import ModelConfig, SearchConfig
-from nmt.layers.tying import Tying
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.ensemble import Ensemble, Member
 from nmt.models.inference import for_search
@@ -22,6 +21,7 @@ from nmt.search import arrivals
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
+from nmt.tying import Tying
 from nmt.vocabulary import EOS, PAD, Vocabulary
 
 pytestmark = pytest.mark.numeric

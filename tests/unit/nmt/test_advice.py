@@ -21,8 +21,8 @@ from nmt.data.advice import (
 from nmt.data.files import find_corpus
 from nmt.data.preparation import Preparation, prepare
 from nmt.data.report import summary
-from nmt.layers.tying import Tying
 from nmt.text import TextOptions, TextPipeline
+from nmt.tying import Tying
 
 RARE, SCRIPTS, UNKNOWN = "merges are many for this text", "different scripts", "are unknown or bytes"
 

@@ -14,9 +14,10 @@ from safetensors import safe_open
 from bpe.errors import UserError
 from nmt.averaging import RecentWeights, average_files, with_weights
 from nmt.config import ModelConfig
-from nmt.layers.tying import Tying, unique_parameters
+from nmt.layers.tying import unique_parameters
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
+from nmt.tying import Tying
 from nmt.weights import load_weights, save_tensors, weight_metadata, weight_tensors
 
 pytestmark = pytest.mark.numeric

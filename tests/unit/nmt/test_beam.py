@@ -14,15 +14,16 @@ from torch import Tensor
 from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.data.batching import Batch
-from nmt.layers.tying import TiedEmbeddings, Tying
+from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import START, Step, TranslationModel
-from nmt.models.rnn import joined
+from nmt.models.rows import joined_rows
 from nmt.search import arrivals, beam
 from nmt.search.arrivals import max_pieces, plan_batches
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis, ranked
 from nmt.search.request import Wanted
 from nmt.search.topk import top_continuations
+from nmt.tying import Tying
 
 pytestmark = pytest.mark.numeric
 EOS = 2
@@ -43,7 +44,7 @@ class ToyMemory:
         return ToyMemory(self.context[:, :size], self.mask[:, :size])
 
     def join(self, other: ToyMemory) -> ToyMemory:
-        return ToyMemory(joined(self.context, other.context), joined(self.mask, other.mask))
+        return ToyMemory(joined_rows(self.context, other.context), joined_rows(self.mask, other.mask))
 
 
 @dataclass
@@ -63,9 +64,8 @@ class ToyModel(TranslationModel):
     """The smallest model that reads its source: random weights, one vocabulary of `rows`. Counts what it computes."""
 
     def __init__(self, rows: int, seed: int, spread: float = 1.0) -> None:
-        super().__init__()
+        super().__init__(TiedEmbeddings(Tying.THREE_WAY, rows, rows, SIZE))
         generator = torch.Generator().manual_seed(seed)
-        self.embeddings = TiedEmbeddings(Tying.THREE_WAY, rows, rows, SIZE)
         self.recurrent = torch.nn.Parameter(torch.empty(SIZE, SIZE))
         for parameter in self.parameters():
             torch.nn.init.normal_(parameter, std=spread, generator=generator)

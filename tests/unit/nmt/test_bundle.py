@@ -12,7 +12,7 @@ import torch
 
 from bpe.errors import UserError
 from nmt.bundle import load_bundle
-from nmt.layers.tying import Tying
+from nmt.tying import Tying
 from nmt.vocabulary import Vocabulary
 from tests.tiny_model import make_model_folder
 

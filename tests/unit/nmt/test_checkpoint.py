@@ -15,7 +15,6 @@ import torch
 import nmt.training.checkpoint as module
 from bpe.errors import UserError
 from nmt.config import ModelConfig
-from nmt.layers.tying import Tying
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
 from nmt.training.checkpoint import (
@@ -30,6 +29,7 @@ from nmt.training.checkpoint import (
     remove_beside,
     save_checkpoint,
 )
+from nmt.tying import Tying
 from nmt.weights import weight_metadata, weight_tensors
 
 

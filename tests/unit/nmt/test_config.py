@@ -15,7 +15,7 @@ from bpe.errors import UserError
 from nmt.cli.common import FLAGS, make_parser, overrides
 from nmt.config import Config, ModelConfig, PrepConfig, RuntimeConfig, SearchConfig, TrainingConfig
 from nmt.configfile import build_config, known_keys, read_yaml
-from nmt.layers.tying import Tying
+from nmt.tying import Tying
 
 ROOT = Path(__file__).resolve().parents[3]
 SECTIONS = typing.get_type_hints(Config)

@@ -15,8 +15,9 @@ from nmt.layers.fixed import affine
 from nmt.layers.onednn import padded_rows
 from nmt.layers.processor import usable_precision
 from nmt.models.build import VocabularySizes, build_model
-from nmt.models.inference import bound_of, for_search
+from nmt.models.inference import for_search
 from nmt.models.interface import START, Memory, SearchModel, State, Step, TranslationModel
+from nmt.models.rnn.search import bound_of
 from nmt.search.beam import beam_search
 from nmt.search.request import Wanted
 from nmt.vocabulary import EOS, PAD, Vocabulary
@@ -153,7 +154,7 @@ def test_a_large_batch_in_blocks_and_padded_rows_is_its_sentences(
     precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More rows than are left unpadded, more sentences than one block of the attention holds."""
-    monkeypatch.setattr("nmt.models.inference.BLOCK_BYTES", 4 * 2 * 96 * 9 * 4)
+    monkeypatch.setattr("nmt.models.rnn.search.BLOCK_BYTES", 4 * 2 * 96 * 9 * 4)
     model = trained(hidden_size=48)
     fast = for_search(model, precision)
     source, lengths = batch([9] * 30)

@@ -11,7 +11,6 @@ import torch
 
 from bpe.errors import UserError
 from nmt.bundle import load_bundle
-from nmt.layers.tying import Tying
 from nmt.reproduce import rankcorrelation
 from nmt.reproduce.embeddings import (
     DOMAINS,
@@ -35,6 +34,7 @@ from nmt.reproduce.rankcorrelation import (
     spearman,
 )
 from nmt.reproduce.similarity import Neighbours, Study, StudyOptions, html, markdown, study
+from nmt.tying import Tying
 from nmt.vocabulary import Vocabulary
 from tests.tiny_model import make_model_folder
 

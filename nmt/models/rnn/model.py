@@ -19,6 +19,7 @@ from nmt.layers.gru import GRUCell, run_gru
 from nmt.layers.precision import product
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import START, Step, TranslationModel
+from nmt.models.rows import joined_rows
 from nmt.vocabulary import PAD
 
 
@@ -90,7 +91,7 @@ class RNNMemory:
     def join(self, other: RNNMemory) -> RNNMemory:
         """The sentences of both, sources padded to the longer."""
         pairs = ((self.annotations, other.annotations), (self.keys, other.keys), (self.mask, other.mask))
-        return RNNMemory(*(joined(*pair) for pair in pairs))
+        return RNNMemory(*(joined_rows(*pair) for pair in pairs))
 
 
 @dataclass(frozen=True)
@@ -117,28 +118,21 @@ class RNNOutput:
     whole: bool
 
 
-def joined(first: Tensor, second: Tensor) -> Tensor:
-    """[B, S, ...] and [B', S', ...] -> [B + B', max(S, S'), ...], padded with zeros (False)."""
-    size = max(first.shape[1], second.shape[1])
-    result = first.new_zeros(len(first) + len(second), size, *first.shape[2:])
-    result[: len(first), : first.shape[1]] = first
-    result[len(first) :, : second.shape[1]] = second
-    return result
-
-
 class RNNModel(TranslationModel):
-    """Bidirectional GRU encoder, conditional GRU decoder with additive attention, deep output of embedding size."""
+    """Bidirectional GRU encoder, conditional GRU decoder with additive attention, deep output of embedding size.
+
+    The piece before the first is a zero vector.
+    """
+
+    architecture = "rnn"
 
     def __init__(self, embeddings: TiedEmbeddings, embedding_size: int, hidden_size: int, dropout: float) -> None:
-        super().__init__()
-        self.embeddings = embeddings
+        super().__init__(embeddings)
         self.encoder = Encoder(embedding_size, hidden_size)
         self.initial = nn.Linear(2 * hidden_size, hidden_size)
         self.decoder = ConditionalGRU(embedding_size, hidden_size, 2 * hidden_size)
         self.output_layer = Readout(embedding_size, hidden_size, 2 * hidden_size)
         self.dropout = Dropout(dropout)
-        self.fast = True
-        self.compute_dtype = torch.float32
 
     def _annotate(self, source: Tensor, lengths: Tensor) -> tuple[Source, Tensor]:
         """Source ids, [B, S] -> what the decoder attends to, and its first state, [B, H]."""

@@ -1,0 +1,14 @@
+"""Rows of padded sentences, put together."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def joined_rows(first: Tensor, second: Tensor) -> Tensor:
+    """[B, S, ...] and [B', S', ...] -> [B + B', max(S, S'), ...], padded with zeros (False)."""
+    size = max(first.shape[1], second.shape[1])
+    result = first.new_zeros(len(first) + len(second), size, *first.shape[2:])
+    result[: len(first), : first.shape[1]] = first
+    result[len(first) :, : second.shape[1]] = second
+    return result

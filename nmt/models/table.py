@@ -1,0 +1,39 @@
+"""The networks of `nmt.models.architectures`, under the same names. Nothing else outside their folders names them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from nmt.config import ModelConfig
+from nmt.layers.initialization import Start
+from nmt.layers.tying import TiedEmbeddings
+from nmt.models.interface import SearchModel, TranslationModel
+from nmt.models.rnn.initial import rnn_starts
+from nmt.models.rnn.model import RNNModel
+from nmt.models.rnn.search import FixedRNN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """How a model of an architecture is made."""
+
+    build: Callable[[ModelConfig, TiedEmbeddings], TranslationModel]
+    "Sizes from the configuration, vocabulary matrices given; the weights have no values yet."
+    starts: Callable[[Any, str], Mapping[nn.Parameter, Start]]
+    "(model, model.initialization) -> what each parameter starts as."
+    for_search: Callable[[Any, str], SearchModel]
+    "(model, precision that the device has) -> a copy made for search; to be made again when the weights changed."
+
+
+def build_rnn(config: ModelConfig, embeddings: TiedEmbeddings) -> RNNModel:
+    """See Network.build."""
+    return RNNModel(embeddings, config.embedding_size, config.hidden_size, config.dropout)
+
+
+NETWORKS: Mapping[str, Network] = {
+    "rnn": Network(build=build_rnn, starts=rnn_starts, for_search=FixedRNN),
+}

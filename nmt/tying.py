@@ -1,0 +1,26 @@
+"""The three modes of weight tying (Press & Wolf, 2017, sections 3 and 4.3): which vocabulary matrices are one.
+
+An attention translation model owns three vocabulary matrices: the source input embedding U_s, the target input
+embedding U_t and the output embedding V, whose rows score the pieces. `nmt.layers.tying` holds them; this is what
+preparation needs to know of it, too, which has no tensors.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Tying(enum.Enum):
+    """The three modes of the paper's Table 8."""
+
+    UNTIED = "untied"
+    "U_s, U_t and V are three matrices; sizes Cs, Ct, Ct."
+    DECODER = "decoder"
+    "U_t = V: one matrix for the decoder's input and output; sizes Cs, Ct."
+    THREE_WAY = "three-way"
+    "U_s = U_t = V: one matrix for everything, over the union vocabulary of a joint BPE."
+
+    @property
+    def shares_source(self) -> bool:
+        """Whether source and target ids index one matrix, so that both sides use the union vocabulary."""
+        return self is Tying.THREE_WAY
