@@ -75,9 +75,8 @@ class MosesTokenizer:
 
     def __init__(self, language: str, normalize: Normalize | None = None) -> None:
         sacremoses = import_package("sacremoses", "--tokenizer moses")
-        code = re.split("[-_]", language.lower())[0]
-        self._tokenizer = _make(sacremoses.MosesTokenizer, code)
-        self._detokenizer = sacremoses.MosesDetokenizer(code)
+        self._tokenizer = _make(sacremoses.MosesTokenizer, language)
+        self._detokenizer = sacremoses.MosesDetokenizer(language)
         self._plain_detokenizer = sacremoses.MosesDetokenizer("en")
         self._normalize = normalize
         self._lower = frozenset(self._tokenizer.IsLower)
@@ -227,10 +226,10 @@ def _with_parts(words: list[str], stand_in: str, parts: list[Part]) -> list[str]
 def make_tokenizer(
     name: str, language: str, protect: Sequence[str] = (), *, normalize: str = "none", where: object = "prep.protect"
 ) -> Tokenizer:
-    """The tokenizer of `prep.tokenizer` for a language code; "escaping" leaves words to sentencepiece.
+    """The tokenizer of `prep.tokenizer`; "escaping" leaves words to sentencepiece.
 
-    protect: what it is to keep whole. normalize: of the rest (see `nmt.normalization`). where: the place in an error
-    about `protect`.
+    language: the code that rules know it by (`nmt.languages.code_of`). protect: what is to be kept whole. normalize: of
+    the rest (see `nmt.normalization`). where: the place in an error about `protect`.
     """
     function = make_normalize(normalize, language)
     patterns = Patterns(protect, where) if protect else None

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bpe",),
     ("nmt.protection", "nmt.packages", "nmt.scratch", "nmt.waiting"),
-    ("nmt.reversible", "nmt.normalization"),
+    ("nmt.reversible", "nmt.normalization", "nmt.languages"),
     ("nmt.tokenization",),
     ("nmt.vocabulary", "nmt.textoptions", "nmt.layers", "nmt.streams", "nmt.corpora", "nmt.device"),
     ("nmt.text", "nmt.config"),
@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 LAZY = (
     "dask",
     "distributed",
+    "langcodes",
     "matplotlib",
     "sacremoses",
     "sentencepiece",
