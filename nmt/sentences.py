@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from nmt.languages import HAN, JAPANESE, code_of, read_tag
 from nmt.packages import import_package
+from nmt.tokenization import moses_knows
 
 CLOSING = "\"'”’“‘»«›‹)\\]}"
 WIDE_STOPS, WIDE_CLOSING = "。！？｡", "”’」』】〉》）］"
@@ -119,7 +120,6 @@ def _abbreviations(code: str) -> tuple[frozenset[str], frozenset[str]]:
     import_package("sacremoses", "splitting sentences")
     from sacremoses.corpus import NonbreakingPrefixes
 
-    lists = NonbreakingPrefixes()
-    listed = set(lists.words(code if code in lists.available_langs.values() else "en"))
+    listed = set(NonbreakingPrefixes().words(code if moses_knows(code) else "en"))
     numeric = {word.removesuffix(NUMERIC) for word in listed if word.endswith(NUMERIC)}
     return frozenset(word for word in listed if not word.isdigit()) - numeric | ABBREVIATIONS, frozenset(numeric)

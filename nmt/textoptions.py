@@ -122,8 +122,8 @@ def _as_of_old(options: TextOptions) -> TextOptions | None:
         return None
     kept = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in _NEW}
     old = old_normalization(options.tokenizer)
-    rules = {RULES[side]: literal_code(options.language(side)) for side in SIDES}
-    return TextOptions(**kept, **rules, source_normalize=old, target_normalize=old)
+    kept |= {RULES[side]: literal_code(options.language(side)) for side in SIDES}
+    return TextOptions(**kept, source_normalize=old, target_normalize=old)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import chain, pairwise
 from typing import Any, Protocol
 
+from nmt.languages import read_tag
 from nmt.normalization import Normalize, make_normalize
 from nmt.packages import import_package
 from nmt.protection import GLUE, Part, Patterns, find_parts, put_back, take_out, unused
@@ -239,6 +240,24 @@ def make_tokenizer(
         return EscapingTokenizer(function)
     tokenizer: Tokenizer = MosesTokenizer(language, function) if name == "moses" else SpaceTokenizer(function)
     return tokenizer if patterns is None else ProtectedTokenizer(tokenizer, patterns)
+
+
+def moses_knows(language: str) -> bool:
+    """Whether Moses has a list of abbreviations for a language (the code that rules know it by)."""
+    import_package("sacremoses", "Moses' list of languages")
+    from sacremoses.corpus import NonbreakingPrefixes
+
+    return language in NonbreakingPrefixes().available_langs.values()
+
+
+def without_rules(name: str, tag: str) -> str:
+    """What to tell of a tokenizer for a language that it has no rules for; '' where it has all that it needs."""
+    language = read_tag(tag)
+    if not language.known:
+        return f"{tag} is no known language tag (BCP 47, ISO 639, FLORES): general rules tokenise it"
+    if name == "moses" and not moses_knows(language.code):
+        return f"Moses has no abbreviations for {language}: the English ones tokenise it"
+    return ""
 
 
 def _make(tokenizer_class: Any, code: str) -> Any:

@@ -63,6 +63,8 @@ class CorpusFiles:
     "train and valid, perhaps test; each with its pairs of files in the order in which they are read."
     chosen: str
     "How the direction was chosen, for people."
+    folder: Path | None = None
+    "Where they were found; None: they were named one by one."
 
 
 Named = Mapping[str, Sequence[Sequence[str]]]
@@ -98,7 +100,7 @@ def find_corpus(
             raise UserError("has no partner", where=there, hint=f"add {stem}.{missing}, or take it away")
     splits |= _pairs_of(named or {})
     _check_splits(folder, splits, (source, target), needed)
-    return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen)
+    return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen, folder)
 
 
 def named_files(named: Named, source: str | None = None, target: str | None = None) -> CorpusFiles:
@@ -154,25 +156,33 @@ def _stems(folder: Path) -> Stems:
         files[match["language"]] = path
     if not any(stem.startswith("train") for stem in stems):
         hint = "it needs train.LANG and valid.LANG for two languages, as train.en and train.de; other names: --train"
-        raise UserError("no training text", where=folder, hint=hint)
+        raise UserError(f"no training text{_unread(folder)}", where=folder, hint=hint)
     return stems
+
+
+def _unread(folder: Path) -> str:
+    """What to add where training text is missing: files that may be meant."""
+    names = sorted(path.name for path in folder.glob("train*") if path.is_file())
+    others = [name for name in names if not (found := NAME.fullmatch(name)) or not names_language(found["language"])]
+    return f"; not read, for want of a language tag at the end: {', '.join(others[:3])}" if others else ""
 
 
 def _direction(folder: Path, stems: Stems, source: str | None, target: str | None) -> tuple[str, str, str]:
     """Source, target, and how they were chosen."""
     training = [set(files) for stem, files in stems.items() if stem.startswith("train")]
-    pairs = {pair for tags in training for pair in combinations(sorted(tags), 2)}
+    pairs = {pair for there in training for pair in combinations(sorted(there), 2)}
+    tags = sorted(set().union(*training))
     asked = {tag for tag in (source, target) if tag}
-    meant = {pair: {languages.among(tag, pair) for tag in asked} - {None} for pair in pairs}
-    fitting = sorted(pair for pair in pairs if len(meant[pair]) == len(asked))
-    there = ", ".join(sorted(set().union(*training)))
+    meant = {languages.among(tag, tags) for tag in asked}
+    fitting = sorted(pair for pair in pairs if meant <= set(pair) and len(meant) == len(asked))
     if source and target:
         _check_different(source, target)
     if not fitting:
         wanted = (
             f"no training text for {' and '.join(sorted(asked))}" if asked else "training text in one language only"
         )
-        raise UserError(f"{wanted} (languages there: {there})", where=folder, hint="check --src and --tgt")
+        wanted += f" (languages there: {', '.join(tags)}){_unread(folder)}"
+        raise UserError(wanted, where=folder, hint="check --src and --tgt")
     if len(fitting) > 1:
         names = ", ".join("-".join(pair) for pair in fitting)
         raise UserError(f"several language pairs ({names})", where=folder, hint="choose with --src LANG --tgt LANG")
