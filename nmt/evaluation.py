@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sacrebleu
+from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest
 
 from bpe.errors import UserError
-from nmt.metrics import DEFAULTS, Options, make_bleu, make_metrics
+from nmt.metrics import DEFAULTS, NAMES, Options, make_bleu, make_metrics
 
 NUM_SAMPLES = 1000
 "Samples of a bootstrap, as in Koehn (2004) and sacreBLEU."
@@ -82,14 +83,18 @@ def score(
     """
     every = _checked(hypotheses, references, more_references)
     metrics = make_metrics(options)
-    found = {name: metric.corpus_score(hypotheses, every, n_bootstrap=num_samples) for name, metric in metrics.items()}
-    intervals = {name: Interval(mean=float(one._mean), half_width=float(one._ci)) for name, one in found.items()}
+    if num_samples:
+        found = _bootstrap(hypotheses, every, metrics, num_samples)
+    else:
+        computed = {name: metric.corpus_score(hypotheses, every) for name, metric in metrics.items()}
+        signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
+        found = _Found({name: float(one.score) for name, one in computed.items()}, signatures)
     return Scores(
-        **{name: float(one.score) for name, one in found.items()},
-        signatures={name: str(metric.get_signature()) for name, metric in metrics.items()},
+        **found.values,
+        signatures=found.signatures,
         sacrebleu_version=sacrebleu.__version__,
         num_lines=len(references),
-        confidence=intervals if num_samples > 1 else None,
+        confidence=found.intervals,
     )
 
 
@@ -156,6 +161,33 @@ def check_lengths(hypotheses: Lines, references: Lines) -> None:
         )
     if not references:
         raise UserError("no lines to score", hint="check that the files are not empty")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of each metric."""
+
+    values: dict[str, float]
+    signatures: dict[str, str]
+    intervals: dict[str, Interval] | None = None
+
+
+def _bootstrap(hypotheses: Lines, references: list[Lines], metrics: dict[str, Metric], num_samples: int) -> _Found:
+    """Scores with their intervals.
+
+    A paired test of one system: Metric.corpus_score draws the same samples, but sacreBLEU 2.6.0 cannot average them
+    where some score exactly 0, as they do where the text is short.
+    """
+    test = PairedTest([("system", hypotheses)], metrics, references, test_type="bs", n_samples=num_samples)
+    signatures, results = test()
+    found = {name: next(one for one in results[NAMES[name]] if not isinstance(one, str)) for name in metrics}
+    return _Found(
+        values={name: float(one.score) for name, one in found.items()},
+        signatures={name: str(signatures[NAMES[name]]) for name in metrics},
+        intervals={
+            name: Interval(mean=float(one.mean or 0), half_width=float(one.ci or 0)) for name, one in found.items()
+        },
+    )
 
 
 def _checked(hypotheses: Lines, references: Lines, more: Sequence[Lines]) -> list[Lines]:

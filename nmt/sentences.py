@@ -78,6 +78,14 @@ def gap_after(sentence: str, target_language: str) -> str:
     return space or " "
 
 
+def without_abbreviations(language: str) -> str:
+    """What to tell of a language that is split with another's abbreviations; '' where that is not so."""
+    found = read_tag(language)
+    if found.script in HAN | JAPANESE or moses_knows(found.code):
+        return ""
+    return f"sentences: there are no abbreviations of {found}, the English ones are looked for"
+
+
 def _ends(line: str, code: str) -> Iterator[int]:
     """Where sentences end and others begin, whitespace between them counted to the first."""
     for found in ENDS.finditer(line):

@@ -62,14 +62,14 @@ def command(argv: list[str]) -> None:
     target = target or _language_of(arguments.reference)
     options = Options(target_language=target, tokenize=arguments.tokenize, lowercase=arguments.lowercase)
     metrics.make_bleu(options)  # a tokenizer that is not there shows before the work
-    if not arguments.quiet:
-        sys.stderr.write("".join(f"{note}\n" for note in metrics.notes(options)))
     test = _test_set(arguments, config.paths.corpus, source, target)
     system = _given(arguments.hypotheses) if translator is None else _translated(translator, test, arguments.quiet)
     if arguments.output:
         with open_output(arguments.output) as write:
             write("".join(f"{line}\n" for line in system.lines).encode("utf-8"))
     report = _report(arguments, test, system, options)
+    if not arguments.quiet:
+        sys.stderr.write("".join(f"{note}\n" for note in metrics.notes(options)))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack a character of the examples
     print(json.dumps(report) if arguments.json else "\n".join(_text(report)))
