@@ -11,7 +11,7 @@ from bpe.learn import count_words, learn_merges
 from nmt.normalization import MOSES_WITH_NUMBERS, make_normalize
 from nmt.text import SIDES, TextOptions, TextPipeline
 from nmt.textoptions import old_normalization
-from nmt.tokenization import MosesTokenizer, clean, make_tokenizer
+from nmt.tokenization import MosesTokenizer, clean, make_tokenizer, without_rules
 
 sacremoses = pytest.importorskip("sacremoses")
 
@@ -314,6 +314,12 @@ def test_a_language_is_tokenised_alike_by_whatever_name(tokenizer, tags, same):
             assert words == other.words(line, side)
             assert one.text(words, side) == other.text(words, side)
     assert "l'￭" in one.words("l'eau", "source") or tokenizer == "moses"
+
+
+def test_a_language_without_rules_is_told_of():
+    assert without_rules("moses", "tha") == "Moses has no abbreviations for tha (th): the English ones tokenise it"
+    assert without_rules("moses", "fra") == without_rules("reversible", "tha") == without_rules("none", "ja") == ""
+    assert without_rules("reversible", "xx").startswith("xx is no known language tag")
 
 
 @pytest.mark.parametrize("version", [1, 2])
