@@ -1,39 +1,32 @@
-"""BLEU, chrF2 and TER of raw translations against raw references, through sacreBLEU, with its signatures.
+"""Scores of raw translations against raw references, through sacreBLEU, with its signatures: BLEU, chrF2, chrF2++, TER.
 
 Scores that others can repeat are of detokenised text: nothing here tokenises but sacreBLEU itself.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sacrebleu
 from sacrebleu.metrics.base import Metric
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
-from sacrebleu.metrics.ter import TER
 from sacrebleu.significance import PairedTest
 
 from bpe.errors import UserError
+from nmt.metrics import DEFAULTS, NAMES, Options, make_bleu, make_metrics
+
+NUM_SAMPLES = 1000
+"Samples of a bootstrap, as in Koehn (2004) and sacreBLEU."
+
+Lines = Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """How BLEU is computed, and shown in its signature."""
+class Interval:
+    """95% confidence interval by bootstrap: mean ± half_width of the samples' scores."""
 
-    target_language: str = ""
-    "Chooses sacreBLEU's tokenizer (zh, ja-mecab, ko-mecab; 13a for all others and for none)."
-    tokenize: str | None = None
-    "sacreBLEU's tokenizer; None: the language's."
-    lowercase: bool = False
-    "Ignore case in BLEU and chrF2 (TER always does)."
-
-
-DEFAULTS = Options()
-WITHOUT_SPACES = ("ja", "th", "lo", "km", "my")
-"Languages written without spaces for which sacreBLEU has no tokenizer, or one in a package of its own."
+    mean: float
+    half_width: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +35,24 @@ class Scores:
 
     bleu: float
     chrf2: float
+    chrf2pp: float
+    "chrF2++: chrF2 with words and pairs of words beside characters."
     ter: float
     signatures: dict[str, str]
-    "sacreBLEU's signature of each of bleu, chrf2 and ter: how it was computed."
+    "sacreBLEU's signature of each: how it was computed."
     sacrebleu_version: str
     num_lines: int
+    confidence: dict[str, Interval] | None = None
+    "Of each, where it was asked for."
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceScores:
+    """Scores of each sentence, by the names of `metrics.NAMES`."""
+
+    scores: list[dict[str, float]]
+    signatures: dict[str, str]
+    "BLEU's is not the corpus's: orders of which a sentence has no n-gram do not count (eff:yes)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,49 +68,73 @@ class Comparison:
     signature: str
 
 
-def score(hypotheses: Sequence[str], references: Sequence[str], options: Options = DEFAULTS) -> Scores:
+def score(
+    hypotheses: Lines,
+    references: Lines,
+    options: Options = DEFAULTS,
+    *,
+    more_references: Sequence[Lines] = (),
+    num_samples: int = 0,
+) -> Scores:
     """Score raw lines against raw lines.
 
+    more_references: of the same lines. num_samples: of the bootstrap for confidence intervals; 0: none.
     Raises UserError where the numbers of lines differ, there are none, or the tokenizer is not there.
     """
-    check_lengths(hypotheses, references)
-    metrics: dict[str, Metric] = {"bleu": _bleu(options), "chrf2": CHRF(lowercase=options.lowercase), "ter": TER()}
-    values = {name: metric.corpus_score(hypotheses, [references]).score for name, metric in metrics.items()}
+    every = _checked(hypotheses, references, more_references)
+    metrics = make_metrics(options)
+    if num_samples:
+        found = _bootstrap(hypotheses, every, metrics, num_samples)
+    else:
+        computed = {name: metric.corpus_score(hypotheses, every) for name, metric in metrics.items()}
+        signatures = {name: str(metric.get_signature()) for name, metric in metrics.items()}
+        found = _Found({name: float(one.score) for name, one in computed.items()}, signatures)
     return Scores(
-        **values,
-        signatures={name: str(metric.get_signature()) for name, metric in metrics.items()},
+        **found.values,
+        signatures=found.signatures,
         sacrebleu_version=sacrebleu.__version__,
         num_lines=len(references),
+        confidence=found.intervals,
     )
 
 
-def validation_options(target_language: str) -> Options:
-    """How BLEU is computed during training: as Chinese for Chinese, by characters for WITHOUT_SPACES, else 13a."""
-    code = _code(target_language)
-    return Options(tokenize="zh" if code == "zh" else "char" if code in WITHOUT_SPACES else None)
+def score_sentences(
+    hypotheses: Lines, references: Lines, options: Options = DEFAULTS, *, more_references: Sequence[Lines] = ()
+) -> SentenceScores:
+    """Score each line by itself; as in `score`."""
+    every = _checked(hypotheses, references, more_references)
+    metrics = make_metrics(options, sentences=True)
+    scores = [
+        {name: float(metric.sentence_score(line, own).score) for name, metric in metrics.items()}
+        for line, *own in zip(hypotheses, *every, strict=True)
+    ]
+    return SentenceScores(
+        scores=scores, signatures={name: str(metric.get_signature()) for name, metric in metrics.items()}
+    )
 
 
-def bleu(hypotheses: Sequence[str], references: Sequence[str], options: Options = DEFAULTS) -> float:
+def bleu(hypotheses: Lines, references: Lines, options: Options = DEFAULTS) -> float:
     """BLEU alone, as in `score`: what validation during training needs."""
     check_lengths(hypotheses, references)
-    return float(_bleu(options).corpus_score(hypotheses, [references]).score)
+    return float(make_bleu(options).corpus_score(hypotheses, [references]).score)
 
 
 def paired_bootstrap(
-    baseline: Sequence[str],
-    system: Sequence[str],
-    references: Sequence[str],
+    baseline: Lines,
+    system: Lines,
+    references: Lines,
     options: Options = DEFAULTS,
     *,
-    num_samples: int = 1000,
+    more_references: Sequence[Lines] = (),
+    num_samples: int = NUM_SAMPLES,
 ) -> Comparison:
     """Whether two systems' BLEU differ by more than chance (Koehn, 2004); sacreBLEU's seed makes it repeatable."""
-    check_lengths(baseline, references)
-    check_lengths(system, references)
+    _checked(baseline, references, more_references)
+    every = _checked(system, references, more_references)
     test = PairedTest(
         [("baseline", baseline), ("system", system)],
-        {"BLEU": _bleu(options)},
-        [references],
+        {"BLEU": make_bleu(options)},
+        every,
         test_type="bs",
         n_samples=num_samples,
     )
@@ -122,7 +152,7 @@ def paired_bootstrap(
     )
 
 
-def check_lengths(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+def check_lengths(hypotheses: Lines, references: Lines) -> None:
     """Raise a UserError with both counts unless there are as many translations as references, and some."""
     if len(hypotheses) != len(references):
         raise UserError(
@@ -133,19 +163,36 @@ def check_lengths(hypotheses: Sequence[str], references: Sequence[str]) -> None:
         raise UserError("no lines to score", hint="check that the files are not empty")
 
 
-def _bleu(options: Options) -> BLEU:
-    name = options.tokenize
-    if name is not None and name not in BLEU.TOKENIZERS:
-        known = ", ".join(BLEU.TOKENIZERS)
-        raise UserError(f"unknown BLEU tokenizer {name!r}", where="--tokenize", hint=f"choose one of {known}")
-    try:
-        return BLEU(lowercase=options.lowercase, tokenize=name, trg_lang=_code(options.target_language))
-    except (RuntimeError, ImportError, OSError) as error:
-        asked = name or f"for {options.target_language}"
-        hint = "install what it names, or choose another with --tokenize"
-        raise UserError(f"the BLEU tokenizer {asked} is not there ({error})", hint=hint) from None
+@dataclass(frozen=True)
+class _Found:
+    """Of each metric."""
+
+    values: dict[str, float]
+    signatures: dict[str, str]
+    intervals: dict[str, Interval] | None = None
 
 
-def _code(language: str) -> str:
-    """A language code without its script or country, as sacreBLEU knows it: zh of zh-CN."""
-    return re.split("[-_]", language.lower())[0]
+def _bootstrap(hypotheses: Lines, references: list[Lines], metrics: dict[str, Metric], num_samples: int) -> _Found:
+    """Scores with their intervals.
+
+    A paired test of one system: Metric.corpus_score draws the same samples, but sacreBLEU 2.6.0 cannot average them
+    where some score exactly 0, as they do where the text is short.
+    """
+    test = PairedTest([("system", hypotheses)], metrics, references, test_type="bs", n_samples=num_samples)
+    signatures, results = test()
+    found = {name: next(one for one in results[NAMES[name]] if not isinstance(one, str)) for name in metrics}
+    return _Found(
+        values={name: float(one.score) for name, one in found.items()},
+        signatures={name: str(signatures[NAMES[name]]) for name in metrics},
+        intervals={
+            name: Interval(mean=float(one.mean or 0), half_width=float(one.ci or 0)) for name, one in found.items()
+        },
+    )
+
+
+def _checked(hypotheses: Lines, references: Lines, more: Sequence[Lines]) -> list[Lines]:
+    """All references, each as many lines as the translations."""
+    every = [references, *more]
+    for lines in every:
+        check_lengths(hypotheses, lines)
+    return every

@@ -20,7 +20,10 @@ Normalize = Callable[[str], str]
 
 
 def make_normalize(name: str, language: str) -> Normalize | None:
-    """The function of one of NORMALIZATIONS for a language code; None where nothing is to be done."""
+    """The function of one of NORMALIZATIONS for a language; None where nothing is to be done.
+
+    language: the code that rules know it by (`nmt.languages.code_of`).
+    """
     if name in ("moses", MOSES_WITH_NUMBERS):
         return MosesNormalizer(language, numbers=name == MOSES_WITH_NUMBERS)
     return None if name == "none" else partial(unicodedata.normalize, name.upper())  # type: ignore[arg-type]
@@ -34,7 +37,7 @@ class MosesNormalizer:
 
     def __init__(self, language: str, *, numbers: bool) -> None:
         sacremoses = import_package("sacremoses", "Moses' normalisation")
-        rules = sacremoses.MosesPunctNormalizer(re.split("[-_]", language.lower())[0]).substitutions
+        rules = sacremoses.MosesPunctNormalizer(language).substitutions
         if not numbers:
             rules = [(pattern, replacement) for pattern, replacement in rules if not _joins_numbers(pattern)]
         self._rules = [(_needle(pattern), re.compile(pattern).sub, replacement) for pattern, replacement in rules]

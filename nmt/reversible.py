@@ -85,15 +85,14 @@ class ReversibleTokenizer:
     digits, with a hyphen or full stop inside and a comma between digits; marks and format characters with what they
     stand on; emoji that are joined, and flags.
 
-    language: decides where an apostrophe belongs, and nothing else. patterns: what is one word, never marked and never
-    normalised. normalize: of the rest, before all else.
+    language: the code that rules know it by (`nmt.languages.code_of`); decides where an apostrophe belongs, and nothing
+    else. patterns: what is one word, never marked and never normalised. normalize: of the rest, before all else.
     """
 
     def __init__(
         self, language: str, patterns: Patterns | None = None, normalize: Callable[[str], str] | None = None
     ) -> None:
-        code = re.split("[-_]", language.lower())[0]
-        self._tokens = _token_expression(code in ELIDING)
+        self._tokens = _token_expression(language in ELIDING)
         self._patterns, self._normalize = patterns, normalize
         self._chunks = _Chunks(self._tokens)
 

@@ -12,7 +12,9 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
+from nmt.languages import HAN, JAPANESE, code_of, read_tag
 from nmt.packages import import_package
+from nmt.tokenization import moses_knows
 
 CLOSING = "\"'”’“‘»«›‹)\\]}"
 WIDE_STOPS, WIDE_CLOSING = "。！？｡", "”’」』】〉》）］"
@@ -44,19 +46,17 @@ ABBREVIATIONS = frozenset(
     ("Dr", "Fig", "Figs", "Mr", "Mrs", "Ms", "Mt", "Nr", "Prof", "St", "al", "ca", "cf", "vgl", "vs")
 )
 "In every language, beside its own."
-UNSPACED = frozenset(("ja", "yue", "zh"))
-"Languages without spaces between sentences."
 NUMERIC = " #NUMERIC_ONLY#"
 "sacremoses' mark of what is an abbreviation before a number only."
 
 
 def split_sentences(line: str, language: str) -> list[str]:
-    """The sentences of a line in a language (a code such as "de"), each with the whitespace that follows it.
+    """The sentences of a line in a language (a tag such as "de" or "deu"), each with the whitespace that follows it.
 
     Put together they are the line: "".join(split_sentences(line, language)) == line. There is always one at least.
-    Codes that sacremoses has no abbreviations for get the English ones, as in Moses.
+    Languages that sacremoses has no abbreviations for get the English ones, as in Moses.
     """
-    code = _code(language)
+    code = code_of(language)
     parts, start, looked = [], 0, 0
     for end in _ends(line, code):
         if LETTER.search(line, looked, end):  # an item's number is not a sentence
@@ -73,13 +73,17 @@ def gap_after(sentence: str, target_language: str) -> str:
     language that has none between sentences.
     """
     space = sentence[len(sentence.rstrip()) :]
-    if _code(target_language) in UNSPACED:
+    if read_tag(target_language).script in HAN | JAPANESE:
         return space if len(space) > 1 else ""
     return space or " "
 
 
-def _code(language: str) -> str:
-    return re.split("[-_]", language.lower())[0]
+def without_abbreviations(language: str) -> str:
+    """What to tell of a language that is split with another's abbreviations; '' where that is not so."""
+    found = read_tag(language)
+    if found.script in HAN | JAPANESE or moses_knows(found.code):
+        return ""
+    return f"sentences: there are no abbreviations of {found}, the English ones are looked for"
 
 
 def _ends(line: str, code: str) -> Iterator[int]:
@@ -124,7 +128,6 @@ def _abbreviations(code: str) -> tuple[frozenset[str], frozenset[str]]:
     import_package("sacremoses", "splitting sentences")
     from sacremoses.corpus import NonbreakingPrefixes
 
-    lists = NonbreakingPrefixes()
-    listed = set(lists.words(code if code in lists.available_langs.values() else "en"))
+    listed = set(NonbreakingPrefixes().words(code if moses_knows(code) else "en"))
     numeric = {word.removesuffix(NUMERIC) for word in listed if word.endswith(NUMERIC)}
     return frozenset(word for word in listed if not word.isdigit()) - numeric | ABBREVIATIONS, frozenset(numeric)

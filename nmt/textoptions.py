@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bpe.errors import UserError
 from bpe.textfiles import write_text
+from nmt.languages import code_of, literal_code
 from nmt.normalization import MOSES_WITH_NUMBERS, NORMALIZATIONS
 from nmt.tokenization import Tokenizer, make_tokenizer
 
@@ -26,6 +27,8 @@ WORDS = {
     "source_normalize": (*NORMALIZATIONS, MOSES_WITH_NUMBERS),
     "target_normalize": (*NORMALIZATIONS, MOSES_WITH_NUMBERS),
 }
+RULES: dict[Side, str] = {"source": "source_rules", "target": "target_rules"}
+"Not in files that were made before, nor where a tag's first part says the same: such a part is then the code."
 LISTS = ("protect", "source_pieces", "target_pieces")
 
 
@@ -34,9 +37,9 @@ class TextOptions:
     """What a text pipeline is made of; the content of text.json."""
 
     source: str
-    "Source language code; chooses the rules of tokenisation."
+    "Source language, as the user calls it."
     target: str
-    "Target language code."
+    "Target language."
     tokenizer: str = "reversible"
     "reversible, moses or none. sentencepiece reads raw text, so reversible only escapes what it could not give back."
     subwords: str = "bpe"
@@ -55,18 +58,30 @@ class TextOptions:
     "The pieces there are on the source side; None: all that the merges make."
     target_pieces: tuple[str, ...] | None = field(default=None, repr=False)
     "The same on the target side."
+    source_rules: str = ""
+    "Code of the language whose rules of tokenisation apply; empty: what the source's tag means (`nmt.languages`)."
+    target_rules: str = ""
+    "The same of the target."
+
+    def __post_init__(self) -> None:
+        for side in SIDES:
+            object.__setattr__(self, RULES[side], self.rules(side) or code_of(self.language(side)))
 
     def language(self, side: Side) -> str:
-        """The language code of a side."""
+        """The language of a side, as the user calls it."""
         return self.source if side == "source" else self.target
+
+    def rules(self, side: Side) -> str:
+        """The code of the language whose rules a side is tokenised by."""
+        return self.source_rules if side == "source" else self.target_rules
 
     def make_tokenizer(self, side: Side, where: object = "prep.protect") -> Tokenizer:
         """The tokenizer of a side. where: names the place in an error about `protect`."""
         normalize = self.source_normalize if side == "source" else self.target_normalize
         if self.subwords == "sentencepiece":
             name = "escaping" if self.tokenizer == "reversible" else self.tokenizer
-            return make_tokenizer(name, self.language(side), normalize=normalize)
-        return make_tokenizer(self.tokenizer, self.language(side), self.protect, normalize=normalize, where=where)
+            return make_tokenizer(name, self.rules(side), normalize=normalize)
+        return make_tokenizer(self.tokenizer, self.rules(side), self.protect, normalize=normalize, where=where)
 
     def allowed(self, side: Side) -> frozenset[str] | None:
         """The pieces there are on a side; None: all."""
@@ -78,6 +93,9 @@ class TextOptions:
         body = asdict(self)
         if not self.protect:
             del body["protect"]
+        for side in SIDES:
+            if self.rules(side) == literal_code(self.language(side)):
+                del body[RULES[side]]
         if self == _as_of_old(self):
             body = {name: value for name, value in body.items() if name not in _NEW}
         version = OLD_VERSION if self == _as_of_old(self) else FORMAT_VERSION
@@ -90,7 +108,7 @@ class TextOptions:
         return _options_from(_read(folder / TEXT_FILE), folder / TEXT_FILE)
 
 
-_NEW = ("source_normalize", "target_normalize", "byte_fallback", "rare_characters")
+_NEW = ("source_normalize", "target_normalize", "byte_fallback", "rare_characters", "source_rules", "target_rules")
 
 
 def old_normalization(tokenizer: str) -> str:
@@ -104,6 +122,7 @@ def _as_of_old(options: TextOptions) -> TextOptions | None:
         return None
     kept = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in _NEW}
     old = old_normalization(options.tokenizer)
+    kept |= {RULES[side]: literal_code(options.language(side)) for side in SIDES}
     return TextOptions(**kept, source_normalize=old, target_normalize=old)
 
 
@@ -128,12 +147,14 @@ def _options_from(body: Mapping[str, Any], path: Path) -> TextOptions:
     if body["version"] == OLD_VERSION:
         old = old_normalization(str(body.get("tokenizer")))
         body = {**body, "source_normalize": old, "target_normalize": old, "byte_fallback": False, "rare_characters": ""}
+    rules = {name: body.get(name, literal_code(str(body.get(side)))) for side, name in RULES.items()}
     names = ("source", "target", "rare_characters", *WORDS)
     lists = {name: body.get(name, [] if name == "protect" else None) for name in LISTS}
     valid = all(isinstance(body.get(name), str) for name in names) and isinstance(body.get("byte_fallback"), bool)
+    valid = valid and all(isinstance(code, str) for code in rules.values())
     valid = valid and all(value is None or isinstance(value, list) for value in lists.values())
     valid = valid and all(isinstance(text, str) for value in lists.values() for text in value or ())
     if not valid or not all(body[name] in words for name, words in WORDS.items()):
         raise UserError("damaged: a key is missing or wrong", where=path, hint="restore the file or prepare again")
     pieces = {name: None if value is None else tuple(value) for name, value in lists.items()}
-    return TextOptions(**{name: body[name] for name in names}, byte_fallback=body["byte_fallback"], **pieces)  # type: ignore[arg-type]
+    return TextOptions(**{name: body[name] for name in names}, byte_fallback=body["byte_fallback"], **rules, **pieces)  # type: ignore[arg-type]

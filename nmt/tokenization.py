@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import chain, pairwise
 from typing import Any, Protocol
 
+from nmt.languages import read_tag
 from nmt.normalization import Normalize, make_normalize
 from nmt.packages import import_package
 from nmt.protection import GLUE, Part, Patterns, find_parts, put_back, take_out, unused
@@ -75,9 +76,8 @@ class MosesTokenizer:
 
     def __init__(self, language: str, normalize: Normalize | None = None) -> None:
         sacremoses = import_package("sacremoses", "--tokenizer moses")
-        code = re.split("[-_]", language.lower())[0]
-        self._tokenizer = _make(sacremoses.MosesTokenizer, code)
-        self._detokenizer = sacremoses.MosesDetokenizer(code)
+        self._tokenizer = _make(sacremoses.MosesTokenizer, language)
+        self._detokenizer = sacremoses.MosesDetokenizer(language)
         self._plain_detokenizer = sacremoses.MosesDetokenizer("en")
         self._normalize = normalize
         self._lower = frozenset(self._tokenizer.IsLower)
@@ -227,10 +227,10 @@ def _with_parts(words: list[str], stand_in: str, parts: list[Part]) -> list[str]
 def make_tokenizer(
     name: str, language: str, protect: Sequence[str] = (), *, normalize: str = "none", where: object = "prep.protect"
 ) -> Tokenizer:
-    """The tokenizer of `prep.tokenizer` for a language code; "escaping" leaves words to sentencepiece.
+    """The tokenizer of `prep.tokenizer`; "escaping" leaves words to sentencepiece.
 
-    protect: what it is to keep whole. normalize: of the rest (see `nmt.normalization`). where: the place in an error
-    about `protect`.
+    language: the code that rules know it by (`nmt.languages.code_of`). protect: what is to be kept whole. normalize: of
+    the rest (see `nmt.normalization`). where: the place in an error about `protect`.
     """
     function = make_normalize(normalize, language)
     patterns = Patterns(protect, where) if protect else None
@@ -240,6 +240,24 @@ def make_tokenizer(
         return EscapingTokenizer(function)
     tokenizer: Tokenizer = MosesTokenizer(language, function) if name == "moses" else SpaceTokenizer(function)
     return tokenizer if patterns is None else ProtectedTokenizer(tokenizer, patterns)
+
+
+def moses_knows(language: str) -> bool:
+    """Whether Moses has a list of abbreviations for a language (the code that rules know it by)."""
+    import_package("sacremoses", "Moses' list of languages")
+    from sacremoses.corpus import NonbreakingPrefixes
+
+    return language in NonbreakingPrefixes().available_langs.values()
+
+
+def without_rules(name: str, tag: str) -> str:
+    """What to tell of a tokenizer for a language that it has no rules for; '' where it has all that it needs."""
+    language = read_tag(tag)
+    if not language.known:
+        return f"{tag} is no known language tag (BCP 47, ISO 639, FLORES): general rules tokenise it"
+    if name == "moses" and not moses_knows(language.code):
+        return f"Moses has no abbreviations for {language}: the English ones tokenise it"
+    return ""
 
 
 def _make(tokenizer_class: Any, code: str) -> Any:

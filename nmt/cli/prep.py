@@ -19,8 +19,11 @@ from nmt.cli.common import config_from, make_parser, run
 from nmt.config import Config
 from nmt.data.dask_cluster import LOCAL
 from nmt.data.files import CorpusFiles, find_corpus, named_files
+from nmt.data.leftout import left_out
 from nmt.data.preparation import Preparation, prepare
 from nmt.data.report import summary
+from nmt.languages import read_tag
+from nmt.tokenization import without_rules
 
 KEYS = (
     "paths.corpus",
@@ -54,7 +57,7 @@ def _main(argv: list[str]) -> None:
         quiet=arguments.quiet,
     )
     if not arguments.quiet:
-        print(_what(files), file=sys.stderr)
+        print(_what(files, config), file=sys.stderr)
     with _clean_exit_on_terminate():
         prepared = prepare(preparation)
     if arguments.json:
@@ -88,12 +91,15 @@ def _files(arguments: argparse.Namespace, config: Config) -> CorpusFiles:
     return find_corpus(config.paths.corpus, config.prep.source, config.prep.target, named)
 
 
-def _what(files: CorpusFiles) -> str:
+def _what(files: CorpusFiles, config: Config) -> str:
     """The direction and the files, so that a wrong one shows before the work."""
-    lines = [f"{files.source} -> {files.target} ({files.chosen})"]
+    lines = [f"{read_tag(files.source)} -> {read_tag(files.target)} ({files.chosen})"]
     for split, pairs in files.splits.items():
         names = [f"{pair.source} {pair.target}" for pair in pairs]
         lines += [f"  {split}: {', '.join(names)}"]
+    if files.folder is not None:
+        lines += [f"  left out: {line}" for line in left_out(files.folder, files)]
+    lines += filter(None, (without_rules(config.prep.tokenizer, tag) for tag in (files.source, files.target)))
     return "\n".join(lines)
 
 

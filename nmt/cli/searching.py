@@ -15,6 +15,7 @@ from nmt.cli.common import Parser, make_parser, overrides
 from nmt.config import SearchConfig
 from nmt.configfile import build_config, flatten, parse_assignments
 from nmt.device import keep_freed_memory, pick_device, set_threads
+from nmt.sentences import without_abbreviations
 from nmt.translator import Translator
 
 KEYS = (
@@ -56,6 +57,9 @@ def load_translator(arguments: argparse.Namespace) -> Translator:
     translator = Translator(asked.bundle, asked.search, ensemble=asked.ensemble)
     if translator.engine.note and not arguments.quiet:
         print(f"search.precision: {translator.engine.note}", file=sys.stderr)
+    if translator.search.split_sentences and not arguments.quiet:
+        note = without_abbreviations(translator.bundle.text.options.source)
+        print(note, end="\n" if note else "", file=sys.stderr)
     return translator
 
 

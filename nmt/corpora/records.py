@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bpe.errors import UserError
+from nmt.languages import among
 
 SHOWN_PAIRS = 8
 "As many language pairs are named in an error."
@@ -84,10 +85,12 @@ class Corpus:
     notes: str = ""
 
     def resolve(self, source: str | None, target: str | None) -> Pair:
-        """The listed pair that the two language codes (either may be missing) name, in either direction."""
-        wanted = {code for code in (source, target) if code}
+        """The listed pair that the two languages (either may be missing) name by whatever tags, in either direction."""
         if source and source == target:
             raise UserError(f"source and target are both {source!r}", hint="--src and --tgt must differ")
+        listed = {code for pair in self.pairs for code in pair}
+        source, target = (tag and (among(tag, listed) or tag) for tag in (source, target))
+        wanted = {code for code in (source, target) if code}
         found = [pair for pair in self.pairs if wanted <= set(pair)]
         offered = ", ".join("-".join(pair) for pair in self.pairs[:SHOWN_PAIRS])
         if len(self.pairs) > SHOWN_PAIRS:

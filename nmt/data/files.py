@@ -9,11 +9,11 @@ from itertools import combinations
 from pathlib import Path
 
 from bpe.errors import UserError
+from nmt import languages
 
 SPLITS = ("train", "valid", "test")
-LANGUAGE = "[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?"
-NAME = re.compile(rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*?)??)\.(?P<language>{LANGUAGE})(?:\.gz)?")
-"File names as train.en, train.en.gz, and for several shards train.news.en, train-1.en, train.en-de.en."
+NAME = re.compile(rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*?)??)\.(?P<language>{languages.TAG})(?:\.gz)?")
+"File names as train.en, train.zh-Hans.gz, and for several shards train.news.en, train-1.en, train.en-de.en."
 NOT_LANGUAGES = frozenset(
     (
         "txt",
@@ -35,6 +35,7 @@ NOT_LANGUAGES = frozenset(
         "gz",
     )
 )
+"Endings of other files, some of which are languages too: .bak, .log and .old are spoken somewhere."
 OTHER_NAMES = {"valid": ("val", "dev", "validation")}
 
 
@@ -55,13 +56,15 @@ class CorpusFiles:
     """The files of one language pair."""
 
     source: str
-    "Source language code."
+    "Source language, as the user or the files' names have it."
     target: str
-    "Target language code."
+    "Target language."
     splits: Mapping[str, Sequence[PairOfFiles]]
     "train and valid, perhaps test; each with its pairs of files in the order in which they are read."
     chosen: str
     "How the direction was chosen, for people."
+    folder: Path | None = None
+    "Where they were found; None: they were named one by one."
 
 
 Named = Mapping[str, Sequence[Sequence[str]]]
@@ -86,17 +89,18 @@ def find_corpus(
     stems = _stems(folder)
     source, target, chosen = _direction(folder, stems, source, target)
     splits: dict[str, list[PairOfFiles]] = {}
-    for stem, languages in stems.items():
-        if source in languages and target in languages:
+    for stem, files in stems.items():
+        sides = [languages.among(tag, files) for tag in (source, target)]
+        if sides[0] and sides[1]:
             split = next(name for name in SPLITS if stem.startswith(name))
-            splits.setdefault(split, []).append(PairOfFiles(languages[source], languages[target]))
-        elif set(languages) & {source, target} and len(languages) == 1:
-            (there,) = languages
-            missing = target if there == source else source
-            raise UserError("has no partner", where=languages[there], hint=f"add {stem}.{missing}, or take it away")
+            splits.setdefault(split, []).append(PairOfFiles(files[sides[0]], files[sides[1]]))
+        elif any(sides) and len(files) == 1:
+            missing = target if sides[0] else source
+            (there,) = files.values()
+            raise UserError("has no partner", where=there, hint=f"add {stem}.{missing}, or take it away")
     splits |= _pairs_of(named or {})
-    _check_splits(folder, splits, f"{source}-{target}", needed)
-    return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen)
+    _check_splits(folder, splits, (source, target), needed)
+    return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen, folder)
 
 
 def named_files(named: Named, source: str | None = None, target: str | None = None) -> CorpusFiles:
@@ -108,7 +112,7 @@ def named_files(named: Named, source: str | None = None, target: str | None = No
     first = pairs["train"][0]
     source, target = source or _language_of(first.source, "--src"), target or _language_of(first.target, "--tgt")
     _check_different(source, target)
-    _check_splits(first.source, pairs, f"{source}-{target}")
+    _check_splits(first.source, pairs, (source, target))
     return CorpusFiles(source, target, pairs, "by the order of the files")
 
 
@@ -127,6 +131,13 @@ def check_regular(path: Path) -> None:
         raise UserError("not a regular file", where=path, hint="it is read more than once: write it to a file first")
 
 
+def names_language(ending: str) -> bool:
+    """Whether the end of a file's name says the language of what is in it."""
+    if ending.lower() in NOT_LANGUAGES:
+        return False
+    return languages.SIMPLE_TAG.fullmatch(ending) is not None or languages.read_tag(ending).known
+
+
 def _stems(folder: Path) -> Stems:
     if not folder.is_dir():
         problem = "not a folder" if folder.exists() else "no such folder"
@@ -136,44 +147,53 @@ def _stems(folder: Path) -> Stems:
     stems: Stems = {}
     for path in sorted(folder.iterdir()):
         match = NAME.fullmatch(path.name)
-        if not match or match["language"] in NOT_LANGUAGES or path.is_dir():
+        if not match or not names_language(match["language"]) or path.is_dir():
             continue
-        languages = stems.setdefault(match["stem"], {})
-        if match["language"] in languages:
-            raise UserError(
-                f"lies there twice, as {languages[match['language']].name} too", where=path, hint="remove one"
-            )
+        files = stems.setdefault(match["stem"], {})
+        if match["language"] in files:
+            raise UserError(f"lies there twice, as {files[match['language']].name} too", where=path, hint="remove one")
         check_regular(path)
-        languages[match["language"]] = path
+        files[match["language"]] = path
     if not any(stem.startswith("train") for stem in stems):
         hint = "it needs train.LANG and valid.LANG for two languages, as train.en and train.de; other names: --train"
-        raise UserError("no training text", where=folder, hint=hint)
+        raise UserError(f"no training text{_unread(folder)}", where=folder, hint=hint)
     return stems
+
+
+def _unread(folder: Path) -> str:
+    """What to add where training text is missing: files that may be meant."""
+    names = sorted(path.name for path in folder.glob("train*") if path.is_file())
+    others = [name for name in names if not (found := NAME.fullmatch(name)) or not names_language(found["language"])]
+    return f"; not read, for want of a language tag at the end: {', '.join(others[:3])}" if others else ""
 
 
 def _direction(folder: Path, stems: Stems, source: str | None, target: str | None) -> tuple[str, str, str]:
     """Source, target, and how they were chosen."""
-    training = [set(languages) for stem, languages in stems.items() if stem.startswith("train")]
-    pairs = {pair for languages in training for pair in combinations(sorted(languages), 2)}
-    asked = {code for code in (source, target) if code}
-    fitting = sorted(pair for pair in pairs if asked <= set(pair))
-    there = ", ".join(sorted(set().union(*training)))
+    training = [set(files) for stem, files in stems.items() if stem.startswith("train")]
+    pairs = {pair for there in training for pair in combinations(sorted(there), 2)}
+    tags = sorted(set().union(*training))
+    asked = {tag for tag in (source, target) if tag}
+    meant = {languages.among(tag, tags) for tag in asked}
+    fitting = sorted(pair for pair in pairs if meant <= set(pair) and len(meant) == len(asked))
     if source and target:
         _check_different(source, target)
     if not fitting:
         wanted = (
             f"no training text for {' and '.join(sorted(asked))}" if asked else "training text in one language only"
         )
-        raise UserError(f"{wanted} (languages there: {there})", where=folder, hint="check --src and --tgt")
+        wanted += f" (languages there: {', '.join(tags)}){_unread(folder)}"
+        raise UserError(wanted, where=folder, hint="check --src and --tgt")
     if len(fitting) > 1:
         names = ", ".join("-".join(pair) for pair in fitting)
         raise UserError(f"several language pairs ({names})", where=folder, hint="choose with --src LANG --tgt LANG")
     first, second = fitting[0]
     if source or target:
-        source = source or (first if target == second else second)
-        return source, first if source == second else second, "as asked"
-    if "en" in fitting[0]:
-        return "en", first if second == "en" else second, "English is the source unless --src says otherwise"
+        other = first if languages.among(source or target or "", fitting[0]) == second else second
+        return source or other, target or other, "as asked"
+    english = [tag for tag in fitting[0] if languages.is_english(tag)]
+    if len(english) == 1:
+        other = first if second == english[0] else second
+        return english[0], other, "English is the source unless --src says otherwise"
     raise UserError(
         f"which of {first} and {second} is the source?", where=folder, hint=f"say --src {first} --tgt {second}"
     )
@@ -185,21 +205,21 @@ def _check_different(source: str, target: str) -> None:
 
 
 def _check_splits(
-    where: Path, splits: Mapping[str, object], pair: str, needed: Sequence[str] = ("train", "valid")
+    where: Path, splits: Mapping[str, object], pair: tuple[str, str], needed: Sequence[str] = ("train", "valid")
 ) -> None:
     for split in needed:
         if split in splits:
             continue
-        hint = f"add {split}.{pair.split('-')[0]} and {split}.{pair.split('-')[-1]}"
+        hint = f"add {split}.{pair[0]} and {split}.{pair[1]}"
         if split == "valid":
             hint += " (1,000 to 3,000 pairs that are not in the training text), or name two files with --valid"
             others = sorted(path.name for name in OTHER_NAMES["valid"] for path in where.glob(f"{name}.*"))
             hint = f"{others[0]} is there: name it valid.{others[0].partition('.')[2]}" if others else hint
-        raise UserError(f"no {split} text for {pair}", where=where, hint=hint)
+        raise UserError(f"no {split} text for {'-'.join(pair)}", where=where, hint=hint)
 
 
 def _language_of(path: Path, flag: str) -> str:
     suffix = path.name.removesuffix(".gz").rpartition(".")[2]
-    if not re.fullmatch(LANGUAGE, suffix) or suffix in NOT_LANGUAGES:
+    if not names_language(suffix):
         raise UserError("its name does not end in a language code", where=path, hint=f"give the language with {flag}")
     return suffix

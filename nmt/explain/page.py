@@ -15,6 +15,7 @@ from nmt.explain.explained import END, Explained, Written
 from nmt.explain.markup import clipped, document, escaped, percent, piece_label
 from nmt.explain.matrix import LEAST, matrix, shade
 from nmt.explain.style import STYLE
+from nmt.languages import read_tag
 from nmt.reversible import JOINER
 from nmt.text import SENTENCEPIECE_BYTES
 from nmt.vocabulary import SPECIAL_NAMES, UNK
@@ -214,4 +215,4 @@ def _words(pieces: Sequence[str], subwords: str) -> Iterator[str]:
 
 
 def _lang(code: str) -> str:
-    return f' lang="{escaped(code)}"' if code else ""
+    return f' lang="{escaped(read_tag(code).name)}"' if code else ""

@@ -13,6 +13,7 @@ import sacrebleu
 from nmt.bundle import read_config, read_manifest, versions
 from nmt.configfile import Values, flatten
 from nmt.device import machine
+from nmt.languages import code_of
 from nmt.ledger import Size, sizes_of_modes
 from nmt.models.build import VocabularySizes
 from nmt.reproduce import fairness, paper
@@ -128,7 +129,7 @@ def collect(experiment: Experiment, text: ScoredText, caption: Caption) -> Resul
     """Read what the runs left. Runs that are not finished are listed as missing."""
     corpus, config = open_prepared(experiment), experiment.config
     there = [run for run in experiment.runs if read_scores(experiment, run) is not None]
-    pair = f"{config.prep.source}-{config.prep.target}"
+    pair = f"{code_of(str(config.prep.source))}-{code_of(str(config.prep.target))}"  # as the paper calls it
     sizes = sizes_of_modes(config.model, VocabularySizes.of(corpus.vocabulary))
     results = {run: _result(experiment, run) for run in there}
     modes = [_mode(mode, sizes[mode], results, text, pair) for mode in Tying if any(r.tying is mode for r in there)]

@@ -16,6 +16,7 @@ from bpe.textfiles import read_lines, sha256_of, write_lines, write_text
 from nmt import evaluation
 from nmt.bundle import BEST
 from nmt.data.corpus import PreparedCorpus, raw_file
+from nmt.metrics import Options
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.testsets import TestSet, TextFile, every_test_set
 from nmt.translator import Translator
@@ -38,8 +39,8 @@ class ScoredText:
 def scored_text(experiment: Experiment, corpus: Path) -> ScoredText:
     """The validation text of the prepared data, and every test set of the corpus folder."""
     prep = experiment.config.prep
-    files = (experiment.prepared / raw_file(VALID, side) for side in ("source", "target"))  # type: ignore[arg-type]
-    valid = TestSet(VALID, *(TextFile.read(path) for path in files))
+    files = (TextFile.read(experiment.prepared / raw_file(VALID, side)) for side in ("source", "target"))  # type: ignore[arg-type]
+    valid = TestSet(VALID, next(files), (next(files),))
     return ScoredText((valid, *every_test_set(corpus, str(prep.source), str(prep.target))))
 
 
@@ -107,9 +108,9 @@ def compare(experiment: Experiment, baseline: Run, run: Run, test_set: TestSet) 
     return evaluation.paired_bootstrap(lines[0], lines[1], test_set.reference.lines, options(experiment))
 
 
-def options(experiment: Experiment) -> evaluation.Options:
+def options(experiment: Experiment) -> Options:
     """How BLEU is computed: as the target language asks."""
-    return evaluation.Options(target_language=str(experiment.config.prep.target))
+    return Options(target_language=str(experiment.config.prep.target))
 
 
 def open_prepared(experiment: Experiment) -> PreparedCorpus:

@@ -15,7 +15,8 @@ from nmt.config import SearchConfig
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.engine import searchable
-from nmt.evaluation import bleu, validation_options
+from nmt.evaluation import bleu
+from nmt.metrics import Options, choice
 from nmt.models.interface import SearchModel, TranslationModel
 from nmt.packages import MissingPackage
 from nmt.search.beam import beam_search
@@ -56,9 +57,14 @@ class Validation:
 
 
 def can_score(corpus: PreparedCorpus, metric: str, say: Callable[[str], None]) -> bool:
-    """Whether translations can be written as raw text for BLEU. Where BLEU is the metric, it is an error if not."""
+    """Whether translations can be written as raw text for BLEU. Where BLEU is the metric, it is an error if not.
+
+    Where it is not computed as the language would have it, that is said.
+    """
     try:
-        return bool(corpus.text)
+        if note := choice(corpus.text.options.target).bleu_note:
+            say(f"validation: {note}")
+        return True
     except MissingPackage as error:
         if metric == "bleu":
             hint = f"{error.hint}, or choose by cost (--set training.validation_metric=cost)"
@@ -139,7 +145,7 @@ class Validator:
             return float(costs.cross_entropy), batch.num_target_tokens
 
     def _bleu(self, translations: list[str], references: list[str]) -> float:
-        return bleu(translations, references, validation_options(self.corpus.text.options.target))
+        return bleu(translations, references, Options(target_language=self.corpus.text.options.target))
 
     def _sources(self) -> list[np.ndarray]:
         pairs, view = self.maker.pairs, self.maker.source_view

@@ -17,11 +17,12 @@ from pathlib import Path
 from bpe.command import Parser
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
-from nmt.data.files import LANGUAGE, NOT_LANGUAGES
+from nmt.data.files import names_language
+from nmt.languages import TAG, code_of
 from nmt.tokenization import comes_back, make_tokenizer
 from scripts.benchmarks.report import Column, Row, Table, facts, write_json
 
-NAME = re.compile(rf".*?\.(?P<language>{LANGUAGE})(?:\.gz)?")
+NAME = re.compile(rf".*?\.(?P<language>{TAG})(?:\.gz)?")
 WAYS = {
     "reversible": ("reversible", "none"),
     "moses": ("moses", "none"),
@@ -64,7 +65,7 @@ def files_of(folder: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         match = NAME.fullmatch(path.name)
-        if match and match["language"] not in NOT_LANGUAGES and path.is_file():
+        if match and names_language(match["language"]) and path.is_file():
             found.setdefault(match["language"], []).append(path)
     if not found:
         raise UserError("no text files named by a language", where=folder, hint="as train.en or test.de.gz")
@@ -74,7 +75,7 @@ def files_of(folder: Path) -> dict[str, list[Path]]:
 def measure(paths: Sequence[Path], language: str, way: str, limit: int | None, examples: int) -> Found:
     """Take every line there and back."""
     name, normalize = WAYS[way]
-    tokenizer = make_tokenizer(name, language, normalize=normalize)
+    tokenizer = make_tokenizer(name, code_of(language), normalize=normalize)
     found = Found()
     for chunk in _chunks(paths, limit):
         start = time.process_time()

@@ -12,6 +12,7 @@ from pathlib import Path
 from bpe.errors import UserError
 from bpe.textfiles import read_lines, write_lines
 from nmt.data.files import CorpusFiles, find_corpus
+from nmt.languages import code_of
 from nmt.tokenization import make_tokenizer
 from scripts.benchmarks.zipf import zipf_counts
 
@@ -46,7 +47,7 @@ def tokenise(files: Sequence[tuple[Path, str]], output: Path, about: str, corpus
     def lines() -> Iterator[str]:
         nonlocal num_lines, num_words
         for path, language in files:
-            words_of = make_tokenizer("moses", language, normalize="moses").words
+            words_of = make_tokenizer("moses", code_of(language), normalize="moses").words
             for line in read_lines(path):
                 words = words_of(line)
                 num_lines += 1

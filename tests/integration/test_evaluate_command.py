@@ -12,6 +12,7 @@ from sacrebleu import utils
 
 from nmt.cli.evaluate import main
 from nmt.evaluation import score
+from nmt.testsets import from_sacrebleu
 from nmt.translator import Translator
 from tests.tiny_model import make_model_folder
 
@@ -81,9 +82,62 @@ def test_text_has_each_score_with_its_signature(here: Path, capsys: pytest.Captu
     assert main(["--hypotheses", "corpus/test.de", "--reference", "corpus/test.de", "--examples", "1"]) == 0
     lines = capsys.readouterr().out.split("\n")
     assert lines[:4] == ["source       ", f"reference    {REFERENCES[0]}", f"translation  {REFERENCES[0]}", ""]
-    assert [line.split()[:2] for line in lines[4:7]] == [["BLEU", "100.00"], ["chrF2", "100.00"], ["TER", "0.00"]]
-    assert all("nrefs:1" in line for line in lines[4:7])
-    assert lines[7:] == ["test.de: 4 lines", ""]
+    assert [line.split()[:2] for line in lines[4:8]] == [
+        *(["BLEU", "100.00"], ["chrF2", "100.00"], ["chrF2++", "100.00"], ["TER", "0.00"])
+    ]
+    assert all("nrefs:1" in line for line in lines[4:8])
+    assert lines[8:] == ["test.de: 4 lines", ""]
+
+
+def test_every_reference_counts(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """None of several is the one that wins, however they are given."""
+    (here / "hyp").write_text("die katze sass.\n\nhunde klaeffen laut\na, b und c\n")
+    (here / "more").write_text("eine katze sass da.\n\nhunde klaeffen laut\na, b und c\n")
+    paths = ["corpus/test.de", "more"]
+    both = report(capsys, "--hypotheses", "hyp", "--reference", *paths, "--baseline", "more")
+    assert report(capsys, "--hypotheses", "hyp", "--reference", "more", "--reference", paths[0])["bleu"] == both["bleu"]
+    single = [report(capsys, "--hypotheses", "hyp", "--reference", path)["bleu"] for path in paths]
+    assert max(single) < both["bleu"] == pytest.approx(100)
+    assert [file["path"] for file in both["test_set"]["references"]] == paths
+    assert both["test_set"]["reference"]["path"] == paths[0]
+    assert all("nrefs:2" in signature for signature in both["signatures"].values())
+    assert "nrefs:2" in both["comparison"]["signature"]
+    (here / "short").write_text("one line\n")
+    expected = "corpus/test.de: 4 lines, but 1 in short; the files of a test set must have as many lines"
+    assert failure(capsys, "--hypotheses", "hyp", "--reference", "corpus/test.de", "short") == expected
+
+
+def test_intervals_and_scores_of_lines(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "hyp").write_text("die katze lag.\n\nhunde bellen\na, b und c\n")
+    asked = ["--hypotheses", "hyp", "--reference", "corpus/test.de", "--sentence-level", "--confidence", "50"]
+    found = report(capsys, *asked)
+    assert [scores["bleu"] for scores in found["sentences"]][1:] == pytest.approx([0, 100, 100])
+    assert 0 < found["sentences"][0]["ter"] < 100
+    assert found["confidence"].keys() == found["signatures"].keys() == found["sentence_signatures"].keys()
+    assert "bs:50" in found["signatures"]["ter"]
+    assert main(asked) == 0
+    lines = capsys.readouterr().out.split("\n")
+    assert lines[0] == "line\tBLEU\tchrF2\tchrF2++\tTER"
+    assert [float(value) for value in lines[3].split("\t")] == pytest.approx([3, 100, 100, 100, 0])
+    assert lines[5].startswith("BLEU of lines  nrefs:1|case:mixed|eff:yes")
+    interval = found["confidence"]["bleu"]
+    assert f"{found['bleu']:.2f}  95%: {interval['mean']:.2f} ± {interval['half_width']:.2f}  nrefs:1|bs:50" in lines[7]
+    assert "bs:1000" in report(capsys, *asked[:5], "--confidence")["signatures"]["bleu"]
+    assert failure(capsys, *asked[:4], "--confidence", "1").startswith("--confidence: 1 samples give no interval")
+
+
+def test_languages_are_found_by_any_name(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = report(capsys, "--hypotheses", "corpus/test.de", "--src", "eng", "--tgt", "deu")
+    assert found["test_set"]["reference"]["path"] == "corpus/test.de"
+    for name in ("test.zho_Hans", "test.tha"):
+        (here / name).write_text("猫坐在垫子上。\n")
+    found = report(capsys, "--hypotheses", "test.tha", "--reference", "test.zho_Hans")
+    assert (found["bleu"], found["notes"]) == (pytest.approx(100), [])
+    assert "tok:zh" in found["signatures"]["bleu"]
+    assert main(["--hypotheses", "test.tha", "--reference", "test.tha"]) == 0
+    captured = capsys.readouterr()
+    assert "tok:char" in captured.out
+    assert captured.err.startswith("BLEU is by characters: sacreBLEU has no tokenizer for tha (th)\n")
 
 
 def test_what_is_wrong_is_said_in_one_line(model: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,6 +158,17 @@ def test_what_is_wrong_is_said_in_one_line(model: Path, here: Path, capsys: pyte
     assert failure(capsys, "--model", model, "--testset", "wmt19", "--tgt", "xx").startswith(
         "--testset: wmt19 has no en-xx; it has"
     )
+    assert failure(capsys, "--model", model, "--testset", "wmt19", "--tokenize", "13b").startswith(
+        "--tokenize: unknown"
+    )
+
+
+def test_a_test_set_of_sacrebleus_has_all_its_references(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["corpus/test.en", "corpus/test.de", "corpus/test.de"]
+    monkeypatch.setattr(utils, "get_source_file", lambda name, pair: f"{names[0]}" if pair == "en-de" else "")
+    monkeypatch.setattr(utils, "get_reference_files", lambda name, pair: names[1:])
+    found = from_sacrebleu("wmt19", "eng", "ger")
+    assert (found.name, len(found.references)) == ("wmt19/en-de", 2)
 
 
 def test_a_download_that_fails_is_said_in_one_line(

@@ -12,7 +12,8 @@ from nmt.cli import train
 from nmt.config import SearchConfig
 from nmt.data.batching import BatchMaker
 from nmt.data.corpus import PreparedCorpus
-from nmt.evaluation import bleu, validation_options
+from nmt.evaluation import bleu
+from nmt.metrics import Options
 from nmt.scorer import Scorer
 from nmt.training.reporting import read_metrics
 from nmt.training.validation import Validator
@@ -50,7 +51,7 @@ def test_they_are_those_of_nmt_score_and_nmt_translate(trained: tuple[PreparedCo
     assert best["cross_entropy"] == pytest.approx(total / pieces, rel=1e-4)
     assert best["cost"] == pytest.approx(total / len(sources), rel=1e-4)
     translations = Translator.load(folder, device="cpu", search=SearchConfig(beam=2)).translate(sources)
-    found = bleu(translations, references, validation_options("de"))
+    found = bleu(translations, references, Options(target_language="de"))
     assert found > 5  # nothing is compared where nothing matches
     assert best["bleu"] == pytest.approx(found, rel=1e-4)
 

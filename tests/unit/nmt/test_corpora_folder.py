@@ -192,6 +192,8 @@ def test_foreign_record_and_file_in_place_of_the_folder(tmp_path: Path, source: 
 def test_resolve() -> None:
     assert TINY.resolve("de", "en") == PAIR
     assert TINY.resolve(None, "fr") == ("en", "fr")
+    assert TINY.resolve("eng", "fra_Latn") == ("en", "fr")
+    assert find("homeassistant").resolve(None, "zho_Hans") == ("en", "zh-Hans")
     for codes, message in (
         ((None, None), "several language pairs: en-de, en-fr; choose with --src and --tgt"),
         (("en", "cs"), "has no pair en-cs; it has en-de, en-fr"),

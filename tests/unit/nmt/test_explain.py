@@ -132,6 +132,12 @@ def test_a_page_is_whole_and_loads_nothing() -> None:
     assert "prefers-color-scheme: dark" in text
 
 
+def test_the_languages_of_text_are_named_as_browsers_know_them() -> None:
+    text = page([entry()], "T", source="eng", target="zho_Hans")
+    assert ' lang="zh-Hans"' in text
+    assert "zho" not in text
+
+
 def test_every_step_has_its_row() -> None:
     rows = Reader(page([entry()], "T")).rows
     assert ["piece", "probability", "looked at", "also likely"] in rows

@@ -49,7 +49,7 @@ def test_an_apostrophe_goes_with_what_the_language_says():
     assert ReversibleTokenizer("fr").words("(l'eau d’un l'“x” 5'x)") == [
         "(￭", "l'￭", "eau", "d’￭", "un", "l", "￭'", "￭“￭", "x", "￭”", "5", "￭'￭", "x", "￭)"
     ]  # fmt: skip
-    assert ReversibleTokenizer("it-IT").words("dell'anno") == ["dell'￭", "anno"]
+    assert ReversibleTokenizer("it").words("dell'anno") == ["dell'￭", "anno"]
     assert ReversibleTokenizer("de").words("geht's") == ["geht", "￭'s"]
     assert {"fr", "it"} <= ELIDING
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from nmt.sentences import gap_after, split_sentences
+from nmt.sentences import gap_after, split_sentences, without_abbreviations
 
 pytest.importorskip("sacremoses")
 
@@ -82,6 +82,14 @@ def test_long_lines_of_anything_are_split_in_one_pass() -> None:
         assert "".join(split_sentences(line, "en")) == line
 
 
+def test_languages_are_known_by_any_name():
+    line = "Am 3. Mai kam Dr. Meier z.B. nicht. Er war krank."
+    for name in ("deu", "ger", "DE", "de_AT", "deu_Latn"):
+        assert split_sentences(line, name) == split_sentences(line, "de")
+    assert [without_abbreviations(name) for name in ("deu", "zho_Hans", "jpn")] == [""] * 3
+    assert "no abbreviations of tha (th), the English ones" in without_abbreviations("tha")
+
+
 @pytest.mark.parametrize(
     ("sentence", "target", "gap"),
     [
@@ -90,6 +98,9 @@ def test_long_lines_of_anything_are_split_in_one_pass() -> None:
         ("One.\t", "de", "\t"),
         ("你好。", "en", " "),
         ("One. ", "zh-TW", ""),
+        ("One. ", "cmn_Hans", ""),
+        ("One. ", "jpn", ""),
+        ("One. ", "tha", " "),
         ("One.  ", "ja", "  "),
         ("你好。", "ja", ""),
         ("", "en", " "),

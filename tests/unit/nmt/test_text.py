@@ -11,7 +11,7 @@ from bpe.learn import count_words, learn_merges
 from nmt.normalization import MOSES_WITH_NUMBERS, make_normalize
 from nmt.text import SIDES, TextOptions, TextPipeline
 from nmt.textoptions import old_normalization
-from nmt.tokenization import MosesTokenizer, clean, make_tokenizer
+from nmt.tokenization import MosesTokenizer, clean, make_tokenizer, without_rules
 
 sacremoses = pytest.importorskip("sacremoses")
 
@@ -82,15 +82,14 @@ def _noise(draw):
         yield "".join(draw.choice(words) + draw.choice(["", " ", " ", " "]) for _ in range(draw.randint(0, 12)))
 
 
-@pytest.mark.parametrize("language", ["en", "de", "fr", "it", "cs", "zh", "ja", "ko", "fi", "xx", "pt-BR"])
-def test_moses_words_are_those_of_sacremoses(language):
-    code = language.split("-")[0]
+@pytest.mark.parametrize("code", ["en", "de", "fr", "it", "cs", "zh", "ja", "ko", "fi", "xx", "pt"])
+def test_moses_words_are_those_of_sacremoses(code):
     normalizer, tokenizer = sacremoses.MosesPunctNormalizer(code), sacremoses.MosesTokenizer(code)
     alphabet, lower = frozenset(tokenizer.IsAlpha), frozenset(tokenizer.IsLower)
     tokenizer.isanyalpha = lambda text: not alphabet.isdisjoint(text)  # the same answers in less time
     tokenizer.islower = lower.issuperset
-    normalize = make_normalize(MOSES_WITH_NUMBERS, language)
-    ours = MosesTokenizer(language, normalize)
+    normalize = make_normalize(MOSES_WITH_NUMBERS, code)
+    ours = MosesTokenizer(code, normalize)
     noise = list(_noise(random.Random(7)))[:: 4 if code in ("ja", "zh") else 1]  # theirs takes ten times as long there
     for line in [*SENTENCES, *ODD_LINES, *noise]:
         normalized = normalizer.normalize(line)
@@ -293,6 +292,61 @@ def test_folders_made_before_there_was_a_choice_stay_as_they_are(tokenizer, prot
     assert pipeline.words("12\u00a0500 „x“", "source") == words[tokenizer]
     pipeline.save(tmp_path)
     assert (tmp_path / "text.json").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("tokenizer", ["reversible", "moses"])
+@pytest.mark.parametrize(
+    ("tags", "same"),
+    [(("fra", "deu"), ("fr", "de")), (("fre_FR", "GER"), ("fr", "de")), (("ita_Latn", "eng"), ("it", "en"))],
+)
+def test_a_language_is_tokenised_alike_by_whatever_name(tokenizer, tags, same):
+    """The same words, and the same text of them."""
+    one, other = (
+        TextPipeline(
+            TextOptions(source=pair[0], target=pair[1], tokenizer=tokenizer, source_normalize=normalize), MergeTable(())
+        )
+        for pair in (tags, same)
+        for normalize in ["moses" if tokenizer == "moses" else "none"]
+    )
+    lines = [*SENTENCES, *ODD_LINES, "M. Dupont n'aime pas l'eau à 5 %.", "Geht's, Dr. Müller? z.B. am 3. Mai."]
+    for side in ("source", "target"):
+        for line in lines:
+            words = one.words(line, side)
+            assert words == other.words(line, side)
+            assert one.text(words, side) == other.text(words, side)
+    assert "l'￭" in one.words("l'eau", "source") or tokenizer == "moses"
+
+
+def test_a_language_without_rules_is_told_of():
+    assert without_rules("moses", "tha") == "Moses has no abbreviations for tha (th): the English ones tokenise it"
+    assert without_rules("moses", "fra") == without_rules("reversible", "tha") == without_rules("none", "ja") == ""
+    assert without_rules("reversible", "xx").startswith("xx is no known language tag")
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_folders_keep_the_rules_that_they_were_made_with(version, tmp_path):
+    """When a tag was read as it stands, `fra` was a language without rules."""
+    old = {"format": "nmt-text", "version": version, "source": "fra", "target": "de-AT", "subwords": "bpe"}
+    old |= {"tokenizer": "moses" if version == 1 else "reversible"}
+    if version == 2:
+        old |= {"source_normalize": "none", "target_normalize": "none", "byte_fallback": False, "rare_characters": ""}
+    old |= {"source_pieces": None, "target_pieces": None}
+    (tmp_path / "text.json").write_text(json.dumps(old), encoding="utf-8")
+    MergeTable(()).save(tmp_path / "bpe.codes")
+    pipeline = TextPipeline.load(tmp_path)
+    assert (pipeline.options.source_rules, pipeline.options.target_rules) == ("fra", "de")
+    assert pipeline.words("l'eau", "source") == (["l", "'", "eau"] if version == 1 else ["l", "￭'eau"])
+    pipeline.save(tmp_path)
+    assert json.loads((tmp_path / "text.json").read_text(encoding="utf-8")) == old
+
+
+def test_the_rules_are_noted_where_the_tag_does_not_say_them(tmp_path):
+    made = TextPipeline(TextOptions(source="fra", target="de_DE"), MergeTable(()))
+    made.save(tmp_path)
+    body = json.loads((tmp_path / "text.json").read_text(encoding="utf-8"))
+    assert (body["source"], body["source_rules"], body["target"]) == ("fra", "fr", "de_DE")
+    assert "target_rules" not in body
+    assert TextPipeline.load(tmp_path).options == made.options
 
 
 def test_moses_normalisation_leaves_numbers_alone():
