@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bpe",),
     ("nmt.protection", "nmt.packages", "nmt.scratch", "nmt.waiting"),
-    ("nmt.reversible", "nmt.normalization"),
+    ("nmt.reversible", "nmt.normalization", "nmt.numbering"),
     ("nmt.tokenization",),
     ("nmt.vocabulary", "nmt.textoptions", "nmt.layers", "nmt.streams", "nmt.corpora", "nmt.device"),
     ("nmt.text", "nmt.config"),
@@ -23,7 +23,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.models",),
     ("nmt.search", "nmt.weights", "nmt.ledger"),
     ("nmt.alignment", "nmt.bundle", "nmt.evaluation", "nmt.sentences", "nmt.shortlist", "nmt.testsets"),
-    ("nmt.averaging", "nmt.engine", "nmt.parts"),
+    ("nmt.averaging", "nmt.engine", "nmt.glossary"),
+    ("nmt.parts",),
     ("nmt.translator", "nmt.scorer", "nmt.training", "nmt.conversion"),
     ("nmt.explain",),
     ("nmt.reproduce",),
