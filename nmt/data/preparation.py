@@ -161,7 +161,7 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
         "reasons": rules.reasons,
         "vocabulary": manifests.describe_vocabulary(vocabulary, rare),
         "overlap": manifests.describe_overlap(overlap),
-    }
+    } | ({} if options.numbers is None else {"numbers": dict(options.numbers)})
     content["advice"] = advise(content, pieces, merges, words)
     return manifests.write_manifest(place.result, content)
 

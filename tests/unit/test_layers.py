@@ -22,7 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.configfile", "nmt.data"),
     ("nmt.models",),
     ("nmt.search", "nmt.weights", "nmt.ledger"),
-    ("nmt.alignment", "nmt.bundle", "nmt.evaluation", "nmt.sentences", "nmt.shortlist", "nmt.testsets"),
+    ("nmt.alignment", "nmt.bundle", "nmt.evaluation", "nmt.kept", "nmt.sentences", "nmt.shortlist", "nmt.testsets"),
     ("nmt.averaging", "nmt.engine", "nmt.glossary"),
     ("nmt.parts",),
     ("nmt.translator", "nmt.scorer", "nmt.training", "nmt.conversion"),
