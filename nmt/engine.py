@@ -63,8 +63,6 @@ class Engine:
             shortlist = Shortlist.load(first.folder, first.vocabulary).for_view(target_view)
         source_only = first.vocabulary.source_only_rows(target_view)
         numbered = np.array(first.vocabulary.encode(first.text.placeholders), dtype=np.int64)
-        if shortlist is not None and len(numbered):
-            shortlist = _with_copies(shortlist, source_view.from_union(numbered), target_view.from_union(numbered))
         placeholders = tuple(sorted(target_view.from_union(numbered).tolist()))
         _, note = usable_precision(config.precision, first.model.device)
         return cls(model, source_view, target_view, config, shortlist, source_only, placeholders, note)
@@ -74,16 +72,6 @@ class Engine:
         search = sample if self.config.sampling else beam_search
         with enough_memory():
             return counted_search(lambda some, own: search(self.model, some, self.config, own), sources, wanted)
-
-
-def _with_copies(shortlist: Candidates, source: np.ndarray, target: np.ndarray) -> Candidates:
-    """A shortlist that also names the pieces, [P] of each side, that a source has and its translation is to have."""
-
-    def longer(ids: np.ndarray) -> np.ndarray:
-        copied = target[np.isin(source, ids)]
-        return np.union1d(shortlist(ids), copied) if len(copied) else shortlist(ids)
-
-    return longer
 
 
 def searchable(model: TranslationModel) -> SearchModel:

@@ -50,11 +50,8 @@ class Numbering:
         self._own = _own_kinds(names)
         self._numbers = dict(numbers)
         self._first = next((kind for kind in kinds_of(names) if self._numbers.get(kind)), "")
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """Every numbered placeholder there is."""
-        return tuple(numbered(kind, number) for kind, most in self._numbers.items() for number in range(1, 1 + most))
+        self.words = tuple(numbered(kind, number + 1) for kind, most in numbers.items() for number in range(most))
+        "Every numbered placeholder there is."
 
     def known(self, text: str) -> str:
         """Words or pieces with numbers in place of those that there are not."""

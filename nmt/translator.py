@@ -124,13 +124,19 @@ class Translator:
         self.engine = Engine.of([bundle, *ensemble], self.search)
 
     @classmethod
-    def load(cls, *folders: Path | str, device: str = "auto", search: SearchConfig | None = None) -> Translator:
+    def load(
+        cls,
+        *folders: Path | str,
+        device: str = "auto",
+        search: SearchConfig | None = None,
+        glossary: Glossary | None = None,
+    ) -> Translator:
         """Load a model folder, or several as an ensemble, on a device (auto, cpu, cuda or mps).
 
         Raises UserError where one is not there, is damaged, or does not go with the first.
         """
         first, *others = (load_bundle(Path(folder), pick_device(device)) for folder in folders)
-        return cls(first, search, ensemble=others)
+        return cls(first, search, ensemble=others, glossary=glossary)
 
     def translate(self, lines: Sequence[str], *, progress: Progress | None = None) -> list[str]:
         """The best translation of each line, in order, each on one line. A blank line gives an empty one."""

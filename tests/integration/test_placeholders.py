@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bpe.errors import UserError
-from nmt.cli import translate
+from nmt.cli import evaluate, translate
 from nmt.glossary import Glossary
 from nmt.numbering import NUMBERED
 from nmt.protection import Patterns
@@ -224,3 +224,18 @@ def test_it_is_loaded_as_any_folder_is(folder: Path) -> None:
         "｟placeholder:1｠",
         "｟placeholder:2｠",
     )
+
+
+def test_what_is_kept_is_counted_for_any_translation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, lines in (("en", "{a} <b>\nplain\n"), ("de", "{a} <b>\nschlicht\n"), ("found", "{a} {b}\nschlicht\n")):
+        Path(name).write_text(lines)
+    files = ["--source", "en", "--reference", "de"]
+    assert evaluate.main([*files, "--hypotheses", "found"]) == 0
+    kept = "kept    50.0%  1 of 2 placeholders, tags and addresses of the source (1 lines); 1 added"
+    assert kept in capsys.readouterr().out.splitlines()
+    assert evaluate.main([*files, "--hypotheses", "found", "--json"]) == 0
+    counts = {"num_strings": 2, "num_kept": 1, "num_added": 1, "num_lines": 1}
+    assert json.loads(capsys.readouterr().out)["placeholders"] == counts
