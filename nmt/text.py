@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -147,10 +147,12 @@ class TextPipeline:
         self.subwords = subwords
         self.numbering = options.make_numbering(where)
         "What numbers protected strings; None: they have no numbers."
-        self._tokenizers: dict[Side, Tokenizer] = {side: options.make_tokenizer(side, where) for side in SIDES}
-        self._numbering_tokenizers: dict[Side, NumberingTokenizer] = (
+        self._numbering_tokenizers: Mapping[Side, NumberingTokenizer] = (
             {side: options.make_numbering_tokenizer(side) for side in SIDES} if self.numbering else {}
         )
+        self._tokenizers: Mapping[Side, Tokenizer] = self._numbering_tokenizers or {
+            side: options.make_tokenizer(side, where) for side in SIDES
+        }
         self._subwords: dict[Side, Subwords] = {side: self._make_subwords(side, where) for side in SIDES}
 
     def _make_subwords(self, side: Side, where: object) -> Subwords:

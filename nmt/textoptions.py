@@ -69,9 +69,7 @@ class TextOptions:
         return self.source if side == "source" else self.target
 
     def make_tokenizer(self, side: Side, where: object = "prep.protect") -> Tokenizer:
-        """The tokenizer of a side. where: names the place in an error about `protect`."""
-        if self.numbers is not None:
-            return self.make_numbering_tokenizer(side)
+        """The tokenizer of a side, without numbers. where: names the place in an error about `protect`."""
         normalize = self.source_normalize if side == "source" else self.target_normalize
         if self.subwords == "sentencepiece":
             name = "escaping" if self.tokenizer == "reversible" else self.tokenizer
@@ -79,7 +77,7 @@ class TextOptions:
         return make_tokenizer(self.tokenizer, self.language(side), self.protect, normalize=normalize, where=where)
 
     def make_numbering_tokenizer(self, side: Side) -> NumberingTokenizer:
-        """The same where protected strings are numbered."""
+        """The tokenizer of a side where protected strings are numbered."""
         normalize = self.source_normalize if side == "source" else self.target_normalize
         name = self.tokenizer
         if self.subwords == "sentencepiece":

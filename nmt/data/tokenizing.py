@@ -7,7 +7,7 @@ both lines of a pair have are numbered (see `nmt.numbering`).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from nmt.numbering import MOST_NUMBERS, enough, kinds_of, put_back
 from nmt.protection import Span
 from nmt.scratch import written_whole
 from nmt.text import SIDES, Side, TextOptions
-from nmt.tokenization import Tokenizer, comes_back
+from nmt.tokenization import NumberingTokenizer, Tokenizer, comes_back
 
 CHUNK_PAIRS = 2_000
 
@@ -120,10 +120,13 @@ class PairTokenizer:
     """Words of both sides of raw pairs."""
 
     def __init__(self, options: TextOptions) -> None:
-        self._tokenizers: dict[Side, Tokenizer] = {side: options.make_tokenizer(side) for side in SIDES}
         self._numbering = options.make_numbering()
-        if self._numbering is not None:
-            self._numbering_tokenizers = {side: options.make_numbering_tokenizer(side) for side in SIDES}
+        self._numbering_tokenizers: Mapping[Side, NumberingTokenizer] = (
+            {side: options.make_numbering_tokenizer(side) for side in SIDES} if self._numbering else {}
+        )
+        self._tokenizers: Mapping[Side, Tokenizer] = self._numbering_tokenizers or {
+            side: options.make_tokenizer(side) for side in SIDES
+        }
 
     def words(self, source: list[str], target: list[str]) -> tuple[Lines, Lines]:
         """The words of source and target lines."""

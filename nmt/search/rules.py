@@ -53,11 +53,11 @@ def ruled(
     ids, free = candidates.ids, None if forced is None else forced < 0
     forbid_columns(log_probs, candidates.forbidden, rows=free)
     if written is not None and config.no_repeat_ngram:
-        apart = None if owed is None else _columns(ids, owed.pieces)[0]
-        own = None if apart is None else log_probs.index_select(2, apart)
+        counted = None if owed is None else _scored_columns(ids, owed.pieces)
+        own = None if counted is None else log_probs.index_select(2, counted)
         forbid_repeats(log_probs, ids, written, config.no_repeat_ngram, rows=free)
-        if apart is not None and own is not None:
-            log_probs.index_copy_(2, apart, own)
+        if counted is not None and own is not None:
+            log_probs.index_copy_(2, counted, own)
     if written is not None and config.repetition_penalty != 1:
         penalise(log_probs, ids, written, config.repetition_penalty, rows=free)
     if owed is not None:
@@ -182,3 +182,9 @@ def _columns(ids: Tensor | None, pieces: Tensor) -> tuple[Tensor, Tensor]:
         return pieces, torch.ones_like(pieces, dtype=torch.bool)
     columns = torch.searchsorted(ids, pieces).clamp_(max=ids.numel() - 1)
     return columns, ids[columns] == pieces
+
+
+def _scored_columns(ids: Tensor | None, pieces: Tensor) -> Tensor:
+    """The columns of those target ids that are scored."""
+    columns, scored = _columns(ids, pieces)
+    return columns[scored]
