@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from bpe.codes import MergeTable
 from nmt.numbering import MOST_NUMBERS, NUMBERED, Numbering, enough, kinds_of, numbered, put_back
-from nmt.text import TextOptions
+from nmt.text import TextOptions, TextPipeline
 from nmt.tokenization import clean, make_numbering_tokenizer
 
 ALL_KINDS = dict.fromkeys(["placeholder", "own", "own2", "url", "tag", "end", "entity"], 3)
@@ -122,4 +123,5 @@ def test_options_of_text_say_how_many_numbers_there_are(tmp_path) -> None:  # ty
     old.save(tmp_path)
     assert TextOptions.load(tmp_path) == old
     assert old.make_numbering() is None
+    assert TextPipeline(old, MergeTable(())).pieces("a {x}", "target") == ["a", "｟{x}｠"]
     assert '"version": 2' in (tmp_path / "text.json").read_text()
