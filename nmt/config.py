@@ -63,7 +63,7 @@ class PrepConfig:
     target_normalize: str = "none"
     "The same for the target. Whatever it changes no translation can hold."
     protect: tuple[str, ...] = ()
-    "What is never cut and comes out as it went in: placeholders, urls, tags, all, or regular expressions."
+    "What comes out as it went in, by number: placeholders, urls, tags, all, or regular expressions (docs/text.md)."
     min_character_count: int = 10
     "Characters rarer than this in the training text are spelt in bytes, as is all that it lacks; 0: no bytes."
     min_frequency: int = 2

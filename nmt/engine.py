@@ -21,6 +21,7 @@ from nmt.models.ensemble import Ensemble, Member
 from nmt.models.inference import for_search
 from nmt.models.interface import SearchModel, TranslationModel
 from nmt.search.beam import beam_search
+from nmt.search.counting import Amiss, counted_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Shortlist as Candidates
 from nmt.search.request import Wanted
@@ -40,6 +41,8 @@ class Engine:
     shortlist: Candidates | None
     source_only: range = range(0)
     "Target ids of pieces that only the source side has."
+    placeholders: tuple[int, ...] = ()
+    "Target ids, rising, of numbered placeholders, which a translation holds as often as its source."
     note: str = ""
     "Why the products are in another precision than asked for, or ''."
 
@@ -59,14 +62,16 @@ class Engine:
         if config.shortlist:
             shortlist = Shortlist.load(first.folder, first.vocabulary).for_view(target_view)
         source_only = first.vocabulary.source_only_rows(target_view)
+        numbered = np.array(first.vocabulary.encode(first.text.placeholders), dtype=np.int64)
+        placeholders = tuple(sorted(target_view.from_union(numbered).tolist()))
         _, note = usable_precision(config.precision, first.model.device)
-        return cls(model, source_view, target_view, config, shortlist, source_only, note)
+        return cls(model, source_view, target_view, config, shortlist, source_only, placeholders, note)
 
-    def search(self, sources: Sequence[np.ndarray], wanted: Wanted) -> list[list[Hypothesis]]:
-        """Beam search, or sampling where the settings say so; `wanted` lacks only the shortlist."""
+    def search(self, sources: Sequence[np.ndarray], wanted: Wanted) -> tuple[list[list[Hypothesis]], list[Amiss]]:
+        """Beam search, or sampling where the settings say so; and what was amiss with placeholders, which is mended."""
         search = sample if self.config.sampling else beam_search
         with enough_memory():
-            return search(self.model, sources, self.config, wanted)
+            return counted_search(lambda some, own: search(self.model, some, self.config, own), sources, wanted)
 
 
 def searchable(model: TranslationModel) -> SearchModel:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from nmt.packages import import_package
+from nmt.packages import MissingPackage, import_package
 
 TAG = "[A-Za-z]{2,3}(?:[-_@][A-Za-z0-9]{2,8})*"
 "How a tag looks, as an expression: zh-Hans-CN, es-419, sr@latin."
@@ -20,6 +20,20 @@ SIMPLE_TAG = re.compile("[A-Za-z]{2,3}(?:[-_][A-Za-z]{2,4})?")
 MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "arabic": "Arab", "devanagari": "Deva"}
 "Scripts as locales name them, after an @."
 VARIANT = re.compile("[a-z0-9]{5,8}")
+
+SHORTEST = re.compile("[a-z]{2}")
+"Tags of ISO 639-1 mean themselves, also where langcodes is not installed."
+SCRIPTS = {
+    "zh": "Hans",
+    "ja": "Jpan",
+    "km": "Khmr",
+    "lo": "Laoo",
+    "my": "Mymr",
+    "th": "Thai",
+    "bo": "Tibt",
+    "dz": "Tibt",
+}
+"Theirs, where rules ask for them."
 
 HAN = frozenset(("Hani", "Hans", "Hant", "Hanb"))
 JAPANESE = frozenset(("Hira", "Hrkt", "Jpan", "Kana"))
@@ -54,7 +68,12 @@ class Language:
 @lru_cache
 def read_tag(tag: str) -> Language:
     """What a tag means. Any text is one: of what is not known, its first part counts."""
-    langcodes = import_package("langcodes", "reading the names of languages")
+    try:
+        langcodes = import_package("langcodes", "reading the names of languages")
+    except MissingPackage:
+        if not SHORTEST.fullmatch(tag):
+            raise
+        return Language(tag=tag, name=tag, key=tag, code=tag, script=SCRIPTS.get(tag, ""), known=True)
     try:
         found = langcodes.Language.get(_without_modifier(tag), normalize=True)
     except ValueError:

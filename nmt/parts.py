@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmt.glossary import Glossary
+from nmt.numbering import Strings
 from nmt.reversible import JOINER
 from nmt.sentences import gap_after, split_sentences
-from nmt.text import TextPipeline
+from nmt.text import Reading, TextPipeline
 
 MAX_SOURCE_PIECES = 256
 """Sources with more pieces are cut, translated part by part, and joined by spaces.
@@ -27,25 +29,56 @@ class Part:
     pieces: tuple[str, ...]
     after: str
     "What stands between its translation and that of the next part."
+    strings: Strings = ()
+    "What its numbered placeholders stand for."
 
 
-def parts_of(text: TextPipeline, line: str, *, sentences: bool = False) -> list[Part]:
+def parts_of(text: TextPipeline, line: str, *, sentences: bool = False, glossary: Glossary | None = None) -> list[Part]:
     """One part for nearly every line; an empty one for a blank line. sentences: each of them is a part."""
     language = text.options.source
     found: list[Part] = []
-    for sentence in split_sentences(line, language) if sentences else [line]:
-        cut = split_source(text, sentence)
-        found += [Part(pieces, " ") for pieces in cut[:-1]]
-        found.append(Part(cut[-1], gap_after(sentence, text.options.target)))
+    for sentence in _whole(text, split_sentences(line, language)) if sentences else [line]:
+        terms = glossary.terms(text, sentence) if glossary else ()
+        reading = Reading([]) if sentence.isspace() else text.read(sentence, terms)
+        cut = split_source(text, reading)
+        strings = _strings_of(cut, reading.strings, text.placeholders)
+        after = [*[" "] * (len(cut) - 1), gap_after(sentence, text.options.target)]
+        found += [Part(*each) for each in zip(cut, after, strings, strict=True)]
     return found or [Part((), "")]
 
 
-def split_source(text: TextPipeline, line: str, limit: int = MAX_SOURCE_PIECES) -> list[tuple[str, ...]]:
+def _whole(text: TextPipeline, sentences: list[str]) -> list[str]:
+    """The sentences, joined where a protected string goes from one into the next."""
+    if text.numbering is None or len(sentences) == 1:
+        return sentences
+    spans, _ = text.numbering.all("".join(sentences))
+    joined, end = [""], 0
+    for sentence in sentences:
+        if end and not any(span.start < end < span.stop for span in spans):
+            joined.append("")
+        joined[-1] += sentence
+        end += len(sentence)
+    return joined
+
+
+def _strings_of(parts: Sequence[Sequence[str]], strings: Strings, placeholders: Sequence[str]) -> list[Strings]:
+    """What each part's numbered placeholders stand for, from that of all of them."""
+    if not strings:
+        return [()] * len(parts)
+    numbered, start, found = frozenset(placeholders), 0, []
+    for part in parts:
+        count = sum(piece in numbered for piece in part)
+        found.append(strings[start : start + count])
+        start += count
+    return found
+
+
+def split_source(text: TextPipeline, reading: Reading, limit: int = MAX_SOURCE_PIECES) -> list[tuple[str, ...]]:
     """A line's pieces in parts of at most `limit`: one part for nearly every line, an empty one for a blank line."""
-    pieces = [] if line.isspace() else text.pieces(line, "source")
+    pieces = text.pieces_of_words(reading.words, "source")
     if len(pieces) <= limit:
         return [tuple(pieces)]
-    words = [tuple(text.pieces_of_words([word], "source")) for word in text.words(line, "source")]
+    words = [tuple(text.pieces_of_words([word], "source")) for word in reading.words]
     cut = [word[start : start + limit] for word in words for start in range(0, len(word), limit)]
     parts = []
     while cut:

@@ -1,7 +1,8 @@
 """What is kept whole from raw text to pieces and back: placeholders, tags, addresses, and what the user names.
 
-A protected string is one word, `｟{name}｠`, in the brackets that OpenNMT's tokenizer uses; whitespace in it is spelt
-`％0020`. Where no space stood beside it, the word `￭` says so: `({n})` is `( ￭ ｟{n}｠ ￭ )`.
+A protected string is one word in the brackets that OpenNMT's tokenizer uses: `｟placeholder:1｠`, its kind and a number
+(see `nmt.numbering`), or, in folders made before there were numbers, itself: `｟{name}｠`, its spaces spelt `％0020`.
+Where no space stood beside it, the word `￭` says so: `({n})` is `( ￭ ｟{n}｠ ￭ )`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bpe.errors import UserError
 
@@ -58,26 +60,54 @@ _LINE_ENDS = re.compile(r"[\x0a-\x0d\x1c-\x1f\x85\u2028\u2029]")
 STAND_IN = "QPROTECTEDQ"
 
 
+class Span(NamedTuple):
+    """Where a protected string stands in a line."""
+
+    start: int
+    stop: int
+    name: str = ""
+    "Its class or expression, or the word that stands for it; empty: a mark, or the string itself."
+
+
 class Patterns:
     """What to protect. names: names of CLASSES, "all", or regular expressions; a wrong one is a UserError."""
 
     def __init__(self, names: Sequence[str], where: object = "prep.protect") -> None:
-        named = [one for name in names for one in (CLASSES if name == ALL else [name])]
-        self._patterns = [_MARKS, *(_compiled(CLASSES.get(name, name), where) for name in named)]
+        named = dict.fromkeys(one for name in names for one in (CLASSES if name == ALL else [name]))
+        self._patterns = {name: _compiled(CLASSES.get(name, name), where) for name in named}
 
     def spans(self, line: str) -> list[tuple[int, int]]:
         """Where protected strings begin and end, from left to right; of two that overlap the first, then the longer.
 
         The marks themselves are protected too, so that text cannot be taken for them.
         """
-        found = sorted(
-            (match.start(), -match.end()) for pattern in self._patterns for match in pattern.finditer(line) if match[0]
-        )
-        spans: list[tuple[int, int]] = []
-        for start, negative_end in found:
-            if not spans or start >= spans[-1][1]:
-                spans.append((start, -negative_end))
-        return spans
+        return [(span.start, span.stop) for span in first_of_overlapping([*self._all(line), *marks(line)])]
+
+    def named(self, line: str) -> list[Span]:
+        """The same without the marks; each with the class or expression that it matched."""
+        return first_of_overlapping(self._all(line))
+
+    def _all(self, line: str) -> list[Span]:
+        return [
+            Span(match.start(), match.end(), name)
+            for name, pattern in self._patterns.items()
+            for match in pattern.finditer(line)
+            if match[0]
+        ]
+
+
+def marks(line: str) -> list[Span]:
+    """The brackets and the sign of what touches, where text has them."""
+    return [Span(match.start(), match.end()) for match in _MARKS.finditer(line)]
+
+
+def first_of_overlapping(spans: Sequence[Span]) -> list[Span]:
+    """From left to right; of two that overlap the first, then the longer, then the one given first."""
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda span: (span.start, -span.stop)):
+        if not kept or span.start >= kept[-1].stop:
+            kept.append(span)
+    return kept
 
 
 def _compiled(expression: str, where: object) -> re.Pattern[str]:
@@ -98,11 +128,13 @@ class Part:
     text: str
     touches_left: bool
     touches_right: bool
+    name: str = ""
+    "The word that stands for it; empty: itself in brackets."
 
     @property
     def word(self) -> str:
         """The word that stands for it."""
-        return f"{OPEN}{_ESCAPED.sub(lambda match: f'％{ord(match[0]):04X}', self.text)}{CLOSE}"
+        return self.name or f"{OPEN}{_ESCAPED.sub(lambda match: f'％{ord(match[0]):04X}', self.text)}{CLOSE}"
 
 
 def is_protected(word: str) -> bool:
@@ -113,16 +145,21 @@ def is_protected(word: str) -> bool:
 def take_out(line: str, patterns: Patterns) -> tuple[list[str], list[Part]]:
     """What stands between protected strings, one text more than there are of these, and the strings."""
     line = _CONTROL.sub("", line)
+    return take_out_spans(line, [Span(*span) for span in patterns.spans(line)])
+
+
+def take_out_spans(line: str, spans: Sequence[Span]) -> tuple[list[str], list[Part]]:
+    """The same for spans that are found already, named by the words that stand for them."""
     between: list[str] = []
     parts: list[Part] = []
     end = 0
-    for start, stop in patterns.spans(line):
+    for start, stop, name in spans:
         left, right = line[:start][-1:], line[stop : stop + 1]
         text = _LINE_ENDS.sub(" ", line[start:stop])
-        parts.append(Part(text, bool(left.strip()), bool(right.strip())))
-        between.append(line[end:start])
+        parts.append(Part(text, bool(left.strip()), bool(right.strip()), name))
+        between.append(_CONTROL.sub("", line[end:start]))
         end = stop
-    return [*between, line[end:]], parts
+    return [*between, _CONTROL.sub("", line[end:])], parts
 
 
 def find_parts(words: Sequence[str]) -> tuple[list[str | None], list[Part]]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import chain, pairwise
 from typing import NamedTuple
 
-from nmt.protection import CLOSE, GLUE, OPEN, Patterns
+from nmt.protection import CLOSE, GLUE, OPEN, Patterns, Span
 
 JOINER = GLUE
 STAND_INS = {"\u00a0": "⍽", "\u202f": "⎵", "\u3000": "〿", "\t": "␉", "\r": "␍"}
@@ -48,6 +48,8 @@ _IN_PROTECTED = re.compile(f"[{SPACES}{_ESCAPABLE}％]")
 _FOUR_DIGITS = re.compile("[0-9A-F]{4}")
 _TO_READ = re.compile(f" ?{JOINER} ?|％({'|'.join(_CODES)})|[{_ESCAPABLE}]")
 _NOT_FOR_PIECES = re.compile(f"[{SPACES}{''.join(STAND_INS.values())}{SENTENCEPIECE_SPACE}]|％(?=[0-9A-F]{{4}})")
+_NOT_FOR_PIECES_NOR_NAMES = re.compile(rf"{_NOT_FOR_PIECES.pattern}|[{OPEN}{CLOSE}]|％$")
+"Text that ends in this sign may stand before a string that begins with digits."
 _TO_READ_ESCAPED = re.compile(f"％({'|'.join(_CODES)})|[{''.join(STAND_INS.values())}]")
 _READ = {sign: character for character, sign in STAND_INS.items()} | {OPEN: "", CLOSE: ""}
 
@@ -96,9 +98,12 @@ class ReversibleTokenizer:
         self._patterns, self._normalize = patterns, normalize
         self._chunks = _Chunks(self._tokens)
 
-    def words(self, line: str) -> list[str]:
-        """Words of a line."""
-        if self._patterns is not None and (spans := self._patterns.spans(line)):
+    def words(self, line: str, spans: Sequence[Span] = ()) -> list[str]:
+        """Words of a line. spans: what stands in it for words that they name, from left to right."""
+        if self._patterns is not None:
+            found = self._patterns.spans(line)
+            spans = [Span(start, stop, protected_word(line[start:stop])) for start, stop in found]
+        if spans:
             return list(self._around(line, spans))
         if self._normalize is not None:
             line = self._normalize(line)
@@ -108,48 +113,69 @@ class ReversibleTokenizer:
         """The line of words. Any sequence of words gives one."""
         return _TO_READ.sub(_read, " ".join(words))
 
-    def _around(self, line: str, spans: Sequence[tuple[int, int]]) -> Iterator[str]:
+    def spelt(self, string: str) -> str:
+        """A word that gives a string back, whatever is in it."""
+        return protected_word(string)
+
+    def _around(self, line: str, spans: Sequence[Span]) -> Iterator[str]:
         """Words of a line with protected strings."""
         touching: list[Token] = []
         end = 0
-        for start, stop in [*spans, (len(line), len(line))]:
-            first, *others = self._between(line[end:start]).split(" ")
+        for start, stop, word in [*spans, Span(len(line), len(line))]:
+            first, *others = _around_normalized(self._normalize, line[end:start]).split(" ")
             touching += tokenize(self._tokens, first, after_word=bool(touching))
             for chunk in others:
                 yield from marked(touching)
                 touching = tokenize(self._tokens, chunk)
             if start < stop:
-                touching.append(Token(protected_word(line[start:stop]), *WEIGHTS["protected"]))
+                touching.append(Token(word, *WEIGHTS["protected"]))
             end = stop
         yield from marked(touching)
 
-    def _between(self, text: str) -> str:
-        """Text beside protected strings, normalised; the spaces at its ends stay."""
-        if self._normalize is None:
-            return text
-        left, right = " " if text[:1] == " " else "", " " if text[-1:] == " " else ""
-        return left + self._normalize(text) + right
+
+def _around_normalized(normalize: Callable[[str], str] | None, text: str) -> str:
+    """Text beside protected strings, normalised; the spaces at its ends stay."""
+    if normalize is None:
+        return text
+    left, right = " " if text[:1] == " " else "", " " if text[-1:] == " " else ""
+    return left + normalize(text) + right
 
 
 class EscapingTokenizer:
     """Text that is cut by sentencepiece alone: words are what stands between spaces, and come back as they were.
 
     In them white space, which no piece may hold, and sentencepiece's own sign for a space are written as
-    `ReversibleTokenizer` writes them.
+    `ReversibleTokenizer` writes them. numbered: so are brackets, since they stand round the names of strings.
     """
 
-    def __init__(self, normalize: Callable[[str], str] | None = None) -> None:
+    def __init__(self, normalize: Callable[[str], str] | None = None, *, numbered: bool = False) -> None:
         self._normalize = normalize
+        self._escaped = _NOT_FOR_PIECES_NOR_NAMES if numbered else _NOT_FOR_PIECES
 
-    def words(self, line: str) -> list[str]:
-        """Words of a line."""
+    def words(self, line: str, spans: Sequence[Span] = ()) -> list[str]:
+        """Words of a line. spans: what stands in it for text without spaces that they name, from left to right."""
+        if spans:
+            return self._around(line, spans)
         if self._normalize is not None:
             line = self._normalize(line)
-        return [word if word.isalnum() else _NOT_FOR_PIECES.sub(_sign, word) for word in line.split(" ") if word]
+        return [word if word.isalnum() else self._escaped.sub(_sign, word) for word in line.split(" ") if word]
 
     def text(self, words: list[str]) -> str:
         """The line of words."""
         return _TO_READ_ESCAPED.sub(_read, " ".join(words))
+
+    def spelt(self, string: str) -> str:
+        """Text without spaces that gives a string back, whatever is in it."""
+        return _NOT_FOR_PIECES_NOR_NAMES.sub(_sign, string)
+
+    def _around(self, line: str, spans: Sequence[Span]) -> list[str]:
+        """Words of a line with protected strings, which are parts of words."""
+        found, end = "", 0
+        for start, stop, name in [*spans, Span(len(line), len(line))]:
+            between = _around_normalized(self._normalize, line[end:start])
+            found += " ".join(self._escaped.sub(_sign, word) for word in between.split(" ")) + name
+            end = stop
+        return [word for word in found.split(" ") if word]
 
 
 class _Chunks(dict[str, tuple[str, ...]]):

@@ -25,7 +25,6 @@ from nmt.data.corpus import ParallelIds
 from nmt.device import pick_device
 from nmt.engine import check_same
 from nmt.search.expansion import check_numbers
-from nmt.text import Side
 from nmt.vocabulary import PAD
 
 BATCH_TOKENS = 2048
@@ -105,12 +104,12 @@ class Scorer:
         """
         if len(sources) != len(targets):
             raise UserError(f"{len(sources):,} sources for {len(targets):,} targets", hint="one target for each source")
-        source, target = self.pieces(sources, "source", segmented), self.pieces(targets, "target", segmented)
-        return self.score_pieces(source, target)
+        pairs = [self.pieces(*pair, segmented) for pair in zip(sources, targets, strict=True)]
+        return self.score_pieces([source for source, _ in pairs], [target for _, target in pairs])
 
-    def pieces(self, lines: Sequence[str], side: Side, segmented: bool = False) -> list[list[str]]:
-        """The pieces of each line; see `score`."""
-        return [line.split() if segmented else self.bundle.text.pieces(line, side) for line in lines]
+    def pieces(self, source: str, target: str, segmented: bool = False) -> tuple[list[str], list[str]]:
+        """The pieces of a source and its target; see `score`."""
+        return (source.split(), target.split()) if segmented else self.bundle.text.pieces_of_pair(source, target)
 
     def score_pieces(self, sources: Pieces, targets: Pieces) -> list[list[float]]:
         """Natural log-probabilities of each target's pieces and, last, of </s>, given its source's pieces.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,11 +12,12 @@ from bpe.errors import UserError
 from bpe.fallback import FALLBACK_PIECES, FallbackSegmenter, spelt_out
 from bpe.segment import Segmenter, desegment
 from bpe.textfiles import atomic_write
+from nmt.numbering import Entry, Strings, put_back
 from nmt.packages import import_package
-from nmt.protection import PROTECTED_WORD, is_protected
+from nmt.protection import PROTECTED_WORD, Span, is_protected
 from nmt.reversible import SENTENCEPIECE_SPACE as SPACE
 from nmt.textoptions import SIDES, TEXT_FILE, Side, TextOptions
-from nmt.tokenization import Tokenizer, clean, comes_back
+from nmt.tokenization import NumberingTokenizer, Tokenizer, clean, comes_back
 
 __all__ = ["SENTENCEPIECE_BYTES", "SIDES", "SPACE", "SentencePieceSubwords", "Side", "TextOptions", "TextPipeline"]
 
@@ -125,6 +126,15 @@ class SentencePieceSubwords:
         return spelt
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A source line as the model reads it."""
+
+    words: list[str]
+    strings: Strings = ()
+    "What its numbered placeholders stand for."
+
+
 class TextPipeline:
     """Both directions for both sides. Safe to use from several threads: its caches hold what each would work out anew.
 
@@ -135,7 +145,14 @@ class TextPipeline:
     def __init__(self, options: TextOptions, subwords: MergeTable | bytes | None, *, where: object = "") -> None:
         self.options = options
         self.subwords = subwords
-        self._tokenizers: dict[Side, Tokenizer] = {side: options.make_tokenizer(side, where) for side in SIDES}
+        self.numbering = options.make_numbering(where)
+        "What numbers protected strings; None: they have no numbers."
+        self._numbering_tokenizers: Mapping[Side, NumberingTokenizer] = (
+            {side: options.make_numbering_tokenizer(side) for side in SIDES} if self.numbering else {}
+        )
+        self._tokenizers: Mapping[Side, Tokenizer] = self._numbering_tokenizers or {
+            side: options.make_tokenizer(side, where) for side in SIDES
+        }
         self._subwords: dict[Side, Subwords] = {side: self._make_subwords(side, where) for side in SIDES}
 
     def _make_subwords(self, side: Side, where: object) -> Subwords:
@@ -150,9 +167,33 @@ class TextPipeline:
             return BpeWithBytes(self.subwords, allowed, options.rare_characters, bool(options.protect))
         return BpeSubwords(self.subwords, allowed, PROTECTED_WORD if options.protect else None)
 
-    def words(self, line: str, side: Side) -> list[str]:
-        """A raw line's words: the tokens of its tokenizer, marks of what touches included."""
-        return self._tokenizers[side].words(line)
+    def words(self, line: str, side: Side, spans: Sequence[Span] = ()) -> list[str]:
+        """A raw line's words: the tokens of its tokenizer, marks of what touches included.
+
+        spans: of what numbered placeholders stand for.
+        """
+        return self._numbering_tokenizers[side].words(line, spans) if spans else self._tokenizers[side].words(line)
+
+    def read(self, line: str, terms: Sequence[Entry] = ()) -> Reading:
+        """A raw source line's words, its protected strings numbered. terms: of a glossary, to be numbered too."""
+        if self.numbering is None:
+            return Reading(self.words(line, "source"))
+        spans, strings = self.numbering.all(line, terms)
+        return Reading(self.words(line, "source", spans), strings)
+
+    def pieces_of_pair(self, source: str, target: str) -> tuple[list[str], list[str]]:
+        """The pieces of a pair of raw lines, as preparation cuts them: the strings that both have are numbered."""
+        if self.numbering is None:
+            return self.pieces(source, "source"), self.pieces(target, "target")
+        spans = self.numbering.shared(source, target)
+        words = (self.words(line, side, own) for line, side, own in zip((source, target), SIDES, spans, strict=True))
+        first, second = (self.pieces_of_words(own, side) for own, side in zip(words, SIDES, strict=True))
+        return first, second
+
+    def pieces_of_target(self, line: str, strings: Strings) -> list[str]:
+        """The pieces of a target line to a source with these strings."""
+        spans = self.numbering.of_source(line, strings) if self.numbering and strings else []
+        return self.pieces_of_words(self.words(line, "target", spans), "target")
 
     def sentencepiece(self, side: Side) -> SentencePieceSubwords:
         """The subwords of a side of sentencepiece."""
@@ -162,22 +203,41 @@ class TextPipeline:
 
     def pieces_of_words(self, words: list[str], side: Side) -> list[str]:
         """Pieces of tokenised words."""
+        if self.numbering is not None:
+            words = list(map(self.numbering.known, words))
         return self._subwords[side].pieces(words) if words else []
 
     def pieces(self, line: str, side: Side) -> list[str]:
-        """A raw line's pieces; none for a blank line. No piece is empty or holds whitespace."""
+        """A raw line's pieces; none for a blank line. No piece is empty or holds whitespace.
+
+        Protected strings that have numbers are text here: a line alone does not say which of them are to have one.
+        """
         return self.pieces_of_words(self.words(line, side), side)
 
-    def text(self, pieces: Sequence[str], side: Side) -> str:
-        """Raw text of pieces, on one line: subwords joined, tokens detokenised."""
-        return self._tokenizers[side].text(self._subwords[side].words(pieces))
+    def text(self, pieces: Sequence[str], side: Side, strings: Strings = ()) -> str:
+        """Raw text of pieces, on one line: subwords joined, tokens detokenised.
+
+        strings: what numbered placeholders stand for.
+        """
+        words = self._subwords[side].words(pieces)
+        if strings:
+            words = put_back(words, strings, self._numbering_tokenizers[side].spelt)
+        return self._tokenizers[side].text(words)
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """The pieces that stand for numbered strings."""
+        return self.numbering.words if self.numbering is not None else ()
 
     @property
     def always_known(self) -> frozenset[str]:
-        """Pieces that every vocabulary must hold, to spell what has none."""
+        """Pieces that every vocabulary must hold: to spell what has none, and for protected strings."""
+        numbered = frozenset(self.placeholders)
         if not self.options.byte_fallback:
-            return frozenset()
-        return frozenset((*SENTENCEPIECE_BYTES, SPACE)) if isinstance(self.subwords, bytes) else FALLBACK_PIECES
+            return numbered
+        if isinstance(self.subwords, bytes):
+            return numbered.union(SENTENCEPIECE_BYTES, (SPACE,))
+        return numbered | FALLBACK_PIECES
 
     def of_pieces(self, source: Collection[str], target: Collection[str]) -> TextPipeline:
         """The same with these pieces and no others."""

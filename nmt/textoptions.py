@@ -12,13 +12,16 @@ from bpe.errors import UserError
 from bpe.textfiles import write_text
 from nmt.languages import code_of, literal_code
 from nmt.normalization import MOSES_WITH_NUMBERS, NORMALIZATIONS
-from nmt.tokenization import Tokenizer, make_tokenizer
+from nmt.numbering import Numbering
+from nmt.tokenization import NumberingTokenizer, Tokenizer, make_numbering_tokenizer, make_tokenizer
 
 Side = Literal["source", "target"]
 SIDES: tuple[Side, Side] = ("source", "target")
 
 TEXT_FILE = "text.json"
-FORMAT, FORMAT_VERSION = "nmt-text", 2
+FORMAT, FORMAT_VERSION = "nmt-text", 3
+UNNUMBERED_VERSION = 2
+"Of folders where protected strings are pieces themselves, and of those that protect none."
 OLD_VERSION = 1
 "Of folders that know neither choice of normalisation nor bytes: moses implied both of its steps, as they were then."
 WORDS = {
@@ -45,7 +48,12 @@ class TextOptions:
     subwords: str = "bpe"
     "bpe, sentencepiece, or none: words are pieces already (models converted without their merges)."
     protect: tuple[str, ...] = ()
-    "What is kept whole (see `nmt.protection`). A sentencepiece model has learned it; here it is a note."
+    "What is kept whole (see `nmt.protection`)."
+    numbers: tuple[tuple[str, int], ...] | None = None
+    """How many numbers each kind of protected string has (see `nmt.numbering`).
+
+    None: there are no numbers, and protected strings are pieces themselves; those of sentencepiece its model knows.
+    """
     source_normalize: str = "none"
     "Normalisation of the source (see `nmt.normalization`)."
     target_normalize: str = "none"
@@ -53,7 +61,7 @@ class TextOptions:
     byte_fallback: bool = False
     "Whether what has no piece is spelt in bytes (see `bpe.fallback`)."
     rare_characters: str = field(default="", repr=False)
-    "Characters of the training text that are spelt in bytes. sentencepiece's model knows its own."
+    "Characters of the training text that are spelt in bytes. sentencepiece's model knows its own: here it is a note."
     source_pieces: tuple[str, ...] | None = field(default=None, repr=False)
     "The pieces there are on the source side; None: all that the merges make."
     target_pieces: tuple[str, ...] | None = field(default=None, repr=False)
@@ -76,12 +84,24 @@ class TextOptions:
         return self.source_rules if side == "source" else self.target_rules
 
     def make_tokenizer(self, side: Side, where: object = "prep.protect") -> Tokenizer:
-        """The tokenizer of a side. where: names the place in an error about `protect`."""
+        """The tokenizer of a side, without numbers. where: names the place in an error about `protect`."""
         normalize = self.source_normalize if side == "source" else self.target_normalize
         if self.subwords == "sentencepiece":
             name = "escaping" if self.tokenizer == "reversible" else self.tokenizer
             return make_tokenizer(name, self.rules(side), normalize=normalize)
         return make_tokenizer(self.tokenizer, self.rules(side), self.protect, normalize=normalize, where=where)
+
+    def make_numbering_tokenizer(self, side: Side) -> NumberingTokenizer:
+        """The tokenizer of a side where protected strings are numbered."""
+        normalize = self.source_normalize if side == "source" else self.target_normalize
+        name = self.tokenizer
+        if self.subwords == "sentencepiece":
+            name = "escaping" if name == "reversible" else "cleaning"
+        return make_numbering_tokenizer(name, self.rules(side), normalize)
+
+    def make_numbering(self, where: object = "prep.protect") -> Numbering | None:
+        """What numbers protected strings; None: they have no numbers."""
+        return None if self.numbers is None else Numbering(self.protect, dict(self.numbers), where)
 
     def allowed(self, side: Side) -> frozenset[str] | None:
         """The pieces there are on a side; None: all."""
@@ -96,9 +116,13 @@ class TextOptions:
         for side in SIDES:
             if self.rules(side) == literal_code(self.language(side)):
                 del body[RULES[side]]
-        if self == _as_of_old(self):
+        del body["numbers"]
+        version = UNNUMBERED_VERSION
+        if self.numbers is not None:
+            body["numbers"], version = dict(self.numbers), FORMAT_VERSION
+        elif self == _as_of_old(self):
             body = {name: value for name, value in body.items() if name not in _NEW}
-        version = OLD_VERSION if self == _as_of_old(self) else FORMAT_VERSION
+            version = OLD_VERSION
         body = {"format": FORMAT, "version": version} | body
         write_text(folder / TEXT_FILE, json.dumps(body, ensure_ascii=False, indent=1) + "\n")
 
@@ -118,7 +142,7 @@ def old_normalization(tokenizer: str) -> str:
 
 def _as_of_old(options: TextOptions) -> TextOptions | None:
     """The options that a file of the old version can hold of these."""
-    if options.tokenizer == "reversible":
+    if options.tokenizer == "reversible" or options.numbers is not None:
         return None
     kept = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in _NEW}
     old = old_normalization(options.tokenizer)
@@ -137,8 +161,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError("damaged: not JSON", where=path, hint="restore the file or prepare again") from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise UserError("does not describe a text pipeline", where=path, hint="check the path")
-    if body.get("version") not in (OLD_VERSION, FORMAT_VERSION):
-        found = f"format version {body.get('version')!r}, but this program reads versions 1 and {FORMAT_VERSION}"
+    if body.get("version") not in (OLD_VERSION, UNNUMBERED_VERSION, FORMAT_VERSION):
+        found = f"format version {body.get('version')!r}, but this program reads versions 1 to {FORMAT_VERSION}"
         raise UserError(found, where=path, hint="prepare again, or install the version that wrote it")
     return body
 
@@ -154,7 +178,19 @@ def _options_from(body: Mapping[str, Any], path: Path) -> TextOptions:
     valid = valid and all(isinstance(code, str) for code in rules.values())
     valid = valid and all(value is None or isinstance(value, list) for value in lists.values())
     valid = valid and all(isinstance(text, str) for value in lists.values() for text in value or ())
+    numbers = body.get("numbers") if body["version"] == FORMAT_VERSION else None
+    valid = valid and (body["version"] != FORMAT_VERSION or _are_numbers(numbers))
     if not valid or not all(body[name] in words for name, words in WORDS.items()):
         raise UserError("damaged: a key is missing or wrong", where=path, hint="restore the file or prepare again")
     pieces = {name: None if value is None else tuple(value) for name, value in lists.items()}
-    return TextOptions(**{name: body[name] for name in names}, byte_fallback=body["byte_fallback"], **rules, **pieces)  # type: ignore[arg-type]
+    return TextOptions(
+        **{name: body[name] for name in names},
+        byte_fallback=body["byte_fallback"],
+        numbers=None if numbers is None else tuple(numbers.items()),
+        **rules,
+        **pieces,  # type: ignore[arg-type]
+    )
+
+
+def _are_numbers(numbers: object) -> bool:
+    return isinstance(numbers, dict) and all(isinstance(most, int) and most > 0 for most in numbers.values())

@@ -10,7 +10,19 @@ from typing import Any, Protocol
 from nmt.languages import read_tag
 from nmt.normalization import Normalize, make_normalize
 from nmt.packages import import_package
-from nmt.protection import GLUE, Part, Patterns, find_parts, put_back, take_out, unused
+from nmt.protection import (
+    GLUE,
+    Part,
+    Patterns,
+    Span,
+    find_parts,
+    first_of_overlapping,
+    marks,
+    put_back,
+    take_out,
+    take_out_spans,
+    unused,
+)
 from nmt.reversible import EscapingTokenizer, ReversibleTokenizer
 
 CONTROL = re.compile(r"[\x00-\x1f]")
@@ -34,6 +46,16 @@ class Tokenizer(Protocol):
 
     def text(self, words: list[str]) -> str:
         """Raw text of words, on one line."""
+
+
+class NumberingTokenizer(Tokenizer, Protocol):
+    """One that takes words for strings of a line, see `nmt.numbering`."""
+
+    def words(self, line: str, spans: Sequence[Span] = ()) -> list[str]:
+        """A raw line's words. spans: what stands in it for words that they name, from left to right."""
+
+    def spelt(self, string: str) -> str:
+        """A word that `text` writes as a string."""
 
 
 def clean(line: str) -> str:
@@ -174,12 +196,16 @@ class ProtectedTokenizer:
     if the tokenizer then still takes it for a word: Moses treats "l'{name}" and "{name}'s" by what is beside it.
     """
 
-    def __init__(self, tokenizer: Tokenizer, patterns: Patterns) -> None:
+    def __init__(self, tokenizer: Tokenizer, patterns: Patterns | None) -> None:
+        """patterns: of what is protected; None: marks alone, and the spans that `words` is given."""
         self._tokenizer, self._patterns = tokenizer, patterns
 
-    def words(self, line: str) -> list[str]:
-        """Words of a line."""
-        between, parts = take_out(line, self._patterns)
+    def words(self, line: str, spans: Sequence[Span] = ()) -> list[str]:
+        """Words of a line. spans: what stands in it for words that they name, from left to right."""
+        if self._patterns is None:
+            between, parts = take_out_spans(line, first_of_overlapping([*spans, *marks(line)]))
+        else:
+            between, parts = take_out(line, self._patterns)
         if not parts:
             return self._tokenizer.words(line)
         word = unused("".join(between))
@@ -195,6 +221,10 @@ class ProtectedTokenizer:
         word = unused(" ".join(words))
         text = self._tokenizer.text([word if one is None else one for one in rest])
         return put_back(text.split(word), parts)
+
+    def spelt(self, string: str) -> str:
+        """A word that gives a string back."""
+        return Part(string, False, False).word
 
 
 def _with_word(between: list[str], word: str, *, apostrophes: bool) -> str:
@@ -222,6 +252,22 @@ def _with_parts(words: list[str], stand_in: str, parts: list[Part]) -> list[str]
         if part.touches_right:
             found.append(GLUE)
     return found
+
+
+def make_numbering_tokenizer(name: str, language: str, normalize: str = "none") -> NumberingTokenizer:
+    """The tokenizer of `make_tokenizer` that takes numbered words for strings; it protects nothing by itself.
+
+    "cleaning" leaves words to sentencepiece too, and knows of no white space but spaces.
+    """
+    function = make_normalize(normalize, language)
+    if name == "reversible":
+        return ReversibleTokenizer(language, None, function)
+    if name == "escaping":
+        return EscapingTokenizer(function, numbered=True)
+    if name == "cleaning":
+        return EscapingTokenizer(lambda text: clean(text if function is None else function(text)), numbered=True)
+    tokenizer: Tokenizer = MosesTokenizer(language, function) if name == "moses" else SpaceTokenizer(function)
+    return ProtectedTokenizer(tokenizer, None)
 
 
 def make_tokenizer(

@@ -6,8 +6,9 @@ Translator.load("model").translate(["Hello world."])
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +22,10 @@ from nmt.bundle import Bundle, load_bundle
 from nmt.config import SearchConfig
 from nmt.device import pick_device
 from nmt.engine import Engine
-from nmt.parts import parts_of
+from nmt.glossary import Glossary
+from nmt.numbering import Strings
+from nmt.parts import Part, parts_of
+from nmt.search.counting import NOTHING_AMISS, Amiss
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
 from nmt.search.scoring import Scoring
@@ -57,6 +61,10 @@ class Translation:
     "[pieces, source_pieces + 1], the last column </s>, float32 on the CPU; None unless asked for."
     subwords: str
     "How pieces make words: bpe, sentencepiece or none."
+    strings: Strings = ()
+    "What the numbered placeholders of the source stand for."
+    amiss: Amiss = NOTHING_AMISS
+    "What was amiss with numbered placeholders before it was mended; of a line's best translation."
     parts: tuple[Translation, ...] = ()
     "Of a line that was translated in parts, theirs."
 
@@ -68,12 +76,26 @@ class Translation:
 
 @dataclass(frozen=True)
 class _Job:
-    """What is searched at once: a part of a line, what its translation must begin with, and its number."""
+    """What is searched at once: a part of a line, what its translation must begin with, and its number.
+
+    Parts that differ in what is not compared are searched once.
+    """
 
     pieces: tuple[str, ...]
-    after: str
     prefix: tuple[str, ...]
     number: int
+    after: str = field(compare=False)
+    strings: Strings = field(compare=False)
+    given: str = field(compare=False)
+    "The prefix as it was given."
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What came of a job."""
+
+    hypotheses: list[Hypothesis]
+    amiss: Amiss
 
 
 class Translator:
@@ -82,20 +104,39 @@ class Translator:
     Safe to call from several threads at once: each gets what it would get alone.
     """
 
-    def __init__(self, bundle: Bundle, search: SearchConfig | None = None, *, ensemble: Sequence[Bundle] = ()) -> None:
-        """search: None takes the model folder's own search settings. ensemble: models to average with."""
-        self.bundle, self.ensemble = bundle, tuple(ensemble)
+    def __init__(
+        self,
+        bundle: Bundle,
+        search: SearchConfig | None = None,
+        *,
+        ensemble: Sequence[Bundle] = (),
+        glossary: Glossary | None = None,
+    ) -> None:
+        """search: None takes the model folder's own search settings. ensemble: models to average with.
+
+        Raises UserError where the models do not go together, or cannot take a glossary.
+        """
+        if glossary is not None:
+            glossary.check(bundle.text)
+        self.bundle, self.ensemble, self.glossary = bundle, tuple(ensemble), glossary
+        self._placeholders = frozenset(bundle.text.placeholders)
         self.search = search or bundle.config.search
         self.engine = Engine.of([bundle, *ensemble], self.search)
 
     @classmethod
-    def load(cls, *folders: Path | str, device: str = "auto", search: SearchConfig | None = None) -> Translator:
+    def load(
+        cls,
+        *folders: Path | str,
+        device: str = "auto",
+        search: SearchConfig | None = None,
+        glossary: Glossary | None = None,
+    ) -> Translator:
         """Load a model folder, or several as an ensemble, on a device (auto, cpu, cuda or mps).
 
         Raises UserError where one is not there, is damaged, or does not go with the first.
         """
         first, *others = (load_bundle(Path(folder), pick_device(device)) for folder in folders)
-        return cls(first, search, ensemble=others)
+        return cls(first, search, ensemble=others, glossary=glossary)
 
     def translate(self, lines: Sequence[str], *, progress: Progress | None = None) -> list[str]:
         """The best translation of each line, in order, each on one line. A blank line gives an empty one."""
@@ -114,13 +155,13 @@ class Translator:
         """Up to `num_best` translations of each line, best first, with their pieces and probabilities.
 
         attention: with the attention and the log-probability of each piece. prefixes: for each line, raw text that its
-        translation must begin with; may be blank. first_line: number of the first line in the whole input, which
-        sampling's draws follow from. A line in several parts has one translation only. Raises UserError where num_best
-        exceeds the beam, or there is not a prefix for each line.
+        translation begins with, letter by letter; may be blank. first_line: number of the first line in the whole
+        input, which sampling's draws follow from. A line in several parts has one translation only. Raises UserError
+        where num_best exceeds the beam, or there is not a prefix for each line.
         """
         if prefixes is not None and len(prefixes) != len(lines):
             raise UserError(f"{len(prefixes):,} prefixes for {len(lines):,} lines", hint="one for each line")
-        given = [tuple(self.bundle.text.pieces(prefix, "target")) for prefix in prefixes or [""] * len(lines)]
+        given = prefixes or [""] * len(lines)
         lines_of_jobs = [
             self._jobs(line, number, prefix)
             for number, (line, prefix) in enumerate(zip(lines, given, strict=True), first_line)
@@ -132,28 +173,40 @@ class Translator:
             prefixes=[self._target_ids(job.prefix) for job in jobs] if prefixes else None,
             shortlist=self.engine.shortlist,
             source_only=self.engine.source_only,
+            counted=self.engine.placeholders,
+            quotas=[self._quota(job.pieces) for job in jobs] if self.engine.placeholders else None,
             progress=_scaled(progress, len(jobs), len(lines)),
             numbers=[job.number for job in jobs],
         )
-        found = dict(zip(jobs, self.engine.search([self._source_ids(job.pieces) for job in jobs], wanted), strict=True))
+        results = self.engine.search([self._source_ids(job.pieces) for job in jobs], wanted)
+        found = {job: _Found(*each) for job, each in zip(jobs, zip(*results, strict=True), strict=True)}
         return [
-            [self._joined([self._one(job, found[job][0], attention) for job in line], line)]
+            [self._joined([self._all(job, found[job], attention)[0] for job in line], line)]
             if len(line) > 1
-            else [self._one(line[0], hypothesis, attention) for hypothesis in found[line[0]]]
+            else self._all(line[0], found[line[0]], attention)
             for line in lines_of_jobs
         ]
 
-    def _jobs(self, line: str, number: int, prefix: tuple[str, ...]) -> list[_Job]:
+    def _jobs(self, line: str, number: int, prefix: str) -> list[_Job]:
         """What is searched for a line. Where nothing is drawn, equal texts are equal jobs."""
-        parts = parts_of(self.bundle.text, line, sentences=self.search.split_sentences)
-        numbers = (
-            range(number * MAX_PARTS, number * MAX_PARTS + len(parts)) if self.search.sampling else [0] * len(parts)
+        parts = parts_of(self.bundle.text, line, sentences=self.search.split_sentences, glossary=self.glossary)
+        first = number * MAX_PARTS if self.search.sampling else 0
+        numbers = range(first, first + len(parts)) if self.search.sampling else [0] * len(parts)
+        prefixes = [prefix, *[""] * len(parts)]
+        return [self._job(*each) for each in zip(parts, prefixes, numbers, strict=False)]
+
+    def _job(self, part: Part, prefix: str, number: int) -> _Job:
+        pieces = tuple(self.bundle.text.pieces_of_target(prefix, part.strings)) if prefix else ()
+        return _Job(part.pieces, pieces, number, part.after, part.strings, prefix if pieces else "")
+
+    def _quota(self, pieces: Sequence[str]) -> Counter[int]:
+        """How often each numbered placeholder, a target id, is in a source."""
+        placeholders = self._placeholders
+        return (
+            Counter(self._target_ids([piece for piece in pieces if piece in placeholders]))
+            if placeholders
+            else Counter()
         )
-        prefixes = [prefix, *[()] * len(parts)]
-        return [
-            _Job(part.pieces, part.after, given, own if self.search.sampling else 0)
-            for part, given, own in zip(parts, prefixes, numbers, strict=False)
-        ]
 
     def _source_ids(self, pieces: Sequence[str]) -> np.ndarray:
         return self.engine.source_view.from_union(np.array(self.bundle.vocabulary.encode(pieces), dtype=np.int64))
@@ -162,12 +215,13 @@ class Translator:
         ids = np.array(self.bundle.vocabulary.encode(pieces), dtype=np.int64)
         return list(map(int, self.engine.target_view.from_union(ids)))
 
-    def _one(self, job: _Job, hypothesis: Hypothesis, attention: bool) -> Translation:
-        """The translation of a part. What was given of it stands as it was given, unknown pieces too.
+    def _all(self, job: _Job, found: _Found, attention: bool) -> list[Translation]:
+        """The translations of a part, best first."""
+        return [self._one(job, each, found.amiss, attention) for each in found.hypotheses]
 
-        That of a blank line is empty, whatever was given.
-        """
-        text, subwords = self.bundle.text, self.bundle.text.options.subwords
+    def _one(self, job: _Job, hypothesis: Hypothesis, amiss: Amiss, attention: bool) -> Translation:
+        """A translation of a part. Of a blank line it is empty, whatever was given."""
+        subwords = self.bundle.text.options.subwords
         ids = self.engine.target_view.to_union(np.array(hypothesis.pieces, dtype=np.int64)).tolist()
         given = job.prefix if job.pieces else ()
         pieces = written = (*given, *self.bundle.vocabulary.decode(ids)[len(given) :])
@@ -177,7 +231,7 @@ class Translator:
         if attention and weights is None:  # of an empty source
             weights = torch.zeros(0, len(job.pieces) + 1)
         return Translation(
-            text=one_line(text.text(written, "target")) if written else "",
+            text=one_line(self._text(written, job)) if written else "",
             source_pieces=job.pieces,
             pieces=pieces,
             log_prob=hypothesis.log_prob,
@@ -187,7 +241,16 @@ class Translator:
             log_probs=(hypothesis.log_probs or ()) if attention else None,
             attention=weights,
             subwords=subwords,
+            strings=job.strings,
+            amiss=amiss,
         )
+
+    def _text(self, pieces: Sequence[str], job: _Job) -> str:
+        """Raw text of pieces; what was given of it stands as it was given."""
+        text = self.bundle.text.text(pieces, "target", job.strings)
+        if not job.prefix:
+            return text
+        return with_beginning(text, self.bundle.text.text(job.prefix, "target", job.strings), job.given)
 
     def _joined(self, parts: Sequence[Translation], jobs: Sequence[_Job]) -> Translation:
         """The translation of a line from those of its parts, which need not be sentences."""
@@ -197,7 +260,7 @@ class Translator:
         length = sum(len(one.pieces) for one in parts) + sum(finished)
         weights = [one.attention for one in parts if one.attention is not None]
         return Translation(
-            text=one_line("".join(texts).strip()),
+            text=one_line("".join(texts).rstrip() if jobs[0].given else "".join(texts).strip()),
             source_pieces=tuple(chain.from_iterable(one.source_pieces for one in parts)),
             pieces=tuple(chain.from_iterable(one.pieces for one in parts)),
             log_prob=log_prob,
@@ -207,6 +270,8 @@ class Translator:
             log_probs=tuple(chain.from_iterable(one.log_probs or () for one in parts)) if weights else None,
             attention=_block_diagonal(weights) if weights else None,
             subwords=parts[0].subwords,
+            strings=tuple(chain.from_iterable(one.strings for one in parts)),
+            amiss=Amiss(sum(one.amiss.missing for one in parts), sum(one.amiss.invented for one in parts)),
             parts=tuple(parts),
         )
 
@@ -215,6 +280,18 @@ def _block_diagonal(parts: Sequence[Tensor]) -> Tensor:
     """[T, S + 1] of each part -> that of the whole: a part looks at its own source and at </s>, the last column."""
     sources = torch.block_diag(*(part[:, :-1] for part in parts))
     return torch.cat([sources, torch.cat([part[:, -1:] for part in parts])], 1)
+
+
+def with_beginning(text: str, begins: str, given: str) -> str:
+    """The text with its beginning as it was given.
+
+    begins: what `text` would be if nothing followed. Tokenizers that guess set spaces by what follows, and change
+    nothing else, so that the beginning is as many characters of the text that are no spaces.
+    """
+    places = [place for place, character in enumerate(text, 1) if character != " "]
+    end = places[len(begins.replace(" ", "")) - 1] if begins.strip(" ") else 0
+    rest = text[end:]
+    return given + (rest.lstrip(" ") if given.endswith(" ") else rest)
 
 
 def one_line(text: str) -> str:

@@ -26,7 +26,7 @@ FLAGS: dict[str, dict[str, object]] = {
         "flag": "--protect",
         "nargs": "+",
         "metavar": "WHAT",
-        "help": "names or expressions to keep whole",
+        "help": "what comes out as it went in: placeholders, urls, tags, all, or expressions",
     },
     "model.tying": {"flag": "--tying", "help": "untied, decoder or three-way (the default)"},
     "model.architecture": {"flag": "--architecture", "help": " or ".join(ARCHITECTURES)},

@@ -75,9 +75,7 @@ class Reader:
             yield self._entry(source, fields[1], number)
 
     def _entry(self, source: str, target: str, number: int | None = None) -> Entry:
-        [source_pieces] = self.scorer.pieces([source], "source", self.segmented)
-        [target_pieces] = self.scorer.pieces([target], "target", self.segmented)
-        return Entry([Piecewise(source_pieces, target_pieces)], target, number)
+        return Entry([Piecewise(*self.scorer.pieces(source, target, self.segmented))], target, number)
 
 
 class SourceLines:

@@ -21,6 +21,7 @@ from nmt.cli.searching import load_translator, search_parser
 from nmt.config import Config
 from nmt.data.files import names_language
 from nmt.evaluation import NUM_SAMPLES
+from nmt.kept import count_kept
 from nmt.languages import read_tag
 from nmt.metrics import Options
 from nmt.streams import open_output
@@ -168,6 +169,8 @@ def _report(arguments: argparse.Namespace, test: TestSet, system: System, option
         baseline = TextFile.read(arguments.baseline)
         found = evaluation.paired_bootstrap(baseline.lines, system.lines, references, options, more_references=more)
         report["comparison"] = {"with": baseline.description(), **dataclasses.asdict(found)}
+    if test.source:
+        report["placeholders"] = dataclasses.asdict(count_kept(test.source.lines, system.lines))
     if arguments.examples > 0:
         sources = test.source.lines if test.source else [""] * len(references)
         keys = ("source", "reference", "translation")
@@ -196,9 +199,18 @@ def _text(report: dict[str, Any]) -> list[str]:
             f"BLEU of {compared['with']['path']} {compared['baseline']:.2f}, this {compared['system']:.2f} "
             f"± {compared['confidence']:.2f} (95%), p = {compared['p_value']:.4f}  {compared['signature']}"
         )
+    if "placeholders" in report:
+        lines += _kept(**report["placeholders"])
     speed = f", {report['sentences_per_second']:,.1f} sentences/s" if "sentences_per_second" in report else ""
     lines.append(f"{report['test_set']['name']}: {report['num_lines']:,} lines{speed}")
     return lines
+
+
+def _kept(num_strings: int, num_kept: int, num_added: int, num_lines: int) -> list[str]:
+    if not num_strings + num_added:
+        return []
+    share, what = num_kept / max(1, num_strings), "placeholders, tags and addresses of the source"
+    return [f"kept   {share:6.1%}  {num_kept:,} of {num_strings:,} {what} ({num_lines:,} lines); {num_added:,} added"]
 
 
 if __name__ == "__main__":

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
-from nmt.cli.cut import CutLines
 from nmt.config import require
 from nmt.translator import Translation, Translator
 
@@ -38,7 +37,9 @@ class Form:
         """The output for input line `number`, from 0, without its last line feed."""
         if self.as_json:
             listed = [self._fields(translation) for translation in found]
-            head = {"source": line, "source_pieces": found[0].source_pieces}
+            head: dict[str, Any] = {"source": line, "source_pieces": found[0].source_pieces}
+            if found[0].strings:
+                head["placeholders"] = found[0].strings
             return json.dumps(head | {"translations": listed}, ensure_ascii=False)
         if self.num_best is None:
             return found[0].text
@@ -53,6 +54,16 @@ class Form:
             of_part = ("source_pieces", "pieces", "log_probs", "log_prob", "finished")
             fields["parts"] = [{name: getattr(part, name) for name in of_part} for part in found.parts]
         return fields
+
+
+class Note(Protocol):
+    """Tells of something that is seen in translations, once."""
+
+    def add(self, number: int, translations: Sequence[Translation]) -> None:
+        """What is written for line `number`, from 1."""
+
+    def end(self) -> None:
+        """All lines are answered."""
 
 
 class Prefixes:
@@ -85,8 +96,8 @@ class Writer:
         "Where the best translation's alignment is written, a line for each line."
         self.watch: Callable[[list[str], list[list[Translation]]], object] | None = None
         "Is shown every line and its translations."
-        self.cut: CutLines | None = None
-        "Tells of translations that were cut."
+        self.notes: Sequence[Note] = ()
+        "Are shown every line's translations, to tell of what is amiss."
 
     def lines(self, lines: list[str], progress: Callable[[int], object]) -> list[str]:
         """What is written for each of the lines, without its last line feed."""
@@ -103,9 +114,9 @@ class Writer:
             self.alignments(b"".join(f"{each[0].alignment()}\n".encode() for each in found))
         if self.watch:
             self.watch(lines, found)
-        if self.cut:
+        for note in self.notes:
             for number, each in enumerate(found, self.number + 1):
-                self.cut.add(number, each)
+                note.add(number, each)
         pairs = enumerate(zip(lines, found, strict=True), self.number)
         self.number += len(lines)
         return [self.form.text(line, number, each) for number, (line, each) in pairs]

@@ -15,6 +15,7 @@ from nmt.cli.common import Parser, make_parser, overrides
 from nmt.config import SearchConfig
 from nmt.configfile import build_config, flatten, parse_assignments
 from nmt.device import keep_freed_memory, pick_device, set_threads
+from nmt.glossary import Glossary
 from nmt.sentences import without_abbreviations
 from nmt.translator import Translator
 
@@ -49,12 +50,14 @@ def models_parser(prog: str, description: str, keys: Sequence[str]) -> Parser:
 
 
 def load_translator(arguments: argparse.Namespace) -> Translator:
-    """The model folder, device, threads and search settings that the command line asks for.
+    """The model folder, device, threads, search settings and glossary that the command line asks for.
 
     A precision that the machine does not have is told of on standard error, and float32 takes its place.
     """
     asked = load_asked(arguments)
-    translator = Translator(asked.bundle, asked.search, ensemble=asked.ensemble)
+    path = getattr(arguments, "glossary", None)
+    glossary = Glossary.load(path) if path else None
+    translator = Translator(asked.bundle, asked.search, ensemble=asked.ensemble, glossary=glossary)
     if translator.engine.note and not arguments.quiet:
         print(f"search.precision: {translator.engine.note}", file=sys.stderr)
     if translator.search.split_sentences and not arguments.quiet:

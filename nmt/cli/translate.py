@@ -13,8 +13,10 @@ from bpe.progress import Progress
 from bpe.textfiles import check_output
 from nmt.cli.common import run
 from nmt.cli.cut import CutLines
-from nmt.cli.forms import Form, Prefixes, Write, Writer
+from nmt.cli.forms import Form, Note, Prefixes, Write, Writer
+from nmt.cli.mended import MendedPlaceholders
 from nmt.cli.searching import load_translator, search_parser
+from nmt.cli.unseen import UnseenCharacters
 from nmt.explain.collected import Collected
 from nmt.streams import answer, blocks_of_descriptor, blocks_of_path, is_regular, open_output, write_all
 
@@ -38,6 +40,7 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--attention", action="store_true", help="with --json: the attention's weights")
     parser.add_argument("--output", metavar="FILE", help="written when all is translated (default: standard output)")
     parser.add_argument("--prefixes", metavar="FILE", help="how the translation of each line begins; blank: anyhow")
+    parser.add_argument("--glossary", metavar="FILE", help="terms and their translations: source, tab, target")
     parser.add_argument("--alignments", metavar="FILE", help="source-target pairs of words for each line: 0-0 1-2")
     parser.add_argument("--explain", metavar="FILE", help="an HTML page: attention, probabilities, runners-up")
     arguments = parser.parse_args(argv)
@@ -60,17 +63,28 @@ def command(argv: list[str]) -> None:
 def _translate(arguments: argparse.Namespace, writer: Writer, write: Write) -> None:
     blocks, name, whole = _input(arguments.input)
     quiet = arguments.quiet or not (whole and sys.stderr.isatty())
-    if not (arguments.quiet or arguments.json):  # which says "finished"
-        writer.cut = CutLines(lambda message: print(f"{PROG}: {message}", file=sys.stderr), at_once=not whole)
+    if not arguments.quiet:
+        writer.notes = _notes(writer, whole)
     page = Collected(writer.translator, Path(arguments.explain)) if arguments.explain else None
     if page:
         writer.watch = page.add
     with Progress("translating", unit="lines", quiet=quiet) as progress:
         answer(blocks, name, lambda lines: writer.lines(lines, progress.advance), write)
-    if writer.cut:
-        writer.cut.end()
+    for note in writer.notes:
+        note.end()
     if page:
         page.write()
+
+
+def _notes(writer: Writer, whole: bool) -> list[Note]:
+    """What standard error is told of. whole: all lines are there already."""
+
+    def say(message: str) -> None:
+        print(f"{PROG}: {message}", file=sys.stderr)
+
+    notes: list[Note] = [] if writer.form.as_json else [CutLines(say, at_once=not whole)]  # JSON says "finished"
+    unseen = UnseenCharacters(writer.translator.bundle, say, at_once=not whole)
+    return [*notes, MendedPlaceholders(say, at_once=not whole), unseen]
 
 
 def _input(path: str | None) -> tuple[Iterator[list[bytes]], str, bool]:

@@ -91,8 +91,14 @@ def advise(
         *_too_many_merges(merges, advice),
         *_two_scripts(manifest, scripts, advice["shared_letters"]),
         *_many_unknown(manifest, pieces),
+        *_nothing_protected(manifest),
     ]
     return advice
+
+
+def _nothing_protected(manifest: Mapping[str, Any]) -> Iterator[str]:
+    if manifest.get("numbers") == {}:
+        yield "--protect found nothing that both sides of a training pair have: no string is numbered, and all are text"
 
 
 def matrix_rows(vocabulary: Mapping[str, Any]) -> dict[Tying, int]:

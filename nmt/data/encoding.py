@@ -22,6 +22,7 @@ from bpe.errors import UserError
 from nmt.data.corpus import ID_TYPE, OFFSET_TYPE
 from nmt.data.filtering import PairRules, hash_pair
 from nmt.data.tokenizing import tokenized_file
+from nmt.numbering import Numbering
 from nmt.scratch import written_whole
 from nmt.text import SIDES, SentencePieceSubwords, Side, TextPipeline
 
@@ -93,7 +94,8 @@ class BpeEncoder:
 class SentencePieceEncoder:
     """sentencepiece's own numbers, whose 0 is its unknown piece, serve as provisional ids."""
 
-    def __init__(self, models: Mapping[Side, SentencePieceSubwords]) -> None:
+    def __init__(self, models: Mapping[Side, SentencePieceSubwords], numbering: Numbering | None) -> None:
+        self._numbering = numbering
         self._processor = models["source"].processor
         size = self._processor.get_piece_size()
         self.pieces: list[str] = ["", *(self._processor.id_to_piece(number) for number in range(1, size))]
@@ -108,6 +110,8 @@ class SentencePieceEncoder:
 
     def encode(self, lines: list[str], side: Side) -> EncodedLines:
         """Ids of lines."""
+        if self._numbering is not None:
+            lines = list(map(self._numbering.known, lines))
         encoded: list[list[int]] = self._processor.encode(lines, out_type=int, num_threads=1)
         if spelt := self._spelt[side]:
             encoded = [[own for number in ids for own in spelt.get(number, (number,))] for ids in encoded]
@@ -118,7 +122,7 @@ class SentencePieceEncoder:
 def make_encoder(pipeline: TextPipeline) -> Encoder:
     """The encoder of a text pipeline's subwords."""
     if isinstance(pipeline.subwords, bytes):
-        return SentencePieceEncoder({side: pipeline.sentencepiece(side) for side in SIDES})
+        return SentencePieceEncoder({side: pipeline.sentencepiece(side) for side in SIDES}, pipeline.numbering)
     return BpeEncoder(pipeline)
 
 

@@ -33,7 +33,7 @@ from nmt.data.joining import PieceNumbers, SplitStatistics, replace_ids
 from nmt.data.passes import Workplace, copy_raw_lines, cut_splits, encode_splits, tokenize_splits, tokenized_files
 from nmt.data.sanity import check_sides
 from nmt.data.subword_learning import learn_bpe, learn_sentencepiece, report_learned
-from nmt.data.tokenizing import check_tokenizer
+from nmt.data.tokenizing import check_tokenizer, counted_numbers, with_numbers
 from nmt.scratch import put_in_place, remove_scratch, scratch_folder
 from nmt.text import SIDES, Side, TextOptions
 from nmt.vocabulary import Vocabulary
@@ -123,19 +123,12 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
     """All the work, into the folder of the result."""
     files, prep = run.files, run.prep
     place.result.mkdir()
-    options = TextOptions(
-        source=files.source,
-        target=files.target,
-        tokenizer="none" if prep.sentencepiece and prep.tokenizer == "moses" else prep.tokenizer,
-        source_normalize=prep.source_normalize,
-        target_normalize=prep.target_normalize,
-        protect=prep.protect,
-        subwords="sentencepiece" if prep.sentencepiece else "bpe",
-    )
+    options = _text_options(files, prep)
     check_tokenizer(options)
     parts = cut_splits(place, files.splits)
     copy_raw_lines(place, files.splits)
     counts, changed = tokenize_splits(place, files.splits, parts, options)
+    options = counted_numbers(options, counts)
     if prep.sentencepiece:
         pipeline, learned = learn_sentencepiece(tokenized_files(place, parts["train"]), prep, options)
     else:
@@ -168,9 +161,23 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
         "reasons": rules.reasons,
         "vocabulary": manifests.describe_vocabulary(vocabulary, rare),
         "overlap": manifests.describe_overlap(overlap),
-    }
+    } | ({} if options.numbers is None else {"numbers": dict(options.numbers)})
     content["advice"] = advise(content, pieces, merges, words)
     return manifests.write_manifest(place.result, content)
+
+
+def _text_options(files: CorpusFiles, prep: PrepConfig) -> TextOptions:
+    return with_numbers(
+        TextOptions(
+            source=files.source,
+            target=files.target,
+            tokenizer="none" if prep.sentencepiece and prep.tokenizer == "moses" else prep.tokenizer,
+            source_normalize=prep.source_normalize,
+            target_normalize=prep.target_normalize,
+            protect=prep.protect,
+            subwords="sentencepiece" if prep.sentencepiece else "bpe",
+        )
+    )
 
 
 def _check_some_left(train: SplitStatistics, rules: PairRules) -> None:

@@ -68,6 +68,8 @@ def _subwords(manifest: dict[str, Any], pair: str) -> Iterator[str]:
         f"Pieces ({pair}): {overlap['source_only']:,} only in source, {overlap['target_only']:,} only in target, "
         f"{overlap['both']:,} in both ({100 * overlap['running_share']:.1f}% of the running text)"
     )
+    if numbers := manifest.get("numbers"):
+        yield "  protected strings: " + ", ".join(f"{kind} 1 to {most}" for kind, most in numbers.items())
     seldom = manifest["vocabulary"]["rare"]
     yield "  rare: " + ", ".join(f"{count:,} occur {_at_most(int(limit))}" for limit, count in seldom.items())
 

@@ -18,8 +18,9 @@ from bpe.segmenter import SEPARATOR
 from nmt.config import PrepConfig
 from nmt.data.manifest import Subwords
 from nmt.data.tokenizing import WordCounts
+from nmt.numbering import NUMBERED
 from nmt.packages import import_package
-from nmt.protection import Patterns, is_protected, take_out
+from nmt.protection import is_protected
 from nmt.text import SENTENCEPIECE_BYTES, SIDES, Side, TextOptions, TextPipeline
 
 MAX_WORD = 1_000
@@ -28,8 +29,6 @@ TRAINING_THREADS = 2
 "The unigram model depends on their number, so it is not the machine's."
 MANY_CHARACTERS_COVERAGE = 0.9995
 "Share of the running characters that get a piece, where single characters would fill over a quarter of the pieces."
-SPACE = "\u2581"
-"How sentencepiece writes a space."
 SENTENCES = 2_000_000
 "Lines, drawn at random with a fixed seed, that sentencepiece holds in memory."
 
@@ -114,17 +113,17 @@ def learn_sentencepiece(
     if prep.source_threshold or prep.target_threshold:
         problem = "thresholds cut BPE pieces smaller; they do nothing for sentencepiece"
         raise UserError(problem, where="prep.source_threshold, prep.target_threshold", hint="set them to 0")
-    protected = _protected_strings(tokenized, prep) if prep.protect else []
+    numbering = options.make_numbering()
     characters: Counter[str] = Counter()
     for line in _lines(tokenized):
-        characters.update(line)
+        characters.update(NUMBERED.sub("", line))
     rare = rare_characters(characters, prep)
     num_bytes = len(SENTENCEPIECE_BYTES) if prep.min_character_count else 0
     model = io.BytesIO()
     sentencepiece.set_random_generator_seed(1)
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=_lines(tokenized),
+            sentence_iterator=_lines(tokenized) if numbering is None else map(numbering.known, _lines(tokenized)),
             model_writer=model,
             vocab_size=prep.sentencepiece + num_bytes,
             model_type=prep.sentencepiece_model,
@@ -134,14 +133,15 @@ def learn_sentencepiece(
             byte_fallback=num_bytes > 0,
             num_threads=TRAINING_THREADS,
             normalization_rule_name="identity",
-            user_defined_symbols=protected,
+            user_defined_symbols=list(numbering.words) if numbering is not None else [],
             bos_id=-1,
             eos_id=-1,
             minloglevel=2,
         )
     except RuntimeError as error:
         raise _sentencepiece_error(str(error), prep.sentencepiece, num_bytes) from None
-    pipeline = TextPipeline(replace(options, byte_fallback=num_bytes > 0), model.getvalue())
+    noted = replace(options, byte_fallback=num_bytes > 0, rare_characters=rare if num_bytes else "")
+    pipeline = TextPipeline(noted, model.getvalue())
     learned = Subwords(
         requested=prep.sentencepiece,
         learned=prep.sentencepiece,
@@ -162,17 +162,6 @@ def _coverage(characters: Counter[str], rare: str, size: int) -> float:
     total = characters.total() - characters[" "]
     covered = 1 - (sum(characters[one] for one in rare) + 0.5 * bool(rare)) / max(1, total)
     return covered if len(characters) - len(rare) <= size // 4 else min(covered, MANY_CHARACTERS_COVERAGE)
-
-
-def _protected_strings(tokenized: Sequence[Path], prep: PrepConfig) -> list[str]:
-    """The distinct protected strings of the text, each of which is to be a piece, as sentencepiece spells them."""
-    assert prep.sentencepiece is not None
-    patterns = Patterns(prep.protect)
-    found = {part.text.replace(" ", SPACE): None for line in _lines(tokenized) for part in take_out(line, patterns)[1]}
-    if len(found) > prep.sentencepiece // 2:
-        problem = f"{len(found):,} different strings to protect are more than half of {prep.sentencepiece:,} pieces"
-        raise UserError(problem, where="prep.protect", hint="protect less, or raise --sentencepiece")
-    return list(found)
 
 
 def _lines(paths: Sequence[Path]) -> Iterator[str]:

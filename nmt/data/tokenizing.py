@@ -1,22 +1,25 @@
 """First pass over the text: a part's raw lines to tokenised ones in scratch files, and the counts of its words.
 
-Every line is put together again from its words, and those are counted that do not come back.
+Every line is put together again from its words, and those are counted that do not come back. Protected strings that
+both lines of a pair have are numbered (see `nmt.numbering`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 from bpe.learn import count_words
 from nmt.data.pairs import chunks
 from nmt.data.parts import Part, read_part
+from nmt.numbering import MOST_NUMBERS, enough, kinds_of, put_back
+from nmt.protection import Span
 from nmt.scratch import written_whole
 from nmt.text import SIDES, Side, TextOptions
-from nmt.tokenization import Tokenizer, comes_back
+from nmt.tokenization import NumberingTokenizer, Tokenizer, comes_back
 
 CHUNK_PAIRS = 2_000
 
@@ -41,6 +44,12 @@ class WordCounts:
         for words in (self.source, self.target):
             for word in [word for word in words if unwanted(word)]:
                 del words[word]
+
+    def rename(self, name: Callable[[str], str]) -> None:
+        """Call words otherwise."""
+        for words in (self.source, self.target):
+            for word in [word for word in words if name(word) != word]:
+                words[name(word)] += words.pop(word)
 
     def update(self, more: WordCounts) -> None:
         """Add the counts of the text that follows."""
@@ -84,32 +93,97 @@ def tokenized_file(folder: Path, part: str, side: Side) -> Path:
 
 def tokenize_part(task: TokenizeTask) -> Tokenized:
     """Write a part's tokenised lines."""
-    tokenizers = _tokenizers(task.options)
+    tokenizer = _tokenizer(task.options)
     found = Tokenized()
     source, target = (tokenized_file(task.folder, task.part.name, side) for side in SIDES)
     with written_whole(source) as first, written_whole(target) as second:
-        for chunk in chunks(read_part(task.part), CHUNK_PAIRS):
-            for side, lines, stream in zip(SIDES, chunk, (first, second), strict=True):
-                words = list(map(tokenizers[side].words, lines))
-                tokenized = list(map(" ".join, words))
+        for lines in chunks(read_part(task.part), CHUNK_PAIRS):
+            for side, own, stream in zip(SIDES, tokenizer.words(*lines), (first, second), strict=True):
+                tokenized = list(map(" ".join, own.words))
                 stream.write("".join(line + "\n" for line in tokenized).encode("utf-8"))
                 found.words.of(side).update(count_words(tokenized))
-                pairs = zip(lines, words, strict=True)
-                found.changed[side] += sum(not comes_back(tokenizers[side], line, own) for line, own in pairs)
+                found.changed[side] += tokenizer.changed(own, side)
     return found
 
 
+@dataclass(frozen=True)
+class Lines:
+    """Lines of a side."""
+
+    raw: list[str]
+    words: list[list[str]]
+    spans: list[list[Span]] | None
+    "What their numbered words stand for; None: nothing is numbered."
+
+
+class PairTokenizer:
+    """Words of both sides of raw pairs."""
+
+    def __init__(self, options: TextOptions) -> None:
+        self._numbering = options.make_numbering()
+        self._numbering_tokenizers: Mapping[Side, NumberingTokenizer] = (
+            {side: options.make_numbering_tokenizer(side) for side in SIDES} if self._numbering else {}
+        )
+        self._tokenizers: Mapping[Side, Tokenizer] = self._numbering_tokenizers or {
+            side: options.make_tokenizer(side) for side in SIDES
+        }
+
+    def words(self, source: list[str], target: list[str]) -> tuple[Lines, Lines]:
+        """The words of source and target lines."""
+        if self._numbering is None:
+            return self._plain("source", source), self._plain("target", target)
+        spans = [self._numbering.shared(*pair) for pair in zip(source, target, strict=True)]
+        first, second = ([own[index] for own in spans] for index in (0, 1))
+        return self._numbered("source", source, first), self._numbered("target", target, second)
+
+    def _plain(self, side: Side, lines: list[str]) -> Lines:
+        return Lines(lines, list(map(self._tokenizers[side].words, lines)), None)
+
+    def _numbered(self, side: Side, lines: list[str], spans: list[list[Span]]) -> Lines:
+        return Lines(lines, list(map(self._numbering_tokenizers[side].words, lines, spans)), spans)
+
+    def changed(self, lines: Lines, side: Side) -> int:
+        """How many lines their words do not give again."""
+        tokenizer = self._tokenizers[side]
+        if lines.spans is None:
+            return sum(not comes_back(tokenizer, *both) for both in zip(lines.raw, lines.words, strict=True))
+        spelt = self._numbering_tokenizers[side].spelt
+        changed = 0
+        for line, words, spans in zip(lines.raw, lines.words, lines.spans, strict=True):
+            strings = tuple((span.name, line[span.start : span.stop]) for span in spans)
+            changed += not comes_back(tokenizer, line, put_back(words, strings, spelt))
+        return changed
+
+
 @lru_cache(maxsize=1)
-def _tokenizers(options: TextOptions) -> dict[Side, Tokenizer]:
+def _tokenizer(options: TextOptions) -> PairTokenizer:
     """Made once in each process that works on parts."""
-    return {side: options.make_tokenizer(side) for side in SIDES}
+    return PairTokenizer(options)
+
+
+def with_numbers(options: TextOptions) -> TextOptions:
+    """The options where what is protected is numbered, as far as training text may go."""
+    if not options.protect:
+        return options
+    return replace(options, numbers=tuple((kind, MOST_NUMBERS) for kind in kinds_of(options.protect)))
+
+
+def counted_numbers(options: TextOptions, words: WordCounts) -> TextOptions:
+    """The options with the numbers that the training text has often enough; its words are renamed to these."""
+    if options.numbers is None:
+        return options
+    options = replace(options, numbers=enough(options.protect, words.target))
+    numbering = options.make_numbering()
+    assert numbering is not None
+    words.rename(numbering.known)
+    return options
 
 
 def check_tokenizer(options: TextOptions) -> None:
     """Report a missing package at once, and here."""
-    _tokenizers(options)
+    _tokenizer(options)
 
 
 def forget_tokenizers() -> None:
     """Give back the memory of the words that this process has tokenised itself."""
-    _tokenizers.cache_clear()
+    _tokenizer.cache_clear()

@@ -48,7 +48,7 @@ class Collected:
         write_page(self.path, self.entries, title, source=options.source, target=options.target)
 
     def _source(self, part: Translation) -> str:
-        return self.translator.bundle.text.text(part.source_pieces, "source")
+        return self.translator.bundle.text.text(part.source_pieces, "source", part.strings)
 
     def _followed(self, translations: Sequence[Translation]) -> list[Followed]:
         engine, vocabulary = self.translator.engine, self.translator.bundle.vocabulary

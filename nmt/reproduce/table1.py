@@ -33,12 +33,11 @@ from nmt.data.pairs import chunks
 from nmt.data.parts import Part, cut, index_pairs, read_part
 from nmt.data.sanity import check_sides
 from nmt.data.subword_learning import MAX_WORD
-from nmt.data.tokenizing import CHUNK_PAIRS, WordCounts
+from nmt.data.tokenizing import CHUNK_PAIRS, PairTokenizer, WordCounts, counted_numbers, with_numbers
 from nmt.ledger import Size, sizes_of_modes
 from nmt.models.build import VocabularySizes
 from nmt.protection import is_protected
-from nmt.text import SIDES, Side, TextOptions
-from nmt.tokenization import Tokenizer
+from nmt.text import SIDES, TextOptions
 from nmt.tying import Tying
 from nmt.vocabulary import NUM_SPECIALS
 
@@ -130,7 +129,9 @@ def measure(files: CorpusFiles, config: Config, merges: Sequence[int], num_worke
         target_normalize=prep.target_normalize,
         protect=prep.protect,
     )
+    options = with_numbers(options)
     words, num_pairs = count_words(files, options, num_workers, quiet)
+    counted_numbers(options, words)
     whole = frozenset(filter(is_protected, words.source | words.target)) if prep.protect else frozenset()
     teachers = {word: n for word, n in words.joint().items() if len(word) <= MAX_WORD and word not in whole}
     with Progress("Learning merges", wanted[-1], unit="merges", quiet=quiet) as progress:
@@ -169,7 +170,7 @@ class CountTask:
 
 def count_words(files: CorpusFiles, options: TextOptions, num_workers: int, quiet: bool) -> tuple[WordCounts, int]:
     """How often each token occurs on each side of the training text, and the number of pairs."""
-    _tokenizers(options)  # made here too, so that a missing package is reported at once
+    _tokenizer(options)  # made here too, so that a missing package is reported at once
     pairs, counts = files.splits["train"], WordCounts()
     with tempfile.TemporaryDirectory() as unpacked, local_workers(num_workers) as executor:
         with Progress("Finding lines", quiet=quiet) as progress:
@@ -188,18 +189,17 @@ def count_words(files: CorpusFiles, options: TextOptions, num_workers: int, quie
 
 def count_part(task: CountTask) -> WordCounts:
     """The words of a part."""
-    tokenizers, counts = _tokenizers(task.options), WordCounts()
+    tokenizer, counts = _tokenizer(task.options), WordCounts()
     for lines in chunks(read_part(task.part), CHUNK_PAIRS):
-        for side, texts in zip(SIDES, lines, strict=True):
-            words = tokenizers[side].words
-            counts.of(side).update(chain.from_iterable(map(words, texts)))
+        for side, own in zip(SIDES, tokenizer.words(*lines), strict=True):
+            counts.of(side).update(chain.from_iterable(own.words))
     return counts
 
 
 @lru_cache(maxsize=1)
-def _tokenizers(options: TextOptions) -> dict[Side, Tokenizer]:
+def _tokenizer(options: TextOptions) -> PairTokenizer:
     """Made once in each process that counts."""
-    return {side: options.make_tokenizer(side) for side in SIDES}
+    return PairTokenizer(options)
 
 
 def count_pieces(

@@ -107,7 +107,7 @@ class _Search:
         self.model, self.sources, self.config, self.wanted = model, sources, config, wanted
         limits = [self._limit(sentence) for sentence in range(len(sources))]
         self.scoring = Scoring(config)
-        self.expansion = Expansion(config, wanted.num_best, max(limits, default=0), model.device)
+        self.expansion = Expansion(config, wanted, max(limits, default=0), model.device)
         self.check_steps = CHECK_STEPS.get(model.device.type, 1)
         most = MAX_SCORES.get(model.device.type, MANY_SCORES)
         self.queue = Queue(model, sources, config, max(1, most // (config.beam * self._scored())))
@@ -122,8 +122,7 @@ class _Search:
         return min(self.model.num_targets, SHARED_SHORTLISTS * len(self.wanted.shortlist(longest)))
 
     def _limit(self, sentence: int) -> int:
-        given = self.wanted.prefixes[sentence] if self.wanted.prefixes else ()
-        return max(max_pieces(len(self.sources[sentence]), self.config), len(given))
+        return self.wanted.most_pieces(sentence, max_pieces(len(self.sources[sentence]), self.config))
 
     def run(self) -> Iterator[list[tuple[int, list[Hypothesis]]]]:
         """(sentence, hypotheses) of those that leave, as they leave."""
@@ -209,6 +208,7 @@ class _Search:
             barred=None,
             forced=self._forced(arrivals.sentences),
             written=zeros[:, :1, None][:, :, :0] if remembers(self.config) else None,
+            owed=self._owed(arrivals.sentences),
             penalties=torch.zeros(num, 1, device=device) if penalised else None,
             attended=torch.zeros(num, 1, size, device=device) if self.config.coverage_penalty else None,
         )
@@ -231,6 +231,11 @@ class _Search:
         longest = max(map(len, self.wanted.prefixes))
         rows = [[*self.wanted.prefixes[sentence], *[-1] * (longest + 1)] for sentence in sentences]
         return torch.tensor([row[: longest + 1] for row in rows], device=self.model.device)
+
+    def _owed(self, sentences: list[int]) -> Tensor | None:
+        """[B, 1, P] how often each counted piece is wanted."""
+        owed = self.wanted.owed(sentences)
+        return None if owed is None else torch.from_numpy(owed)[:, None].to(self.model.device)
 
 
 def _joined(active: _Active, new: _Active) -> _Active:

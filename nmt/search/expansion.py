@@ -21,7 +21,7 @@ from nmt.search.candidates import Candidates, restricted
 from nmt.search.frontier import Ended, Frontier
 from nmt.search.hypothesis import Hypothesis, ranked
 from nmt.search.request import Wanted
-from nmt.search.rules import penalties, ruled
+from nmt.search.rules import Owed, penalties, ruled
 from nmt.search.scoring import Scoring, coverage, inner_pieces
 from nmt.search.topk import top_continuations
 from nmt.vocabulary import EOS
@@ -30,9 +30,10 @@ from nmt.vocabulary import EOS
 class Expansion:
     """Takes a frontier one piece further."""
 
-    def __init__(self, config: SearchConfig, num_best: int, longest: int, device: torch.device) -> None:
+    def __init__(self, config: SearchConfig, wanted: Wanted, longest: int, device: torch.device) -> None:
         """longest: the most pieces any translation may have."""
-        self.config, self.num_best = config, num_best
+        self.config, self.num_best = config, wanted.num_best
+        self.counted = torch.tensor(wanted.counted, dtype=torch.int64, device=device)
         scoring = Scoring(config)
         self.scales = torch.tensor([scoring.scale(length) for length in range(longest + 2)], device=device)
         self.places = torch.arange(config.beam, device=device)
@@ -70,6 +71,7 @@ class Expansion:
             parents=parents,
             steps=steps + 1,
             written=None if frontier.written is None else _appended(frontier.written, pieces, parents),
+            owed=None if frontier.owed is None else still_owed(frontier.owed, parents, pieces, self.counted),
             penalties=penalised,
             attended=None if frontier.attended is None else _of_parents(frontier.attended, parents),
         )
@@ -78,8 +80,11 @@ class Expansion:
         """log_probs [B, W, N], written over: -inf where a rule forbids the piece."""
         log_probs = restricted(log_probs, frontier.barred)
         short = frontier.steps < self.config.min_length if self.config.min_length else None
-        forced = _forced(frontier)
-        return ruled(log_probs, candidates, self.config, written=frontier.written, short=short, forced=forced)
+        owed = None
+        if frontier.owed is not None:
+            owed = Owed(self.counted, frontier.owed, frontier.max_pieces - frontier.steps)
+        rules = {"written": frontier.written, "short": short, "forced": _forced(frontier)}
+        return ruled(log_probs, candidates, self.config, **rules, owed=owed)
 
     def _penalised(
         self, frontier: Frontier, log_probs: Tensor, parents: Tensor, columns: Tensor, pieces: Tensor
@@ -138,6 +143,11 @@ def _attended(frontier: Frontier, attention: Tensor, mask: Tensor, here: Tensor)
 def _of_parents(values: Tensor, parents: Tensor) -> Tensor:
     """values [B, W, X] and parents [B, K] -> [B, K, X]."""
     return values.gather(1, parents[:, :, None].expand(-1, -1, values.size(2)))
+
+
+def still_owed(owed: Tensor, parents: Tensor, pieces: Tensor, counted: Tensor) -> Tensor:
+    """[B, W, P] -> [B, K, P]: what the parents owed, without the new pieces."""
+    return _of_parents(owed, parents) - (pieces[:, :, None] == counted).long()
 
 
 def _appended(written: Tensor, pieces: Tensor, parents: Tensor) -> Tensor:

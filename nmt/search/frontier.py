@@ -111,6 +111,8 @@ class Frontier(Rows):
     "[B, P] pieces that every hypothesis begins with, -1 after them; None: nowhere any."
     written: Tensor | None
     "[B, W, t] the last t pieces of each hypothesis, -1 before the first; None: not needed."
+    owed: Tensor | None
+    "[B, W, P] how often each hypothesis must still write each counted piece; None: nothing is counted."
     penalties: Tensor | None
     "[B, W] what the repetition penalty has added to log_probs; None: there is none."
     attended: Tensor | None
@@ -122,7 +124,7 @@ class Frontier(Rows):
         """The first `width` hypotheses: as many as some sentence has places for."""
         if width >= self.log_probs.size(1):
             return self
-        names = ("log_probs", "pieces", "parents", "written", "penalties", "attended")
+        names = ("log_probs", "pieces", "parents", "written", "owed", "penalties", "attended")
         values = ((name, getattr(self, name)) for name in names)
         return replace(self, **{name: value[:, :width] for name, value in values if value is not None})
 
@@ -139,6 +141,8 @@ class Frontier(Rows):
             missing = written - self.written.size(2)
             recent = functional.pad(self.written, (max(missing, 0), 0, 0, more), value=-1)
             padded["written"] = recent[:, :, recent.size(2) - written :]
+        if self.owed is not None:
+            padded["owed"] = functional.pad(self.owed, (0, 0, 0, more))
         if self.penalties is not None:
             padded["penalties"] = functional.pad(self.penalties, (0, more))
         if self.attended is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +28,32 @@ class Wanted:
     "Score only the target rows it names, sentence by sentence; None: all of them."
     source_only: range = range(0)
     "Target ids of pieces that only the source side has: written only where the settings or a prefix say so."
+    counted: tuple[int, ...] = ()
+    "Target ids, rising, that a translation holds as often as `quotas` says: numbered placeholders."
+    quotas: Sequence[Mapping[int, int]] | None = None
+    "For each sentence, how often each of these ids; those that are missing not at all. None: nothing is counted."
     progress: Progress | None = None
     numbers: Sequence[int] | None = None
     """For each sentence, what its random draws follow from besides the seed: below 2**64, a different one for each.
 
     Its line in the whole input, so that one block of lines does not repeat another's draws. None: its place here.
     """
+
+    def num_owed(self, sentence: int) -> int:
+        """How many counted pieces the sentence's translation must still hold after its prefix."""
+        if self.quotas is None:
+            return 0
+        given = self.prefixes[sentence] if self.prefixes else ()
+        return sum(max(0, most - list(given).count(piece)) for piece, most in self.quotas[sentence].items())
+
+    def owed(self, sentences: Sequence[int]) -> np.ndarray | None:
+        """How often each counted piece is wanted of the sentences, [sentences, counted] int64; None: nothing is."""
+        if self.quotas is None or not self.counted:
+            return None
+        rows = [[self.quotas[sentence].get(piece, 0) for piece in self.counted] for sentence in sentences]
+        return np.array(rows, dtype=np.int64)
+
+    def most_pieces(self, sentence: int, limit: int) -> int:
+        """The most pieces of the sentence's translation. limit: by the settings; what must be there stands above it."""
+        given = len(self.prefixes[sentence]) if self.prefixes else 0
+        return max(limit, given + self.num_owed(sentence))

@@ -7,6 +7,7 @@ function changes in place and hands back. ids: [N] int64, the target id of each 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,6 +22,18 @@ def remembers(config: SearchConfig) -> bool:
     return config.no_repeat_ngram > 0 or config.repetition_penalty != 1
 
 
+@dataclass(frozen=True)
+class Owed:
+    """Pieces that translations hold as often as they are told. P of them are counted."""
+
+    pieces: Tensor
+    "[P] int64, target ids, distinct."
+    counts: Tensor
+    "[B, K, P] int64, how often each is still to be written; 0 or less: not again."
+    left: Tensor
+    "[B] int64, how many pieces may still be written."
+
+
 def ruled(
     log_probs: Tensor,
     candidates: Candidates,
@@ -29,19 +42,26 @@ def ruled(
     written: Tensor | None = None,
     short: Tensor | None = None,
     forced: Tensor | None = None,
+    owed: Owed | None = None,
 ) -> Tensor:
     """All rules together: every hypothesis that had a piece to go on with still has one.
 
     written: [B, K, t] target ids so far, -1 at places before a row's start; only where a rule `remembers`.
     short: [B] bool, rows that are not to end yet. forced: [B] the pieces that `force` takes, which no other rule
-    touches. None: no such rule.
+    touches. owed: pieces that are counted, which may repeat. None: no such rule.
     """
     ids, free = candidates.ids, None if forced is None else forced < 0
     forbid_columns(log_probs, candidates.forbidden, rows=free)
     if written is not None and config.no_repeat_ngram:
+        counted = None if owed is None else _scored_columns(ids, owed.pieces)
+        own = None if counted is None else log_probs.index_select(2, counted)
         forbid_repeats(log_probs, ids, written, config.no_repeat_ngram, rows=free)
+        if counted is not None and own is not None:
+            log_probs.index_copy_(2, counted, own)
     if written is not None and config.repetition_penalty != 1:
         penalise(log_probs, ids, written, config.repetition_penalty, rows=free)
+    if owed is not None:
+        keep_to_counts(log_probs, ids, owed, rows=free)
     if short is not None:
         forbid_end(log_probs, ids, short if free is None else short & free)
     return log_probs if forced is None else force(log_probs, ids, forced)
@@ -130,9 +150,41 @@ def force(log_probs: Tensor, ids: Tensor | None, pieces: Tensor) -> Tensor:
     return log_probs
 
 
+def keep_to_counts(log_probs: Tensor, ids: Tensor | None, owed: Owed, *, rows: Tensor | None = None) -> Tensor:
+    """A counted piece may follow as often as it is owed, and </s> when nothing is; both at the model's own probability.
+
+    Where nothing is likelier than </s>, or no room is left for anything else, one that is owed must follow. rows: [B]
+    bool, where the rule holds; None: everywhere. Asks the device which hypotheses owe something.
+    """
+    columns, scored = _columns(ids, owed.pieces)
+    columns, counts = columns[scored], owed.counts[:, :, scored]  # those that are scored
+    if rows is not None:
+        counts = torch.where(rows[:, None, None], counts, torch.ones_like(counts))
+    own = log_probs.index_select(2, columns).masked_fill_(counts <= 0, -torch.inf)
+    log_probs.index_copy_(2, columns, own)
+    owing = (counts > 0).any(2) if rows is None else (counts > 0).any(2) & rows[:, None]
+    sentences, hypotheses = owing.nonzero(as_tuple=True)
+    if sentences.numel() == 0:
+        return log_probs
+    some = log_probs[sentences, hypotheses]  # [owing hypotheses, N]
+    end, _ = _columns(ids, torch.tensor([EOS], device=log_probs.device))
+    full = owed.left[sentences] <= counts.clamp(min=0).sum(2)[sentences, hypotheses]
+    must = full | (some[:, end[0]] >= some.amax(1))
+    some[:, end[0]] = -torch.inf
+    alone = torch.full_like(some, -torch.inf).index_copy_(1, columns, own[sentences, hypotheses])
+    log_probs[sentences, hypotheses] = torch.where(must[:, None], alone, some)
+    return log_probs
+
+
 def _columns(ids: Tensor | None, pieces: Tensor) -> tuple[Tensor, Tensor]:
     """The columns of target ids of any shape, and whether they are scored at all; a column of those is any."""
     if ids is None:
         return pieces, torch.ones_like(pieces, dtype=torch.bool)
     columns = torch.searchsorted(ids, pieces).clamp_(max=ids.numel() - 1)
     return columns, ids[columns] == pieces
+
+
+def _scored_columns(ids: Tensor | None, pieces: Tensor) -> Tensor:
+    """The columns of those target ids that are scored."""
+    columns, scored = _columns(ids, pieces)
+    return columns[scored]

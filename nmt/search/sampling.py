@@ -30,7 +30,7 @@ from nmt.search.expansion import check_numbers
 from nmt.search.frontier import Rows
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
-from nmt.search.rules import penalties, ruled
+from nmt.search.rules import Owed, penalties, ruled
 from nmt.search.scoring import Scoring
 from nmt.vocabulary import EOS
 
@@ -56,7 +56,7 @@ class _Task:
 
     def limit(self, sentence: int) -> int:
         """The most pieces the sentence's translation may have."""
-        return max(max_pieces(len(self.sources[sentence]), self.config), len(self.prefix(sentence)))
+        return self.wanted.most_pieces(sentence, max_pieces(len(self.sources[sentence]), self.config))
 
     def uniforms(self, sentence: int, draw: int, count: int) -> np.ndarray:
         """The numbers in [0, 1) that a draw follows from, [count] float64."""
@@ -86,6 +86,8 @@ class _Draws(Rows):
     "[R, T] of its pieces, by the model; written in place."
     penalties: Tensor | None
     "[R, T] what the repetition penalty added to them; written in place. None: there is none."
+    owed: Tensor | None
+    "[R, P] how often each counted piece must still be written; written in place. None: nothing is counted."
     alive: Tensor
     "[R] bool; written in place."
     attention: Tensor | None
@@ -133,7 +135,7 @@ def _draw_batch(task: _Task, names: list[tuple[int, int]]) -> Iterator[tuple[tup
     for number in range(draws.uniforms.size(1)):
         previous = draws.written[:, number : number + 1]
         step = task.model.step(draws.memory, state, previous, candidates.output)
-        ended = _advance(draws, step, number, candidates, task.config)
+        ended = _advance(draws, step, number, candidates, task)
         yield from _collect(draws, ended, number, task)
         living = draws.alive.nonzero()[:, 0]
         if len(living) == 0:
@@ -160,6 +162,7 @@ def _start(task: _Task, names: list[tuple[int, int]]) -> tuple[_Draws, State, Ca
     forced = [[*task.prefix(sentence), *[-1] * (width - len(task.prefix(sentence)))] for sentence, _ in names]
     attention = torch.zeros(count, steps, memory.mask.size(1), device=device) if task.wanted.attention else None
     penalised = task.config.repetition_penalty != 1
+    owed = task.wanted.owed([sentence for sentence, _ in names])
     draws = _Draws(
         names=names,
         limits=torch.tensor(limits, device=device),
@@ -169,6 +172,7 @@ def _start(task: _Task, names: list[tuple[int, int]]) -> tuple[_Draws, State, Ca
         written=torch.full((count, steps + 1), START, device=device),
         log_probs=torch.zeros(count, steps, device=device),
         penalties=torch.zeros(count, steps, device=device) if penalised else None,
+        owed=None if owed is None else torch.from_numpy(owed).to(device),
         alive=torch.ones(count, dtype=torch.bool, device=device),
         attention=attention,
         memory=memory.select(owners),
@@ -188,8 +192,9 @@ def _candidates(task: _Task, sentences: list[int]) -> tuple[Candidates, Tensor |
     return Candidates.of(task.model, [lists[sentence] for sentence in sentences], forbidden)
 
 
-def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, config: SearchConfig) -> Tensor:
+def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, task: _Task) -> Tensor:
     """Draw one piece more for every row; which of them take </s>, [R]. number: pieces so far."""
+    config, counted = task.config, torch.tensor(task.wanted.counted, device=draws.written.device)
     written = draws.written[:, : number + 1]
     forced = draws.forced[:, number] if number < draws.forced.size(1) else None
     log_probs = ruled(
@@ -199,6 +204,7 @@ def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, con
         written=written[:, None],
         short=torch.ones_like(draws.alive) if number < config.min_length else None,
         forced=forced,
+        owed=None if draws.owed is None else Owed(counted, draws.owed[:, None], draws.limits - number),
     )[:, 0]
     columns = pick(log_probs, draws.uniforms[:, number], config)
     chosen, pieces = log_probs.gather(1, columns[:, None])[:, 0], candidates.pieces(columns)
@@ -208,6 +214,8 @@ def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, con
         draws.penalties[:, number], chosen = added, chosen - added
     draws.log_probs[:, number] = chosen
     draws.written[:, number + 1] = pieces
+    if draws.owed is not None:
+        draws.owed.sub_((pieces[:, None] == counted).long())
     if draws.attention is not None:
         draws.attention[:, number] = step.attention[:, 0]
     return draws.written[:, number + 1] == EOS

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,11 +20,14 @@ from nmt.engine import searchable
 from nmt.evaluation import bleu
 from nmt.metrics import Options, choice
 from nmt.models.interface import SearchModel, TranslationModel
+from nmt.numbering import Strings
 from nmt.packages import MissingPackage
 from nmt.search.beam import beam_search
+from nmt.search.counting import counted_search
 from nmt.search.expansion import NotNumbers
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
+from nmt.text import Reading
 from nmt.training.loss import chunked_cross_entropy
 from nmt.training.memory import enough_memory
 
@@ -148,17 +153,42 @@ class Validator:
         return bleu(translations, references, Options(target_language=self.corpus.text.options.target))
 
     def _sources(self) -> list[np.ndarray]:
+        """Source ids of every pair, as translation reads them: with the numbers of all protected strings."""
         pairs, view = self.maker.pairs, self.maker.source_view
-        return [view.from_union(np.asarray(pairs.source(i))) for i in range(len(pairs))]
+        if self._readings is None:
+            return [view.from_union(np.asarray(pairs.source(i))) for i in range(len(pairs))]
+        text, encode = self.corpus.text, self.corpus.vocabulary.encode
+        pieces = [text.pieces_of_words(reading.words, "source") for reading in self._readings]
+        return [view.from_union(np.array(encode(own), dtype=np.int64)) for own in pieces]
+
+    @cached_property
+    def _readings(self) -> list[Reading] | None:
+        """The raw sources; None where nothing is numbered."""
+        text = self.corpus.text
+        return list(map(text.read, self.corpus.raw_lines("valid", "source"))) if text.placeholders else None
 
     def _translate(self, model: SearchModel, tick: Callable[[], None]) -> list[str]:
         rows = self.corpus.vocabulary.source_only_rows(self.maker.target_view)
-        wanted = Wanted(source_only=rows, progress=lambda _: tick())
-        return [self._text(found[0]) for found in beam_search(model, self._sources(), self.search, wanted)]
+        ids = self._target_ids(self.corpus.text.placeholders)
+        strings = [reading.strings for reading in self._readings] if self._readings else [()] * len(self.maker.pairs)
+        wanted = Wanted(
+            source_only=rows,
+            counted=tuple(sorted(ids)),
+            quotas=[Counter(self._target_ids([word for word, _ in own])) for own in strings] if ids else None,
+            progress=lambda _: tick(),
+        )
+        found, _ = counted_search(
+            lambda sources, own: beam_search(model, sources, self.search, own), self._sources(), wanted
+        )
+        return [self._text(each[0], own) for each, own in zip(found, strings, strict=True)]
 
-    def _text(self, hypothesis: Hypothesis) -> str:
+    def _target_ids(self, pieces: Sequence[str]) -> list[int]:
+        ids = np.array(self.corpus.vocabulary.encode(pieces), dtype=np.int64)
+        return list(map(int, self.maker.target_view.from_union(ids)))
+
+    def _text(self, hypothesis: Hypothesis, strings: Strings) -> str:
         ids = self.maker.target_view.to_union(np.asarray(hypothesis.pieces, dtype=np.int64))
-        return self.corpus.text.text(self.corpus.vocabulary.decode(ids.tolist()), "target")
+        return self.corpus.text.text(self.corpus.vocabulary.decode(ids.tolist()), "target", strings)
 
 
 @contextlib.contextmanager

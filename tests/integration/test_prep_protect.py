@@ -1,4 +1,4 @@
-"""nmt-prep --protect: placeholders, tags and addresses are whole pieces, from the corpus to text again."""
+"""nmt-prep --protect: placeholders, tags and addresses are numbered pieces, from the corpus to text again."""
 
 import json
 import random
@@ -16,6 +16,7 @@ from tests.prep_corpus import contents, fails, sentences, write_corpus, write_pa
 
 pytest.importorskip("sacremoses")
 
+NUMBERED_PIECES = {"｟placeholder:1｠", "｟placeholder:2｠", "｟url:1｠", "｟tag:1｠", "｟end:1｠"}
 PROTECTED = ["{name}", "{{ n }}", "%s", "%(n)s", "<b>", "</b>", "https://example.org/x", "me@example.org", "&nbsp;"]
 FRAMES = [
     ("Open {}.", "Öffne {}."),
@@ -58,34 +59,84 @@ def prepare(*arguments):
 
 
 @pytest.mark.parametrize("tokenizer", ["reversible", "moses", "none"])
-def test_protected_strings_are_whole_pieces(corpus, tokenizer):
+def test_protected_strings_are_numbered_pieces(corpus, tokenizer):
     prepared = prepare("--joint-bpe", "60", "--tokenizer", tokenizer, "--protect", "all")
-    written = {f"｟{string.replace(' ', '％0020')}｠" for string in PROTECTED}
-    assert written <= set(prepared.vocabulary.both)
-    merged = {(first + second).removesuffix("</w>") for first, second in prepared.text.subwords.merges}
+    text, vocabulary = prepared.text, prepared.vocabulary
+    assert set(text.placeholders) <= set(vocabulary.both)
+    assert set(text.placeholders) >= NUMBERED_PIECES
+    assert {piece for piece in vocabulary.pieces if "｟" in piece} == set(text.placeholders)
+    merged = {(first + second).removesuffix("</w>") for first, second in text.subwords.merges}
     assert not any(character in symbol for symbol in merged for character in "{}｟｠<>@")
     train = prepared.split("train")
     for row, pair in enumerate(interface_text(200), 100):
-        for side, ids, text in zip(SIDES, (train.source(row), train.target(row)), pair, strict=True):
-            assert prepared.vocabulary.encode(prepared.text.pieces(text, side)) == ids.tolist()
-            assert prepared.text.text(prepared.vocabulary.decode(ids), side) == text
-    unseen = prepared.text.pieces("Open {other}.", "source")
-    assert prepared.text.text(unseen, "source") == "Open {other}."
-    assert UNK not in prepared.vocabulary.encode(unseen)
+        strings = text.read(pair[0]).strings
+        for side, ids, pieces, raw in zip(
+            SIDES, (train.source(row), train.target(row)), text.pieces_of_pair(*pair), pair, strict=True
+        ):
+            assert vocabulary.encode(pieces) == ids.tolist()
+            assert text.text(vocabulary.decode(ids), side, strings) == raw
+    unseen = text.read("Open {other}.")
+    pieces = text.pieces_of_words(unseen.words, "source")
+    assert "｟placeholder:1｠" in pieces
+    assert text.text(pieces, "source", unseen.strings) == "Open {other}."
+    assert UNK not in vocabulary.encode(pieces)
+
+
+def test_strings_that_differ_between_the_sides_are_text(corpus):
+    write_pairs(corpus, "train.3", [("See http://a.b/en {x}.", "Siehe http://a.b/de {x}.")] * 12)
+    prepared = prepare("--joint-bpe", "60", "--protect", "all")
+    source, target = prepared.text.pieces_of_pair("See http://a.b/en {x}.", "Siehe http://a.b/de {x}.")
+    train = prepared.split("train")
+    assert prepared.vocabulary.decode(train.source(len(train) - 1)) == source
+    assert prepared.vocabulary.decode(train.target(len(train) - 1)) == target
+    for pieces in (source, target):
+        assert [piece for piece in pieces if piece.startswith("｟")] == ["｟placeholder:1｠"]
+
+
+def test_numbers_are_those_that_the_training_text_has_often(corpus):
+    few = [("{a} {b} {c}", "{a} {b} {c}")] * 9 + [("{a} {b}", "{a} {b}")] * 10
+    for name in ("train.1", "train.2"):
+        for language in ("en", "de"):
+            Path(f"corpus/{name}.{language}").unlink()
+    write_pairs(corpus, "train", [*sentences(50), *few, ("me@x.org and <b>", "me@x.org und <i>")])
+    write_pairs(corpus, "valid", [*sentences(5), ("{a} {b} {c} <b>", "{c} {b} <b> {a}")])
+    prepared = prepare("--joint-bpe", "20", "--protect", "all")
+    assert json.loads(Path("prepared/text.json").read_text())["numbers"] == {"placeholder": 2, "url": 1}
+    kept = [piece for piece in prepared.vocabulary.decode(prepared.split("valid").source(5)) if "｟" in piece]
+    assert kept == [f"｟placeholder:{number}｠" for number in (1, 2, 2, 1)]
+    assert prepared.manifest["splits"]["train"]["source_changed"] == 0
+
+
+def test_where_nothing_is_the_same_on_both_sides_nothing_is_numbered(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_corpus(tmp_path / "corpus")
+    assert main(["--joint-bpe", "20", "--protect", "all", "--threads", "1"]) == 0
+    prepared = PreparedCorpus.open("prepared")
+    assert prepared.text.placeholders == ()
+    assert prepared.text.text(prepared.text.pieces("see {a}", "source"), "source") == "see {a}"
+    assert "Warning: --protect found nothing that both sides of a training pair have" in capsys.readouterr().out
 
 
 def test_thresholds_leave_them_whole(corpus):
-    prepared = prepare("--joint-bpe", "60", "--protect", "all", "--set", "prep.target_threshold=40")
-    assert "｟{name}｠" in prepared.text.pieces("{name}", "target")
+    for number, setting in enumerate(("prep.min_character_count=10", "prep.min_character_count=0")):
+        arguments = ["--set", "prep.target_threshold=40", "--set", setting, "--prepared", f"prepared{number}"]
+        assert (
+            main(["--quiet", "--set", "prep.check_sides=false", "--joint-bpe", "60", "--protect", "all", *arguments])
+            == 0
+        )
+        prepared = PreparedCorpus.open(f"prepared{number}")
+        assert "｟placeholder:1｠" in prepared.text.pieces_of_pair("{name}", "{name}")[1]
+        assert prepared.vocabulary.id_of("｟placeholder:1｠") != UNK
 
 
 def test_protection_travels_with_the_folder(corpus, capsys):
     first = prepare("--joint-bpe", "60", "--protect", "placeholders", r"\bhouse\b")
     assert json.loads(Path("prepared/text.json").read_text())["protect"] == ["placeholders", r"\bhouse\b"]
     assert first.manifest["options"]["protect"] == ["placeholders", r"\bhouse\b"]
-    pieces = TextPipeline.load("prepared").pieces("The house is {name}<b>.", "source")
-    assert {"｟house｠", "｟{name}｠"} <= set(pieces)
-    assert "｟<b>｠" not in pieces
+    text = TextPipeline.load("prepared")
+    reading = text.read("The house is {name}<b>.")
+    assert reading.strings == (("｟placeholder:1｠", "house"), ("｟placeholder:2｠", "{name}"))
+    assert {"｟placeholder:1｠", "｟placeholder:2｠"} <= set(reading.words)
     Path("recipe.yaml").write_text(yaml.safe_dump({"prep": {"protect": ["placeholders", r"\bhouse\b"]}}))
     prepare("--joint-bpe", "60", "--config", "recipe.yaml")
     assert "protect is ['placeholders'" in fails(capsys, "--protect", "all", "--set", "prep.check_sides=false")
@@ -110,14 +161,20 @@ def test_mistakes_are_one_line(corpus, capsys):
 
 
 @pytest.mark.parametrize("kind", ["unigram", "bpe"])
-def test_sentencepiece_keeps_them_whole(corpus, capsys, kind):
+@pytest.mark.parametrize("tokenizer", ["reversible", "none"])
+def test_sentencepiece_has_them_too(corpus, kind, tokenizer):
     pytest.importorskip("sentencepiece")
-    arguments = ["--sentencepiece", "90", "--set", f"prep.sentencepiece_model={kind}", "--protect", "all"]
-    prepared = prepare(*arguments)
-    for string in PROTECTED:
+    settings = ["--set", f"prep.sentencepiece_model={kind}", "--tokenizer", tokenizer, "--protect", "all"]
+    prepared = prepare("--sentencepiece", "80", *settings)
+    text, train = prepared.text, prepared.split("train")
+    assert set(text.placeholders) <= set(prepared.vocabulary.both)
+    for string in [*PROTECTED, "{nie_gesehen}", "https://x.y/Łódź"]:
         line = f'Open "{string}".'
-        pieces = prepared.text.pieces(line, "source")
-        assert string.replace(" ", "\u2581") in pieces
-        assert prepared.text.text(pieces, "source") == line
-    message = fails(capsys, "--set", "prep.check_sides=false", "--sentencepiece", "16", "--protect", "all", "--force")
-    assert "9 different strings to protect are more than half of 16 pieces" in message
+        reading = text.read(line)
+        pieces = text.pieces_of_words(reading.words, "source")
+        assert set(pieces) & set(text.placeholders)
+        assert text.text(pieces, "source", reading.strings) == line
+    for row, pair in enumerate(interface_text(200)[:40], 100):
+        assert prepared.vocabulary.encode(text.pieces_of_pair(*pair)[0]) == train.source(row).tolist()
+    mark = "x ｟placeholder:1｠ ％0020"
+    assert text.text(text.pieces(mark, "source"), "source") == mark

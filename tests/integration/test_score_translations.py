@@ -194,6 +194,7 @@ def test_what_cannot_be_is_one_line(
     Path("odd").write_text(f"{json.dumps(line)}\n{json.dumps(other)}\n")
     Path("list").write_text("[1, 2]\n")
     Path("blank").write_text("")
+    capsys.readouterr()
     assert score.main([*FIXED, "--model", str(folders["untied"]), *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error

@@ -7,18 +7,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from nmt.bundle import BEST, load_bundle
-from nmt.cli import train
-from nmt.config import SearchConfig
+from nmt.bundle import BEST, create_folder, load_bundle
+from nmt.cli import prep, train
+from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
 from nmt.data.batching import BatchMaker
 from nmt.data.corpus import PreparedCorpus
+from nmt.engine import searchable
 from nmt.evaluation import bleu
 from nmt.metrics import Options
+from nmt.models.build import VocabularySizes, build_model
 from nmt.scorer import Scorer
 from nmt.training.reporting import read_metrics
 from nmt.training.validation import Validator
 from nmt.translator import Translator
+from nmt.weights import save_tensors, weight_metadata, weight_tensors
 from tests.integration.test_train_command import arguments
+from tests.prep_corpus import write_pairs
 from tests.tiny_corpus import make_prepared
 
 CPU = torch.device("cpu")
@@ -54,6 +58,26 @@ def test_they_are_those_of_nmt_score_and_nmt_translate(trained: tuple[PreparedCo
     found = bleu(translations, references, Options(target_language="de"))
     assert found > 5  # nothing is compared where nothing matches
     assert best["bleu"] == pytest.approx(found, rel=1e-4)
+
+
+def test_placeholders_are_read_and_counted_as_in_translation(tmp_path: Path) -> None:
+    pairs = [(f"see {{{word}}} and {{x}}", f"{{x}} {{{word}}} und so") for word in ("a", "b", "c")] * 4
+    for split in ("train", "valid"):
+        write_pairs(tmp_path / "corpus", split, [*pairs, ("http://a.b/en {x}", "http://a.b/de {x}")])
+    files = ["--corpus", str(tmp_path / "corpus"), "--prepared", str(tmp_path / "prepared"), "--joint-bpe", "5"]
+    assert prep.main([*files, "--protect", "all", "--quiet", "--threads", "1", "--set", "prep.check_sides=false"]) == 0
+    corpus = PreparedCorpus.open(tmp_path / "prepared")
+    config = Config(prep=PrepConfig(source="en", target="de"), model=ModelConfig(embedding_size=4, hidden_size=4))
+    model = build_model(config.model, VocabularySizes.of(corpus.vocabulary), seed=3)
+    create_folder(tmp_path / "model", config, corpus)
+    save_tensors(tmp_path / "model" / BEST, weight_tensors(model), weight_metadata(model))
+    validator, sources = validator_of(corpus), corpus.raw_lines("valid", "source")
+    translations = validator._translate(searchable(model.eval()), lambda: None)
+    assert all(translation.count("{x}") == 1 for translation in translations)
+    assert "http://a.b/en" in translations[-1]
+    assert translations == Translator.load(tmp_path / "model", device="cpu", search=SearchConfig(beam=2)).translate(
+        sources
+    )
 
 
 def validator_of(corpus: PreparedCorpus) -> Validator:

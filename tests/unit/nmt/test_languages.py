@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from sacremoses.corpus import NonbreakingPrefixes
 
-from nmt.languages import among, code_of, is_english, literal_code, read_tag
+from bpe.errors import UserError
+from nmt.languages import SCRIPTS, among, code_of, is_english, literal_code, read_tag
 from nmt.reversible import ELIDING
 from nmt.sentences import ORDINALS
 
@@ -38,6 +40,19 @@ SAME = [
     ("de-DE", "de_DE@euro"),
     ("he", "iw heb"),
 ]
+
+
+def test_shortest_tags_need_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    tags = ("de", "en", "fr", *SCRIPTS)
+    wanted = [read_tag(tag) for tag in tags]
+    monkeypatch.setitem(sys.modules, "langcodes", None)
+    read_tag.cache_clear()
+    for tag, known in zip(tags, wanted, strict=True):
+        found = read_tag(tag)
+        assert found == (known if tag in SCRIPTS else replace(known, script=""))
+    with pytest.raises(UserError, match=r"reading the names of languages needs the package langcodes .*pip install"):
+        read_tag("deu")
+    read_tag.cache_clear()
 
 
 @pytest.mark.parametrize(("name", "tags"), SAME)

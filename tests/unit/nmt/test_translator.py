@@ -61,7 +61,7 @@ def test_details_hold_pieces_probabilities_and_attention(translator: Translator)
 
 def test_a_long_line_is_translated_in_parts(translator: Translator) -> None:
     words = random.Random(1).choices(["ab", "cde", "f", "gh,", "ij."], k=1000)
-    parts = split_source(translator.bundle.text, " ".join(words))
+    parts = split_source(translator.bundle.text, translator.bundle.text.read(" ".join(words)))
     texts = [" ".join(translator.bundle.text.text(part, "source").split()) for part in parts]
     assert len(parts) > 4
     assert all(len(part) <= MAX_SOURCE_PIECES for part in parts)
@@ -78,7 +78,7 @@ def test_a_long_line_is_translated_in_parts(translator: Translator) -> None:
 @pytest.mark.parametrize("line", ["x" * 1000, "ab " * 500 + "x" * 600, "a " * 256, "a " * 257, "ab, " * 300])
 def test_parts_lose_nothing(line: str) -> None:
     text = TextPipeline(TextOptions(source="en", target="de", tokenizer="none"), MergeTable(()))
-    parts = split_source(text, line)
+    parts = split_source(text, text.read(line))
     assert [piece for part in parts for piece in part] == text.pieces(line, "source")
     assert all(0 < len(part) <= MAX_SOURCE_PIECES for part in parts)
 
