@@ -33,7 +33,7 @@ class PathsConfig:
     """The three folders of the flow: corpus/ -> prepared/ -> model/."""
 
     corpus: str = "corpus"
-    "Folder with train.LANG, valid.LANG and, if there is one, test.LANG, each plain or .gz."
+    "Folder with train.LANG, valid.LANG and, if there is one, test.LANG, or as train.en-de.tsv or .tmx."
     prepared: str = "prepared"
     "Folder nmt-prep writes and nmt-train reads."
     model: str = "model"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sacrebleu import utils
 
+from bpe.compressed import SUFFIXES
 from bpe.errors import UserError
 from bpe.textfiles import read_lines, sha256_of
 
@@ -22,7 +23,7 @@ class TextFile:
 
     @classmethod
     def read(cls, path: Path | str) -> TextFile:
-        """Read UTF-8 lines, plain or .gz. Raises UserError naming file and line."""
+        """Read UTF-8 lines, plain or compressed. Raises UserError naming file and line."""
         return cls(Path(path), list(read_lines(path)), sha256_of(path))
 
     def description(self) -> dict[str, object]:
@@ -64,7 +65,7 @@ def from_files(source: Path | str | None, reference: Path | str) -> TestSet:
 
 
 def from_corpus(folder: Path | str, source: str, target: str) -> TestSet:
-    """The test split of a corpus folder: test.LANG for each language, plain or .gz."""
+    """The test split of a corpus folder: test.LANG for each language, plain or compressed."""
     paths = [_side(Path(folder), language) for language in (source, target)]
     return TestSet("test", *(TextFile.read(path) for path in paths))
 
@@ -73,9 +74,10 @@ def every_test_set(folder: Path | str, source: str, target: str) -> list[TestSet
     """Every set of a corpus folder that is neither train nor valid and there in both languages, by name."""
     names = []
     for path in Path(folder).glob(f"*.{source}*"):
-        name = path.name.removesuffix(".gz").removesuffix(f".{source}")
-        other = [Path(folder) / f"{name}.{target}{ending}" for ending in ("", ".gz")]
-        known = path.name in (f"{name}.{source}", f"{name}.{source}.gz")
+        plain = path.name.removesuffix(path.suffix) if path.suffix in SUFFIXES else path.name
+        name = plain.removesuffix(f".{source}")
+        other = [Path(folder) / f"{name}.{target}{ending}" for ending in ("", *SUFFIXES)]
+        known = plain == f"{name}.{source}"
         if known and not name.startswith(("train", "valid")) and any(each.is_file() for each in other):
             names.append(name)
     return [
@@ -105,7 +107,7 @@ def from_sacrebleu(name: str, source: str, target: str) -> TestSet:
 
 def _side(folder: Path, language: str, name: str = "test") -> Path:
     plain = folder / f"{name}.{language}"
-    for path in (plain, folder / f"{plain.name}.gz"):
+    for path in (plain, *(folder / f"{plain.name}{ending}" for ending in SUFFIXES)):
         if path.is_file():
             return path
     raise UserError("no such file", where=plain, hint="name a folder with --corpus, or --source and --reference")

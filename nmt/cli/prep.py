@@ -19,6 +19,7 @@ from nmt.cli.common import config_from, make_parser, run
 from nmt.config import Config
 from nmt.data.dask_cluster import LOCAL
 from nmt.data.files import CorpusFiles, find_corpus, named_files
+from nmt.data.leftout import in_words, left_out
 from nmt.data.preparation import Preparation, prepare
 from nmt.data.report import summary
 
@@ -54,7 +55,8 @@ def _main(argv: list[str]) -> None:
         quiet=arguments.quiet,
     )
     if not arguments.quiet:
-        print(_what(files), file=sys.stderr)
+        folder = None if arguments.train else Path(config.paths.corpus)
+        print(_what(files, folder), file=sys.stderr)
     with _clean_exit_on_terminate():
         prepared = prepare(preparation)
     if arguments.json:
@@ -67,10 +69,11 @@ def _main(argv: list[str]) -> None:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = make_parser("nmt-prep", "Prepare parallel text: learn the joint BPE and one vocabulary, write ids.", KEYS)
-    pair = {"nargs": 2, "action": "append", "default": [], "metavar": ("SOURCE", "TARGET")}
-    parser.add_argument("--train", **pair, help="two files of training text; may be repeated")  # type: ignore[arg-type]
-    parser.add_argument("--valid", **pair, help="two files of validation text")  # type: ignore[arg-type]
-    parser.add_argument("--test", **pair, help="two files of test text")  # type: ignore[arg-type]
+    pair = {"nargs": "+", "action": "append", "default": [], "metavar": "FILE"}
+    both = "source and target, or one .tsv or .tmx with both"
+    parser.add_argument("--train", **pair, help=f"training text: {both}; may be repeated")  # type: ignore[arg-type]
+    parser.add_argument("--valid", **pair, help=f"validation text: {both}")  # type: ignore[arg-type]
+    parser.add_argument("--test", **pair, help=f"test text: {both}")  # type: ignore[arg-type]
     parser.add_argument("--force", action="store_true", help="replace what is prepared there already")
     dask = "work on the Dask cluster at tcp://HOST:PORT; without an address on --threads Dask workers started here"
     parser.add_argument("--dask", nargs="?", const=LOCAL, metavar="ADDRESS", help=dask)
@@ -88,12 +91,14 @@ def _files(arguments: argparse.Namespace, config: Config) -> CorpusFiles:
     return find_corpus(config.paths.corpus, config.prep.source, config.prep.target, named)
 
 
-def _what(files: CorpusFiles) -> str:
-    """The direction and the files, so that a wrong one shows before the work."""
+def _what(files: CorpusFiles, folder: Path | None) -> str:
+    """The direction and the files, so that a wrong one shows before the work, and what else is in their folder."""
     lines = [f"{files.source} -> {files.target} ({files.chosen})"]
     for split, pairs in files.splits.items():
-        names = [f"{pair.source} {pair.target}" for pair in pairs]
+        names = [" ".join(dict.fromkeys(map(str, pair.paths()))) for pair in pairs]
         lines += [f"  {split}: {', '.join(names)}"]
+    if folder is not None:
+        lines += in_words(left_out(folder, files))
     return "\n".join(lines)
 
 

@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from bpe.compressed import SUFFIXES as PACKED
 from bpe.errors import UserError
+from nmt.data.bitext import SUFFIXES as ONE_FILE
+from nmt.data.bitext import Form, Tmx, Tsv
 
 SPLITS = ("train", "valid", "test")
 LANGUAGE = "[a-z]{2,3}(?:[-_][A-Za-z]{2,4})?"
-NAME = re.compile(rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*?)??)\.(?P<language>{LANGUAGE})(?:\.gz)?")
+NAME = re.compile(rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*?)??)\.(?P<language>{LANGUAGE})(?:\.(?:gz|bz2|xz|zst))?")
 "File names as train.en, train.en.gz, and for several shards train.news.en, train-1.en, train.en-de.en."
+BEGINNING = re.compile(r"(?:train|valid|test)[.\-_]")
 NOT_LANGUAGES = frozenset(
     (
         "txt",
         "tsv",
+        "tmx",
         "csv",
         "xml",
         "sgm",
@@ -33,6 +38,7 @@ NOT_LANGUAGES = frozenset(
         "tar",
         "xz",
         "gz",
+        "zst",
     )
 )
 OTHER_NAMES = {"valid": ("val", "dev", "validation")}
@@ -40,10 +46,12 @@ OTHER_NAMES = {"valid": ("val", "dev", "validation")}
 
 @dataclass(frozen=True)
 class PairOfFiles:
-    """Two text files, plain or .gz; line n of one translates line n of the other."""
+    """Two text files of which line n of one translates line n of the other, or one file with both sides."""
 
     source: Path
     target: Path
+    form: Form | None = None
+    "How both sides lie in the one file that source and target are; None: in two files."
 
     def paths(self) -> tuple[Path, Path]:
         """Source and target."""
@@ -65,7 +73,7 @@ class CorpusFiles:
 
 
 Named = Mapping[str, Sequence[Sequence[str]]]
-"{'train': [(source file, target file), ...]}."
+"{'train': [(source file, target file), (file with both,), ...]}."
 
 Stems = dict[str, dict[str, Path]]
 "{'train': {'en': train.en, 'de': train.de}}, sorted by stem."
@@ -89,34 +97,77 @@ def find_corpus(
     for stem, languages in stems.items():
         if source in languages and target in languages:
             split = next(name for name in SPLITS if stem.startswith(name))
-            splits.setdefault(split, []).append(PairOfFiles(languages[source], languages[target]))
+            splits.setdefault(split, []).append(_pair(languages[source], languages[target], source, target))
         elif set(languages) & {source, target} and len(languages) == 1:
             (there,) = languages
             missing = target if there == source else source
             raise UserError("has no partner", where=languages[there], hint=f"add {stem}.{missing}, or take it away")
-    splits |= _pairs_of(named or {})
+    splits |= _pairs_of(named or {}, source, target)
     _check_splits(folder, splits, f"{source}-{target}", needed)
     return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen)
 
 
 def named_files(named: Named, source: str | None = None, target: str | None = None) -> CorpusFiles:
-    """The corpus of files named one by one: each split a list of (source file, target file).
+    """The corpus of files named one by one: each split a list of (source file, target file) or (file with both,).
 
-    The languages are source and target, else the ends of the first training pair's file names.
+    The languages are source and target, else what the names of the first training files say.
     """
-    pairs = _pairs_of(named)
-    first = pairs["train"][0]
-    source, target = source or _language_of(first.source, "--src"), target or _language_of(first.target, "--tgt")
+    first = named["train"][0]
+    inside = languages_inside(Path(first[0])) if len(first) == 1 else None
+    if inside and {source, target} & {*inside}:  # one may be named, the other is then known
+        source = source or next(code for code in inside if code != target)
+        target = target or next(code for code in inside if code != source)
+    source = source or (inside[0] if inside else _language_of(Path(first[0]), "--src"))
+    target = target or (inside[1] if inside else _language_of(Path(first[-1]), "--tgt"))
     _check_different(source, target)
-    _check_splits(first.source, pairs, f"{source}-{target}")
+    pairs = _pairs_of(named, source, target)
+    _check_splits(Path(first[0]), pairs, f"{source}-{target}")
     return CorpusFiles(source, target, pairs, "by the order of the files")
 
 
-def _pairs_of(named: Named) -> dict[str, list[PairOfFiles]]:
-    pairs = {split: [PairOfFiles(Path(a), Path(b)) for a, b in files] for split, files in named.items() if files}
-    for path in (path for files in pairs.values() for pair in files for path in pair.paths()):
-        check_regular(path)
+def _pairs_of(named: Named, source: str, target: str) -> dict[str, list[PairOfFiles]]:
+    pairs: dict[str, list[PairOfFiles]] = {}
+    for split, files in named.items():
+        for names in files:
+            paths = [Path(name) for name in names]
+            for path in paths:
+                check_regular(path)
+            if len(paths) > 2 or (len(paths) == 1 and not _plain_name(paths[0]).endswith(ONE_FILE)):
+                hint = f"two text files, source and target, or one {' or '.join(ONE_FILE)} with both"
+                raise UserError(f"{len(paths)} files", where=f"--{split} {paths[0]}", hint=hint)
+            pairs.setdefault(split, []).append(_pair(paths[0], paths[-1], source, target))
     return pairs
+
+
+def _pair(first: Path, second: Path, source: str, target: str) -> PairOfFiles:
+    """Two files, or one with both sides: in a TSV whose name does not say otherwise the source comes first."""
+    if first != second or not _plain_name(first).endswith(ONE_FILE):
+        return PairOfFiles(first, second)
+    if _plain_name(first).endswith(".tmx"):
+        return PairOfFiles(first, first, Tmx(source, target))
+    return PairOfFiles(first, first, Tsv(swapped=languages_inside(first) == (target, source)))
+
+
+def _plain_name(path: Path) -> str:
+    """The name without the ending of its compression."""
+    return path.name.removesuffix(path.suffix) if path.suffix in PACKED else path.name
+
+
+def languages_inside(path: Path) -> tuple[str, str] | None:
+    """The languages that the name of a file with both sides names, in their order, as train.en-de.tsv; else None.
+
+    Regions are set off by '_' where a '-' could be read in two ways: en-pt_BR. Such a name is a UserError.
+    """
+    name = _plain_name(path)
+    if not name.endswith(ONE_FILE):
+        return None
+    words = name.split(".")[-2].split("-")
+    halves = [("-".join(words[:cut]), "-".join(words[cut:])) for cut in range(1, len(words))]
+    found = [half for half in halves if all(re.fullmatch(LANGUAGE, code) for code in half)]
+    if len(found) > 1:
+        hint = f"set a region off by '_', as {found[0][0]}-{found[0][1].replace('-', '_')}"
+        raise UserError("its name can be read in two ways", where=path, hint=hint)
+    return found[0] if found else None
 
 
 def check_regular(path: Path) -> None:
@@ -135,6 +186,9 @@ def _stems(folder: Path) -> Stems:
         )
     stems: Stems = {}
     for path in sorted(folder.iterdir()):
+        if BEGINNING.match(path.name) and path.is_file() and (inside := languages_inside(path)):
+            stems[path.name] = dict.fromkeys(inside, path)
+            continue
         match = NAME.fullmatch(path.name)
         if not match or match["language"] in NOT_LANGUAGES or path.is_dir():
             continue
@@ -199,7 +253,7 @@ def _check_splits(
 
 
 def _language_of(path: Path, flag: str) -> str:
-    suffix = path.name.removesuffix(".gz").rpartition(".")[2]
+    suffix = _plain_name(path).rpartition(".")[2]
     if not re.fullmatch(LANGUAGE, suffix) or suffix in NOT_LANGUAGES:
         raise UserError("its name does not end in a language code", where=path, hint=f"give the language with {flag}")
     return suffix

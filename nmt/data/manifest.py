@@ -56,8 +56,9 @@ def input_paths(files: CorpusFiles) -> list[tuple[str, str, Path]]:
 
 def describe_inputs(files: CorpusFiles) -> list[dict[str, Any]]:
     """Every input file with its name, size and hash; not with its folder, which has no bearing on the result."""
+    hashes = {path: _hash(path) for path in dict.fromkeys(path for _, _, path in input_paths(files))}
     return [
-        {"split": split, "side": side, "name": path.name, "bytes": path.stat().st_size, "sha256": _hash(path)}
+        {"split": split, "side": side, "name": path.name, "bytes": path.stat().st_size, "sha256": hashes[path]}
         for split, side, path in input_paths(files)
     ]
 
