@@ -32,6 +32,15 @@ KEYS = (
     "prep.sentencepiece",
     "prep.tokenizer",
     "prep.protect",
+    "prep.min_length",
+    "prep.max_length",
+    "prep.max_ratio",
+    "prep.max_word_length",
+    "prep.min_alphabetic",
+    "prep.deduplicate",
+    "prep.drop",
+    "prep.detect_languages",
+    "prep.unescape_entities",
     "runtime.threads",
 )
 

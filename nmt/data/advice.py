@@ -91,6 +91,7 @@ def advise(
         *_too_many_merges(merges, advice),
         *_two_scripts(manifest, scripts, advice["shared_letters"]),
         *_many_unknown(manifest, pieces),
+        *_shifted(manifest),
     ]
     return advice
 
@@ -210,3 +211,15 @@ def _many_unknown(manifest: Mapping[str, Any], pieces: Pieces) -> Iterator[str]:
                     f"bytes, where the training text lets expect {expected:.2%}: is it in the same language, script "
                     "and encoding?"
                 )
+
+
+def _shifted(manifest: Mapping[str, Any]) -> Iterator[str]:
+    for split in manifest["splits"].values():
+        for shift in split.get("shifts", ()):
+            beside = f"n {'+' if shift['shift'] > 0 else '-'} {abs(shift['shift'])}"
+            pairs = shift["last_line"] - shift["first_line"] + 1
+            yield (
+                f"{shift['source']} and {shift['target']} are shifted against each other from about line "
+                f"{shift['first_line']:,} to {shift['last_line']:,} ({pairs:,} pairs): line n of the first fits line "
+                f"{beside} of the second; mend the files, or leave the stretch out (--drop shifted)"
+            )

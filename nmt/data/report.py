@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +48,25 @@ def _pairs(manifest: dict[str, Any]) -> Iterator[str]:
             if changed := split.get(f"{side}_changed"):
                 share = changed / max(1, split["pairs_read"])
                 yield f"  {manifest[side]}: {changed:,} lines ({share:.1%}) do not come back from their words"
+        yield from _found(manifest, split)
         for reason, count in split["dropped"].items():
             if count:
                 share = 100 * count / split["pairs_read"]
                 yield f"  dropped {count:,} of {split['pairs_read']:,} ({share:.1f}%): {manifest['reasons'][reason]}"
+        if left_out := manifest.get("units_left_out", {}).get(name):
+            yield f"  {left_out:,} units of TMX were left out: a side is missing"
+    for code in manifest.get("detector", {}).get("unknown", ()):
+        yield f"{code}: py3langid does not know this language, so its lines were not judged"
+
+
+def _found(manifest: Mapping[str, Any], split: Mapping[str, Any]) -> Iterator[str]:
+    """What was found and did not drop the pairs. Folders of older versions have nothing of it."""
+    turned = manifest["options"].get("unescape_entities")
+    for finding, words in manifest.get("findings", {}).items():
+        count = split["found"].get(finding, 0)
+        if count and finding not in split["dropped"]:
+            more = ", turned into characters" if finding == "entities" and turned else ""
+            yield f"  found {count:,} of {split['pairs_read']:,} ({count / split['pairs_read']:.1%}): {words}{more}"
 
 
 def _subwords(manifest: dict[str, Any], pair: str) -> Iterator[str]:

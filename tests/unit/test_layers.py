@@ -35,11 +35,13 @@ LAZY = (
     "dask",
     "distributed",
     "matplotlib",
+    "py3langid",
     "sacremoses",
     "sentencepiece",
     "subword_nmt",
     "tensorboard",
     "torch.utils.tensorboard",
+    "zstandard",
 )
 "Packages that a command may do without: imported inside the function that needs them."
 
