@@ -112,6 +112,7 @@ def named_files(named: Named, source: str | None = None, target: str | None = No
 
     The languages are source and target, else what the names of the first training files say.
     """
+    _check_named(named)
     first = named["train"][0]
     inside = languages_inside(Path(first[0])) if len(first) == 1 else None
     if inside and {source, target} & {*inside}:  # one may be named, the other is then known
@@ -126,17 +127,23 @@ def named_files(named: Named, source: str | None = None, target: str | None = No
 
 
 def _pairs_of(named: Named, source: str, target: str) -> dict[str, list[PairOfFiles]]:
-    pairs: dict[str, list[PairOfFiles]] = {}
+    _check_named(named)
+    return {
+        split: [_pair(Path(names[0]), Path(names[-1]), source, target) for names in files]
+        for split, files in named.items()
+        if files
+    }
+
+
+def _check_named(named: Named) -> None:
     for split, files in named.items():
         for names in files:
-            paths = [Path(name) for name in names]
-            for path in paths:
-                check_regular(path)
-            if len(paths) > 2 or (len(paths) == 1 and not _plain_name(paths[0]).endswith(ONE_FILE)):
-                hint = f"two text files, source and target, or one {' or '.join(ONE_FILE)} with both"
-                raise UserError(f"{len(paths)} files", where=f"--{split} {paths[0]}", hint=hint)
-            pairs.setdefault(split, []).append(_pair(paths[0], paths[-1], source, target))
-    return pairs
+            for name in names:
+                check_regular(Path(name))
+            if len(names) > 2 or (len(names) == 1 and not _plain_name(Path(names[0])).endswith(ONE_FILE)):
+                problem = "has no partner" if len(names) == 1 else f"is one of {len(names)} files"
+                hint = f"--{split} takes two text files, source and target, or one {' or '.join(ONE_FILE)} with both"
+                raise UserError(problem, where=names[0], hint=hint)
 
 
 def _pair(first: Path, second: Path, source: str, target: str) -> PairOfFiles:
