@@ -7,9 +7,9 @@ Windows of 100 pairs are judged by two statistics, for line n beside line n and 
 - Numbers and names. How many words with a digit or a capital letter both lines have: the difference of two counts over
   the square root of their sum, which has variance about 1. Looked up only where lengths leave room for doubt.
 
-A neighbour must beat the present place by 6 standard deviations in all. On 13 corpora of news, speeches, captions,
-programs' texts and help, 4,000 windows, none did where nothing was shifted, and 99% to 100% of the windows did where
-all was. Text that is sorted by length gives itself away by neither: its shifts are not found.
+A neighbour must beat the present place by 6 standard deviations in all. Of 4,068 windows of 39 pairs of files that are
+not shifted none did; of 156 lines inserted into them 148 were found, at most 8 lines away. Text that is sorted by length
+gives itself away by neither: its shifts are not found.
 """
 
 from __future__ import annotations
