@@ -1,8 +1,8 @@
 """Is a line in another language than it should be? By py3langid, a maintained detector of 140 languages, where asked.
 
-A line differs only where the detector is sure of another language: at least 20 letters, and a probability of 0.7. Of 56
-English, French and German files that were right, at most 1 in 1,000 lines differed by this rule in 52, at most 8 in any;
-of lines in another of these languages 76% to 99% did, fewest of a program's short texts.
+A line differs only where the detector is sure of another language: at least 20 letters, and a probability of 0.7. By
+this rule at most 1 in 1,000 lines differed in 52 of 56 English, French and German files that were right, at most 8 in
+any; of lines in another of these languages 76% to 99% did, fewest of a program's short texts.
 """
 
 from __future__ import annotations

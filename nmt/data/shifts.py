@@ -8,8 +8,8 @@ Windows of 100 pairs are judged by two statistics, for line n beside line n and 
   the square root of their sum, which has variance about 1. Looked up only where lengths leave room for doubt.
 
 A neighbour must beat the present place by 6 standard deviations in all. Of 4,068 windows of 39 pairs of files that are
-not shifted none did; of 156 lines inserted into them 148 were found, at most 8 lines away. Text that is sorted by length
-gives itself away by neither: its shifts are not found.
+not shifted none did; of 156 lines inserted into them 148 were found, at most 8 lines away. Shifts of sorted text show in
+neither, where it is sorted by length.
 """
 
 from __future__ import annotations
@@ -97,6 +97,7 @@ class ShiftFinder:
             self._judge(first, self._read, lengths_scores(window[:, None])[:, 0])
         if self._present:
             self.shifts[-1].last_line = self._read
+        _lines.cache_clear()
         self._parts, self._waiting = [], np.empty((2, 0))
         self._judged = self._read = self._present = 0
         return self.shifts
