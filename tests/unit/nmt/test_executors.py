@@ -31,16 +31,21 @@ def too_long(number: int, frame: object) -> None:
     raise TimeoutError
 
 
+def interrupted_while_sending(begun: Path) -> None:
+    with executors.local_workers(2) as executor:
+        assert isinstance(executor, executors.Forked)
+        executor._pool.submit(begin_to_send, str(begun))
+        while not begun.exists():
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+
 def test_a_worker_stopped_while_it_sends_a_result_keeps_no_one_waiting(tmp_path):
     before = signal.signal(signal.SIGALRM, too_long)
     signal.alarm(120)
     try:
-        with pytest.raises(KeyboardInterrupt), executors.local_workers(2) as executor:
-            assert isinstance(executor, executors.Forked)
-            executor._pool.submit(begin_to_send, str(tmp_path / "begun"))
-            while not (tmp_path / "begun").exists():
-                time.sleep(0.01)
-            raise KeyboardInterrupt
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_while_sending(tmp_path / "begun")
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
