@@ -6,11 +6,11 @@ import os
 import select
 import stat
 import sys
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from bpe.compressed import DamagedData
 from bpe.errors import UserError
 from bpe.textfiles import decode_line, open_binary
 
@@ -41,8 +41,8 @@ def split_at_bad_line(chunk: Chunk) -> tuple[Chunk, UserError]:
 class ChunkReader(Iterator[Chunk]):
     """The chunks of some inputs, one after the other; a last line without its end is ended where more inputs follow.
 
-    paths: files, plain or .gz; '-' is standard input. A missing file is a UserError at once, a damaged one after the
-    lines before the damage.
+    paths: plain or compressed files; '-' is standard input. A missing file is a UserError at once, a damaged one
+    after the lines before the damage.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
@@ -79,9 +79,10 @@ class ChunkReader(Iterator[Chunk]):
                         yield Chunk(text if ended else text + b"\n", where, number, line)
                         num_lines = text.count(b"\n") + (not ended)
                         number, line = number + num_lines, line + num_lines
-            except (EOFError, zlib.error, OSError) as error:
-                what = "cannot be read" if getattr(error, "errno", None) else "truncated or damaged gzip data"
-                raise UserError(f"{what} after line {number - 1} ({error})", where=where) from None
+            except DamagedData as damage:
+                raise damage.at(where, f" after line {number - 1}") from None
+            except OSError as error:
+                raise UserError(f"cannot be read after line {number - 1} ({error})", where=where) from None
             finally:
                 self._stream = None
 
@@ -93,7 +94,7 @@ class ChunkReader(Iterator[Chunk]):
         while data:
             try:
                 data = stream.read1(CHUNK_BYTES)  # type: ignore[attr-defined]
-            except (EOFError, zlib.error, OSError) as error:
+            except (DamagedData, OSError) as error:
                 data, problem = b"", error
             waiting.append(data)
             size, found = size + len(data), found or b"\n" in data

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bpe.compressed import DamagedData
 from bpe.errors import UserError
 from bpe.textfiles import decode_line, open_binary, write_lines
 
@@ -38,7 +38,7 @@ class MergeTable:
 
     @classmethod
     def load(cls, path: Path | str) -> MergeTable:
-        """Read a codes file, plain or .gz. A missing, foreign or damaged file is a UserError naming file and line."""
+        """Read a codes file, plain or compressed. A missing, foreign or damaged one is a UserError with its place."""
         lines = list(_raw_lines(Path(path)))
         while len(lines) > 1 and not lines[-1]:
             lines.pop()
@@ -65,7 +65,7 @@ def _raw_lines(path: Path) -> Iterator[str]:
                 returned = raw.endswith(b"\r\n")
                 windows = windows or (number == 1 and returned)
                 yield decode_line(raw, path, number) + ("\r" if returned and not windows else "")
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, DamagedData) as error:
             raise UserError(f"cannot be read ({error})", where=path) from None
 
 

@@ -120,7 +120,7 @@ def _parser() -> Parser:
     parser = Parser(prog="python -m bpe.learn", description=__doc__, allow_abbrev=False)
     parser.add_argument("--merges", type=int, required=True, metavar="N", help="merges to learn")
     parser.add_argument(
-        "--input", nargs="+", required=True, metavar="FILE", help="text, plain or .gz; - for standard input"
+        "--input", nargs="+", required=True, metavar="FILE", help="text, plain or compressed; - for standard input"
     )
     parser.add_argument("--output", required=True, metavar="CODES", help="codes file to write")
     parser.add_argument(

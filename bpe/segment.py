@@ -59,7 +59,7 @@ def _parser() -> Parser:
         nargs="+",
         default=[STANDARD_INPUT],
         metavar="FILE",
-        help="text, plain or .gz, one after the other; - for standard input (default)",
+        help="text, plain or compressed, one after the other; - for standard input (default)",
     )
     parser.add_argument(
         "--output",

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import hashlib
 import os
 import re
 import secrets
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from bpe.compressed import MAGIC_BYTES, SUFFIXES, DamagedData, compression_of, unpacked
 from bpe.errors import UserError
 from bpe.locks import HERE, hold, remove_abandoned
 
-GZIP_MAGIC = b"\x1f\x8b"
 UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?:(?P<machine>[0-9a-f]{8})-)?[a-z0-9_]{8}\.part", re.DOTALL)
 "What `atomic_write` calls a file that is not whole yet: its name, where it is made, and something at random."
 
@@ -38,27 +36,31 @@ def decode_line(raw: bytes, where: object, number: int) -> str:
 
 
 def open_binary(path: Path) -> BinaryIO:
-    """Open plain or gzip-compressed data for reading; the file's first bytes decide, not its name."""
+    """Open plain or compressed data for reading; a file's first bytes decide, not its name (but for a pipe's).
+
+    Reading damaged data is `bpe.compressed.DamagedData`.
+    """
     try:
         plain = open(path, "rb")  # noqa: SIM115 (the caller closes it)
-        compressed = plain.peek(2)[:2] == GZIP_MAGIC if path.is_file() else path.suffix == ".gz"
-        return gzip.open(plain, "rb") if compressed else plain  # type: ignore[return-value]
+        waits = not path.is_file() and path.suffix not in SUFFIXES  # a pipe's first bytes may be long in coming
+        compression = None if waits else compression_of(plain.peek(MAGIC_BYTES)[:MAGIC_BYTES])
     except FileNotFoundError:
         raise UserError("no such file", where=path, hint="check the path") from None
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", where=path) from None
+    return plain if compression is None else unpacked(plain, compression, path)
 
 
 def read_lines(path: Path | str) -> Iterator[str]:
-    """Lines of a UTF-8 text file, plain or .gz, one at a time."""
+    """Lines of a UTF-8 text file, plain or compressed, one at a time."""
     path = Path(path)
     number = 0
     with open_binary(path) as stream:
         try:
             for number, raw in enumerate(stream, 1):
                 yield decode_line(raw, path, number)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UserError(f"truncated or damaged gzip data after line {number} ({error})", where=path) from None
+        except DamagedData as damage:
+            raise damage.at(path, f" after line {number}") from None
         except OSError as error:
             raise UserError(f"cannot be read after line {number} ({error.strerror})", where=path) from None
 

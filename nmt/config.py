@@ -17,6 +17,8 @@ from nmt.normalization import NORMALIZATIONS
 from nmt.protection import Patterns
 from nmt.tying import Tying
 
+DROPPED = ("held-out", "held-out-source", "identical", "entities", "unprintable", "language", "shifted")
+
 
 def require(condition: bool, key: str, value: object, limit: str) -> None:
     """Raise a UserError naming the key, its value and what it must be."""
@@ -35,7 +37,7 @@ class PathsConfig:
     """The three folders of the flow: corpus/ -> prepared/ -> model/."""
 
     corpus: str = "corpus"
-    "Folder with train.LANG, valid.LANG and, if there is one, test.LANG, each plain or .gz."
+    "Folder with train.LANG, valid.LANG and, if there is one, test.LANG, or as train.en-de.tsv or .tmx."
     prepared: str = "prepared"
     "Folder nmt-prep writes and nmt-train reads."
     model: str = "model"
@@ -74,12 +76,25 @@ class PrepConfig:
     "The same on the target side."
     bpe_dropout: bool = False
     "The vocabulary also holds every piece that leaving out merges can make, for training.bpe_dropout to draw from all."
+    min_length: int = 1
+    "Training pairs with fewer pieces than this on a side are dropped."
     max_length: int = 250
     "Training pairs with more pieces than this on a side are dropped."
     max_ratio: float = 9.0
     "Training pairs in which one side has more than this times the other's pieces are dropped (below 10: kept)."
     deduplicate: bool = False
     "Drop training pairs seen before (by 64-bit hash, 8 bytes of memory a pair)."
+    max_word_length: int = 0
+    "Training pairs with a word of more characters, between white space, are dropped; 0: none."
+    min_alphabetic: float = 0.0
+    "Training pairs in which less of a side's characters than this share are letters, spaces aside, are dropped."
+    drop: tuple[str, ...] = ()
+    "Findings that drop training pairs and are not only counted: held-out (in valid or test too), held-out-source,"
+    " identical (source and target), entities, unprintable (characters), language, shifted (sides)."
+    detect_languages: bool = False
+    "Count pairs that are surely in another language than they should be, by the package py3langid."
+    unescape_entities: bool = False
+    "Turn HTML's and Moses' entities, as &apos; and &#124;, into characters, on both sides of all splits."
     check_sides: bool = True
     "Refuse text whose sides look equal or swapped. Turn it off for copying tasks."
 
@@ -99,8 +114,14 @@ class PrepConfig:
         require(self.min_frequency >= 1, "prep.min_frequency", self.min_frequency, "1 or more")
         require(self.source_threshold >= 0, "prep.source_threshold", self.source_threshold, "0 or more")
         require(self.target_threshold >= 0, "prep.target_threshold", self.target_threshold, "0 or more")
-        require(self.max_length >= 1, "prep.max_length", self.max_length, "1 or more")
+        require(self.min_length >= 1, "prep.min_length", self.min_length, "1 or more")
+        limit = f"prep.min_length ({self.min_length}) or more"
+        require(self.max_length >= self.min_length, "prep.max_length", self.max_length, limit)
         require(self.max_ratio >= 1, "prep.max_ratio", self.max_ratio, "1 or more")
+        require(self.max_word_length >= 0, "prep.max_word_length", self.max_word_length, "0 or more")
+        require(0 <= self.min_alphabetic <= 1, "prep.min_alphabetic", self.min_alphabetic, "0 to 1")
+        for word in self.drop:
+            choice("prep.drop", word, DROPPED)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import itertools
 import os
 import queue
 import stat
 import threading
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from bpe.compressed import DamagedData
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write, decode_line, no_space, open_binary
 
@@ -32,7 +31,7 @@ def is_regular(file: int | Path) -> bool:
 
 
 def blocks_of_path(path: Path) -> Iterator[list[bytes]]:
-    """Blocks of the lines of a file, plain or .gz, or of a named pipe."""
+    """Blocks of the lines of a file, plain or compressed, or of a named pipe."""
     if not is_regular(path) and path.exists() and not path.is_dir():
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -104,8 +103,8 @@ def _blocks_of_lines(stream: Iterable[bytes], name: object) -> Iterator[list[byt
         lines: list[bytes] = []
         try:
             lines.extend(itertools.islice(source, BLOCK_LINES))
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            failure = UserError(f"truncated or damaged gzip data ({error})", where=name)
+        except DamagedData as damage:
+            failure = damage.at(name)
         except OSError as error:
             failure = UserError(f"cannot be read ({error.strerror})", where=name)
         if lines:

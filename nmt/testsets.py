@@ -12,6 +12,7 @@ from sacrebleu import utils
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines, sha256_of
+from nmt.data.files import plain_name
 from nmt.languages import among
 
 
@@ -25,7 +26,7 @@ class TextFile:
 
     @classmethod
     def read(cls, path: Path | str) -> TextFile:
-        """Read UTF-8 lines, plain or .gz. Raises UserError naming file and line."""
+        """Read UTF-8 lines, plain or compressed. Raises UserError naming file and line."""
         return cls(Path(path), list(read_lines(path)), sha256_of(path))
 
     def description(self) -> dict[str, object]:
@@ -79,14 +80,14 @@ def from_files(source: Path | str | None, references: Sequence[Path | str]) -> T
 
 
 def from_corpus(folder: Path | str, source: str, target: str) -> TestSet:
-    """The test split of a corpus folder: test.LANG for each language, plain or .gz."""
+    """The test split of a corpus folder: test.LANG for each language, plain or compressed."""
     return _from_folder(Path(folder), source, target, "test")
 
 
 def every_test_set(folder: Path | str, source: str, target: str) -> list[TestSet]:
     """Every set of a corpus folder that is neither train nor valid and there in both languages, by name."""
     folder = Path(folder)
-    names = {path.name.removesuffix(".gz").rpartition(".")[0] for path in folder.iterdir() if path.is_file()}
+    names = {plain_name(path).rpartition(".")[0] for path in folder.iterdir() if path.is_file()}
     return [
         _from_folder(folder, source, target, name)
         for name in sorted(names)
@@ -135,8 +136,8 @@ def _side(folder: Path, language: str, name: str) -> Path:
 
 
 def _find(folder: Path, language: str, name: str) -> Path | None:
-    """The file of a set in a language, by whatever tag its name ends in; a plain one rather than .gz."""
+    """The file of a set in a language, by whatever tag its name ends in; a plain one rather than a compressed one."""
     paths = sorted(folder.glob(f"{glob.escape(name)}.*"), reverse=True)
-    files = {path.name.removesuffix(".gz").removeprefix(f"{name}."): path for path in paths if path.is_file()}
+    files = {plain_name(path).removeprefix(f"{name}."): path for path in paths if path.is_file()}
     tag = among(language, files)
     return files[tag] if tag else None

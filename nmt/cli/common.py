@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import nmt
 from bpe.command import Parser, run
-from nmt.config import Config
+from nmt.config import DROPPED, Config
 from nmt.configfile import Values, build_config, parse_assignments, read_yaml
 from nmt.models.architectures import ARCHITECTURES
 
@@ -27,6 +27,23 @@ FLAGS: dict[str, dict[str, object]] = {
         "nargs": "+",
         "metavar": "WHAT",
         "help": "what comes out as it went in: placeholders, urls, tags, all, or expressions",
+    },
+    "prep.min_length": {"flag": "--min-length", "type": int, "metavar": "N", "help": "pieces of a side at least"},
+    "prep.max_length": {"flag": "--max-length", "type": int, "metavar": "N", "help": "pieces of a side at most"},
+    "prep.max_ratio": {"flag": "--max-ratio", "type": float, "metavar": "X", "help": "of the sides' pieces at most"},
+    "prep.max_word_length": {"flag": "--max-word-length", "type": int, "metavar": "N", "help": "characters at most"},
+    "prep.min_alphabetic": {"flag": "--min-alphabetic", "type": float, "metavar": "X", "help": "share of letters"},
+    "prep.deduplicate": {"flag": "--deduplicate", "action": "store_true", "help": "drop pairs seen before"},
+    "prep.drop": {"flag": "--drop", "nargs": "+", "metavar": "WHAT", "help": f"training pairs: {', '.join(DROPPED)}"},
+    "prep.detect_languages": {
+        "flag": "--detect-languages",
+        "action": "store_true",
+        "help": "count pairs in another language (py3langid)",
+    },
+    "prep.unescape_entities": {
+        "flag": "--unescape-entities",
+        "action": "store_true",
+        "help": "turn &apos; and the like into characters",
     },
     "model.tying": {"flag": "--tying", "help": "untied, decoder or three-way (the default)"},
     "model.architecture": {"flag": "--architecture", "help": " or ".join(ARCHITECTURES)},

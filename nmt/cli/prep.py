@@ -19,7 +19,7 @@ from nmt.cli.common import config_from, make_parser, run
 from nmt.config import Config
 from nmt.data.dask_cluster import LOCAL
 from nmt.data.files import CorpusFiles, find_corpus, named_files
-from nmt.data.leftout import left_out
+from nmt.data.leftout import in_words, left_out
 from nmt.data.preparation import Preparation, prepare
 from nmt.data.report import summary
 from nmt.languages import read_tag
@@ -34,6 +34,15 @@ KEYS = (
     "prep.sentencepiece",
     "prep.tokenizer",
     "prep.protect",
+    "prep.min_length",
+    "prep.max_length",
+    "prep.max_ratio",
+    "prep.max_word_length",
+    "prep.min_alphabetic",
+    "prep.deduplicate",
+    "prep.drop",
+    "prep.detect_languages",
+    "prep.unescape_entities",
     "runtime.threads",
 )
 
@@ -70,10 +79,11 @@ def _main(argv: list[str]) -> None:
 
 def _parse(argv: list[str]) -> argparse.Namespace:
     parser = make_parser("nmt-prep", "Prepare parallel text: learn the joint BPE and one vocabulary, write ids.", KEYS)
-    pair = {"nargs": 2, "action": "append", "default": [], "metavar": ("SOURCE", "TARGET")}
-    parser.add_argument("--train", **pair, help="two files of training text; may be repeated")  # type: ignore[arg-type]
-    parser.add_argument("--valid", **pair, help="two files of validation text")  # type: ignore[arg-type]
-    parser.add_argument("--test", **pair, help="two files of test text")  # type: ignore[arg-type]
+    pair = {"nargs": "+", "action": "append", "default": [], "metavar": "FILE"}
+    both = "source and target, or one .tsv or .tmx with both"
+    parser.add_argument("--train", **pair, help=f"training text: {both}; may be repeated")  # type: ignore[arg-type]
+    parser.add_argument("--valid", **pair, help=f"validation text: {both}")  # type: ignore[arg-type]
+    parser.add_argument("--test", **pair, help=f"test text: {both}")  # type: ignore[arg-type]
     parser.add_argument("--force", action="store_true", help="replace what is prepared there already")
     dask = "work on the Dask cluster at tcp://HOST:PORT; without an address on --threads Dask workers started here"
     parser.add_argument("--dask", nargs="?", const=LOCAL, metavar="ADDRESS", help=dask)
@@ -92,13 +102,13 @@ def _files(arguments: argparse.Namespace, config: Config) -> CorpusFiles:
 
 
 def _what(files: CorpusFiles, config: Config) -> str:
-    """The direction and the files, so that a wrong one shows before the work."""
+    """The direction and the files, so that a wrong one shows before the work, and what else is in their folder."""
     lines = [f"{read_tag(files.source)} -> {read_tag(files.target)} ({files.chosen})"]
     for split, pairs in files.splits.items():
-        names = [f"{pair.source} {pair.target}" for pair in pairs]
+        names = [" ".join(dict.fromkeys(map(str, pair.paths()))) for pair in pairs]
         lines += [f"  {split}: {', '.join(names)}"]
     if files.folder is not None:
-        lines += [f"  left out: {line}" for line in left_out(files.folder, files)]
+        lines += in_words(left_out(files.folder, files))
     lines += filter(None, (without_rules(config.prep.tokenizer, tag) for tag in (files.source, files.target)))
     return "\n".join(lines)
 

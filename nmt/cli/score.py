@@ -109,7 +109,7 @@ def command(argv: list[str]) -> None:
 def parse(argv: list[str]) -> argparse.Namespace:
     """The command line, checked for flags that contradict each other."""
     parser = models_parser(PROG, DESCRIPTION, KEYS)
-    parser.add_argument("--source", metavar="FILE", help="source lines, plain or .gz")
+    parser.add_argument("--source", metavar="FILE", help="source lines, plain or compressed")
     parser.add_argument("--target", metavar="FILE", help="their translations")
     parser.add_argument(
         "--n-best", metavar="FILE", help="several for each: lines of number ||| text ||| anything; cut into pieces anew"

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command(argv: list[str]) -> None:
     """Parse and call."""
     parser = search_parser(PROG, DESCRIPTION)
-    parser.add_argument("--input", metavar="FILE", help="text to translate, plain or .gz (default: standard input)")
+    parser.add_argument("--input", metavar="FILE", help="text, plain or compressed (default: standard input)")
     parser.add_argument("--n-best", type=int, metavar="N", help="N translations a line: number ||| text ||| score")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, with pieces and probabilities")
     parser.add_argument("--attention", action="store_true", help="with --json: the attention's weights")

@@ -92,6 +92,7 @@ def advise(
         *_two_scripts(manifest, scripts, advice["shared_letters"]),
         *_many_unknown(manifest, pieces),
         *_nothing_protected(manifest),
+        *_shifted(manifest),
     ]
     return advice
 
@@ -216,3 +217,17 @@ def _many_unknown(manifest: Mapping[str, Any], pieces: Pieces) -> Iterator[str]:
                     f"bytes, where the training text lets expect {expected:.2%}: is it in the same language, script "
                     "and encoding?"
                 )
+
+
+def _shifted(manifest: Mapping[str, Any]) -> Iterator[str]:
+    for name, split in manifest["splits"].items():
+        dropped = name == "train" and "shifted" in manifest["options"].get("drop", ())
+        what = "they are left out" if dropped else "mend the files" + ", or --drop shifted" * (name == "train")
+        for shift in split.get("shifts", ()):
+            beside = f"n {'+' if shift['shift'] > 0 else '-'} {abs(shift['shift'])}"
+            pairs = shift["last_line"] - shift["first_line"] + 1
+            yield (
+                f"{shift['source']} and {shift['target']} are shifted against each other from about line "
+                f"{shift['first_line']:,} to {shift['last_line']:,} ({pairs:,} pairs): line n of the first fits line "
+                f"{beside} of the second; {what}"
+            )

@@ -21,7 +21,7 @@ import numpy as np
 from bpe.errors import UserError
 from nmt.data.corpus import ID_TYPE, OFFSET_TYPE
 from nmt.data.filtering import PairRules, hash_pair
-from nmt.data.tokenizing import tokenized_file
+from nmt.data.tokenizing import marks_file, tokenized_file
 from nmt.numbering import Numbering
 from nmt.scratch import written_whole
 from nmt.text import SIDES, SentencePieceSubwords, Side, TextPipeline
@@ -140,6 +140,8 @@ class EncodeTask:
     "Of the pipeline's files: a worker that outlives the run must not take another's for this one."
     rules: PairRules | None
     "None: every pair stays, empty ones too."
+    shifted: tuple[tuple[int, int], ...] = ()
+    "Stretches of its pairs, from 0, that are dropped since the sides are shifted there: first and one past the last."
 
 
 @dataclass(frozen=True)
@@ -189,10 +191,13 @@ def encode_part(task: EncodeTask) -> Counter[str]:
     dropped: Counter[str] = Counter()
     kept: list[tuple[EncodedLines, EncodedLines]] = []
     hashes: list[int] = []
+    marks, first = _marks(task), 0
     for source_lines, target_lines in _line_chunks(task.folder, task.name):
         source, target = encoder.encode(source_lines, "source"), encoder.encode(target_lines, "target")
         if task.rules is not None:
-            rows = task.rules.kept(source.lengths, target.lengths, dropped)
+            here = None if marks is None else marks[first : first + len(source_lines)]
+            first += len(source_lines)
+            rows = task.rules.kept(source.lengths, target.lengths, dropped, here)
             source, target = source.keep(rows), target.keep(rows)
             if task.rules.deduplicate:
                 hashes += [hash_pair(source_lines[row], target_lines[row]) for row in np.flatnonzero(rows)]
@@ -201,6 +206,18 @@ def encode_part(task: EncodeTask) -> Counter[str]:
     part = _numbered(source, target, encoder.pieces, np.array(hashes, dtype=np.uint64))
     part.save(encoded_file(task.folder, task.name))
     return dropped
+
+
+def _marks(task: EncodeTask) -> np.ndarray | None:
+    """Why pairs are dropped, [pairs] uint8, as `PairRules.kept` has it; None where the first pass has dropped none."""
+    if task.rules is None or not task.rules.found:
+        return None
+    file = marks_file(task.folder, task.name)
+    marks = np.fromfile(file, np.uint8) if file.exists() else np.zeros(task.num_pairs, np.uint8)
+    for start, stop in task.shifted:
+        stretch = marks[start:stop]
+        stretch[stretch == 0] = [*task.rules.found].index("shifted") + 1
+    return marks
 
 
 def _joined(chunks: list[EncodedLines]) -> EncodedLines:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from typing import Any, Protocol, TypeVar
 
@@ -115,9 +115,19 @@ def local_workers(num_workers: int) -> Iterator[Executor]:
         for process in multiprocessing.active_children():
             if process not in others:
                 process.terminate()
+        _end_results(pool)
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_results(pool: ProcessPoolExecutor) -> None:
+    """Let the thread that reads results come to their end, where a worker was stopped in the middle of sending one.
+
+    It would wait for the rest for ever: this process too holds the end that workers write to.
+    """
+    with suppress(AttributeError, OSError):
+        pool._result_queue._writer.close()  # type: ignore[attr-defined]
 
 
 def _start_worker() -> None:

@@ -8,16 +8,23 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+from bpe.compressed import SUFFIXES as PACKED
 from bpe.errors import UserError
 from nmt import languages
+from nmt.data.bitext import SUFFIXES as ONE_FILE
+from nmt.data.bitext import Form, Tmx, Tsv
 
 SPLITS = ("train", "valid", "test")
-NAME = re.compile(rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*?)??)\.(?P<language>{languages.TAG})(?:\.gz)?")
+NAME = re.compile(
+    rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*?)??)\.(?P<language>{languages.TAG})(?:\.(?:gz|bz2|xz|zst))?"
+)
 "File names as train.en, train.zh-Hans.gz, and for several shards train.news.en, train-1.en, train.en-de.en."
+BEGINNING = re.compile(r"(?:train|valid|test)[.\-_]")
 NOT_LANGUAGES = frozenset(
     (
         "txt",
         "tsv",
+        "tmx",
         "csv",
         "xml",
         "sgm",
@@ -33,6 +40,7 @@ NOT_LANGUAGES = frozenset(
         "tar",
         "xz",
         "gz",
+        "zst",
     )
 )
 "Endings of other files, some of which are languages too: .bak, .log and .old are spoken somewhere."
@@ -41,10 +49,12 @@ OTHER_NAMES = {"valid": ("val", "dev", "validation")}
 
 @dataclass(frozen=True)
 class PairOfFiles:
-    """Two text files, plain or .gz; line n of one translates line n of the other."""
+    """Two text files of which line n of one translates line n of the other, or one file with both sides."""
 
     source: Path
     target: Path
+    form: Form | None = None
+    "How both sides lie in the one file that source and target are; None: in two files."
 
     def paths(self) -> tuple[Path, Path]:
         """Source and target."""
@@ -68,7 +78,7 @@ class CorpusFiles:
 
 
 Named = Mapping[str, Sequence[Sequence[str]]]
-"{'train': [(source file, target file), ...]}."
+"{'train': [(source file, target file), (file with both,), ...]}."
 
 Stems = dict[str, dict[str, Path]]
 "{'train': {'en': train.en, 'de': train.de}}, sorted by stem."
@@ -93,34 +103,88 @@ def find_corpus(
         sides = [languages.among(tag, files) for tag in (source, target)]
         if sides[0] and sides[1]:
             split = next(name for name in SPLITS if stem.startswith(name))
-            splits.setdefault(split, []).append(PairOfFiles(files[sides[0]], files[sides[1]]))
+            splits.setdefault(split, []).append(_pair(files[sides[0]], files[sides[1]], sides[0], sides[1]))
         elif any(sides) and len(files) == 1:
             missing = target if sides[0] else source
             (there,) = files.values()
             raise UserError("has no partner", where=there, hint=f"add {stem}.{missing}, or take it away")
-    splits |= _pairs_of(named or {})
+    splits |= _pairs_of(named or {}, source, target)
     _check_splits(folder, splits, (source, target), needed)
     return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen, folder)
 
 
 def named_files(named: Named, source: str | None = None, target: str | None = None) -> CorpusFiles:
-    """The corpus of files named one by one: each split a list of (source file, target file).
+    """The corpus of files named one by one: each split a list of (source file, target file) or (file with both,).
 
-    The languages are source and target, else the ends of the first training pair's file names.
+    The languages are source and target, else what the names of the first training files say.
     """
-    pairs = _pairs_of(named)
-    first = pairs["train"][0]
-    source, target = source or _language_of(first.source, "--src"), target or _language_of(first.target, "--tgt")
+    _check_named(named)
+    first = named["train"][0]
+    inside = languages_inside(Path(first[0])) if len(first) == 1 else None
+    meant = [languages.among(tag, inside) for tag in (source, target) if tag] if inside else []
+    if inside and any(meant):  # one may be named, the other is then known
+        source = source or next(tag for tag in inside if tag != meant[-1])
+        target = target or next(tag for tag in inside if tag != meant[0])
+    source = source or (inside[0] if inside else _language_of(Path(first[0]), "--src"))
+    target = target or (inside[1] if inside else _language_of(Path(first[-1]), "--tgt"))
     _check_different(source, target)
-    _check_splits(first.source, pairs, (source, target))
+    pairs = _pairs_of(named, source, target)
+    _check_splits(Path(first[0]), pairs, (source, target))
     return CorpusFiles(source, target, pairs, "by the order of the files")
 
 
-def _pairs_of(named: Named) -> dict[str, list[PairOfFiles]]:
-    pairs = {split: [PairOfFiles(Path(a), Path(b)) for a, b in files] for split, files in named.items() if files}
-    for path in (path for files in pairs.values() for pair in files for path in pair.paths()):
-        check_regular(path)
-    return pairs
+def _pairs_of(named: Named, source: str, target: str) -> dict[str, list[PairOfFiles]]:
+    _check_named(named)
+    return {
+        split: [_pair(Path(names[0]), Path(names[-1]), source, target) for names in files]
+        for split, files in named.items()
+        if files
+    }
+
+
+def _check_named(named: Named) -> None:
+    for split, files in named.items():
+        for names in files:
+            for name in names:
+                check_regular(Path(name))
+            if len(names) > 2 or (len(names) == 1 and not plain_name(Path(names[0])).endswith(ONE_FILE)):
+                problem = "has no partner" if len(names) == 1 else f"is one of {len(names)} files"
+                hint = f"--{split} takes two text files, source and target, or one {' or '.join(ONE_FILE)} with both"
+                raise UserError(problem, where=names[0], hint=hint)
+
+
+def _pair(first: Path, second: Path, source: str, target: str) -> PairOfFiles:
+    """Two files, or one with both sides: in a TSV whose name does not say otherwise the source comes first."""
+    if first != second or not plain_name(first).endswith(ONE_FILE):
+        return PairOfFiles(first, second)
+    if plain_name(first).endswith(".tmx"):
+        return PairOfFiles(first, first, Tmx(source, target))
+    inside = languages_inside(first) or ()
+    return PairOfFiles(
+        first, first, Tsv(swapped=[languages.among(tag, inside) for tag in (target, source)] == [*inside])
+    )
+
+
+def plain_name(path: Path) -> str:
+    """The name without the ending of its compression."""
+    return path.name.removesuffix(path.suffix) if path.suffix in PACKED else path.name
+
+
+def languages_inside(path: Path) -> tuple[str, str] | None:
+    """The languages that the name of a file with both sides names, in their order, as train.en-de.tsv; else None.
+
+    Regions are set off by '_' where a '-' could be read in two ways: en-pt_BR. Such a name is a UserError.
+    """
+    name = plain_name(path)
+    if not name.endswith(ONE_FILE):
+        return None
+    words = name.split(".")[-2].split("-")
+    halves = [("-".join(words[:cut]), "-".join(words[cut:])) for cut in range(1, len(words))]
+    found = [half for half in halves if all(map(names_language, half))]
+    if len(found) > 1:
+        hint = f"set a region off by '_', as {found[0][0]}-{found[0][1].replace('-', '_')}"
+        raise UserError("its name can be read in two ways", where=path, hint=hint)
+    return found[0] if found else None
 
 
 def check_regular(path: Path) -> None:
@@ -146,6 +210,9 @@ def _stems(folder: Path) -> Stems:
         )
     stems: Stems = {}
     for path in sorted(folder.iterdir()):
+        if BEGINNING.match(path.name) and path.is_file() and (inside := languages_inside(path)):
+            stems[path.name] = dict.fromkeys(inside, path)
+            continue
         match = NAME.fullmatch(path.name)
         if not match or not names_language(match["language"]) or path.is_dir():
             continue
@@ -219,7 +286,7 @@ def _check_splits(
 
 
 def _language_of(path: Path, flag: str) -> str:
-    suffix = path.name.removesuffix(".gz").rpartition(".")[2]
+    suffix = plain_name(path).rpartition(".")[2]
     if not names_language(suffix):
         raise UserError("its name does not end in a language code", where=path, hint=f"give the language with {flag}")
     return suffix

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import numpy as np
+
+from bpe.errors import UserError
 
 RATIO_FROM = 10
 "Pairs in which both sides are shorter than this are never dropped for their ratio."
@@ -19,25 +22,51 @@ class PairRules:
     max_length: int
     max_ratio: float
     deduplicate: bool
+    min_length: int = 1
+    found: Mapping[str, str] = field(default_factory=dict)
+    "Reasons that the first pass has marked pairs for, in the order of their numbers, which begin at 1."
 
     @property
     def reasons(self) -> dict[str, str]:
         """Why pairs are dropped, for people, in the order in which the reasons are tried."""
+        too_short = {"too_short": f"fewer than {self.min_length:,} pieces on a side"} if self.min_length > 1 else {}
         return {
+            **self.found,
             "empty": "a side is empty",
+            **too_short,
             "too_long": f"more than {self.max_length:,} pieces on a side",
             "ratio": f"one side more than {self.max_ratio:g} times the other",
         } | ({"duplicate": "seen before"} if self.deduplicate else {})
 
-    def kept(self, source: np.ndarray, target: np.ndarray, dropped: Counter[str]) -> np.ndarray:
-        """[pairs] bool, from the lengths in pieces; the others are counted under the first reason that holds."""
+    def kept(
+        self, source: np.ndarray, target: np.ndarray, dropped: Counter[str], marks: np.ndarray | None = None
+    ) -> np.ndarray:
+        """[pairs] bool, from the lengths in pieces; the others are counted under the first reason that holds.
+
+        marks: [pairs] uint8, the number of each pair's reason in `found`; 0, and None for all: none.
+        """
         shorter, longer = np.minimum(source, target), np.maximum(source, target)
-        ratio = (longer >= RATIO_FROM) & (longer > self.max_ratio * shorter)
-        kept = np.ones(len(shorter), dtype=bool)
-        for reason, forbidden in (("empty", shorter == 0), ("too_long", longer > self.max_length), ("ratio", ratio)):
-            dropped[reason] += int((kept & forbidden).sum())
-            kept &= ~forbidden
+        rules = {
+            "empty": shorter == 0,
+            "too_short": shorter < self.min_length,
+            "too_long": longer > self.max_length,
+            "ratio": (longer >= RATIO_FROM) & (longer > self.max_ratio * shorter),
+        }
+        none = np.zeros(len(shorter), dtype=bool)
+        marked = {reason: none if marks is None else marks == number for number, reason in enumerate(self.found, 1)}
+        kept = ~none
+        for reason, forbidden in (marked | rules).items():
+            if reason in self.reasons:
+                dropped[reason] += int((kept & forbidden).sum())
+                kept &= ~forbidden
         return kept
+
+
+def all_dropped(num_pairs: int, dropped: Mapping[str, int], reasons: Mapping[str, str]) -> UserError:
+    """The error of training text of which nothing is left. dropped: how many pairs for each reason."""
+    counts = ", ".join(f"{count:,}: {reasons[reason]}" for reason, count in dropped.items() if count)
+    hint = "check that line n of one side translates line n of the other, and prep.max_length and prep.max_ratio"
+    return UserError(f"all {num_pairs:,} training pairs were dropped ({counts})", hint=hint)
 
 
 def hash_pair(source: str, target: str) -> int:

@@ -1,45 +1,59 @@
-"""Files that look like a corpus's text and are not read: which, and why."""
+"""Which files of a corpus folder are not read, and why: found out before training and not after it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from nmt import languages
-from nmt.data.files import NAME, OTHER_NAMES, SPLITS, CorpusFiles, names_language
+from nmt.corpora.writer import RECORD
+from nmt.data.bitext import SUFFIXES as ONE_FILE
+from nmt.data.files import BEGINNING, NAME, OTHER_NAMES, CorpusFiles, languages_inside, names_language, plain_name
 
-LOOKS_LIKE_TEXT = re.compile(rf"({'|'.join((*SPLITS, *OTHER_NAMES['valid']))})[.\-_].+")
-SHOWN = 5
-"As many names are told for each reason."
+NAMED = 5
+"Files that a line names; more are counted."
+ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar", ".lz4", ".lzma", ".Z", ".br")
 
 
-def left_out(folder: Path | str, files: CorpusFiles) -> list[str]:
-    """A line for each reason why files of a corpus folder are not read, with their names."""
-    read = {path.name for pairs in files.splits.values() for pair in pairs for path in pair.paths()}
+def left_out(folder: Path, files: CorpusFiles) -> dict[str, list[str]]:
+    """The names of the files that are not read, under the reason, sorted. Hidden files, folders and the record of
+    nmt-data are not meant."""
+    used = {path.resolve() for pairs in files.splits.values() for pair in pairs for path in pair.paths()}
     reasons: dict[str, list[str]] = {}
-    for path in sorted(Path(folder).iterdir()):
-        if path.is_file() and path.name not in read and (name := LOOKS_LIKE_TEXT.fullmatch(path.name)):
-            reasons.setdefault(_reason(path, name[1], files), []).append(path.name)
-    return [f"{_listed(names)}: {reason}" for reason, names in reasons.items()]
+    for path in sorted(folder.iterdir()):
+        text = not path.name.startswith(".") and path.name != RECORD and not path.is_dir()
+        if text and path.resolve() not in used:
+            reasons.setdefault(_reason(path, files), []).append(path.name)
+    return reasons
 
 
-def _reason(path: Path, split: str, files: CorpusFiles) -> str:
-    if split not in SPLITS:
-        return f"names begin with {', '.join(SPLITS[:-1])} or {SPLITS[-1]}"
-    match = NAME.fullmatch(path.name)
-    if not match or not names_language(match["language"]):
-        return "the name does not end in a language tag (BCP 47, ISO 639, FLORES)"
-    if languages.among(match["language"], (files.source, files.target)) is None:
-        return f"neither {files.source} nor {files.target}"
-    if split in files.splits and not any(_in_same_folder(path, split, files)):
-        return f"--{split} names other files"
+def in_words(reasons: Mapping[str, list[str]]) -> Iterator[str]:
+    """A line for each reason."""
+    for reason, names in reasons.items():
+        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        yield f"  left out: {', '.join(names[:NAMED])}{more} ({reason})"
+
+
+def _reason(path: Path, files: CorpusFiles) -> str:
+    name = path.name
+    beginning = re.split(r"[.\-_]", name)[0]
+    if name.endswith(ARCHIVES) or ".tar." in name:
+        return "an archive: unpack it"
+    for split, others in OTHER_NAMES.items():
+        if beginning in others:
+            return f"{split} text must be named {split}"
+    if not BEGINNING.match(name):
+        return "its name begins with none of train, valid and test"
+    match = NAME.fullmatch(name)
+    inside = (match["language"],) if match and names_language(match["language"]) else languages_inside(path)
+    if not inside and plain_name(path).endswith(ONE_FILE):
+        return "its name must hold both languages, as train.en-de.tsv"
+    if not inside:
+        return "its name does not end in a language tag (BCP 47, ISO 639, FLORES)"
+    if any(languages.among(tag, (files.source, files.target)) is None for tag in inside):
+        return f"not in {files.source} and {files.target}"
+    if any(pair.source.parent != path.parent or not pair.source.name.startswith(beginning)
+           for pair in files.splits.get(beginning, ())):  # fmt: skip
+        return "other files were named in its place"
     return "there is no such file in the other language"
-
-
-def _in_same_folder(path: Path, split: str, files: CorpusFiles) -> list[bool]:
-    return [pair.source.parent == path.parent for pair in files.splits[split]]
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

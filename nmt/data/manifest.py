@@ -19,7 +19,8 @@ from nmt.config import PrepConfig
 from nmt.data.corpus import FORMAT, FORMAT_VERSION, MANIFEST_FILE, checksum
 from nmt.data.files import CorpusFiles
 from nmt.data.joining import SplitStatistics
-from nmt.text import SIDES, Side
+from nmt.data.passes import Looked
+from nmt.text import SIDES
 from nmt.vocabulary import Vocabulary
 
 Manifest = dict[str, Any]
@@ -44,6 +45,17 @@ class Subwords:
     "Words left out of learning for their length."
 
 
+CLEANING_OFF: dict[str, Any] = {
+    "min_length": 1,
+    "max_word_length": 0,
+    "min_alphabetic": 0,
+    "drop": [],
+    "detect_languages": False,
+    "unescape_entities": False,
+}
+"Options of cleaning with the values that do nothing."
+
+
 def input_paths(files: CorpusFiles) -> list[tuple[str, str, Path]]:
     """Split, side and path of every input file, in the order in which it is read."""
     return [
@@ -56,8 +68,9 @@ def input_paths(files: CorpusFiles) -> list[tuple[str, str, Path]]:
 
 def describe_inputs(files: CorpusFiles) -> list[dict[str, Any]]:
     """Every input file with its name, size and hash; not with its folder, which has no bearing on the result."""
+    hashes = {path: _hash(path) for path in dict.fromkeys(path for _, _, path in input_paths(files))}
     return [
-        {"split": split, "side": side, "name": path.name, "bytes": path.stat().st_size, "sha256": _hash(path)}
+        {"split": split, "side": side, "name": path.name, "bytes": path.stat().st_size, "sha256": hashes[path]}
         for split, side, path in input_paths(files)
     ]
 
@@ -77,13 +90,20 @@ def describe_options(prep: PrepConfig, files: CorpusFiles) -> dict[str, Any]:
     if prep.tokenizer != "moses" or prep.sentencepiece:  # where older folders, which do not know it, are as without it
         unused += [name for name in ("source_normalize", "target_normalize") if options[name] == "none"]
     unused += [] if prep.min_character_count else ["min_character_count"]
+    options["drop"] = sorted(set(prep.drop))
+    if "language" in prep.drop:
+        options["detect_languages"] = True
+    unused += [name for name, off in CLEANING_OFF.items() if options[name] == off]  # which older folders do not know
     for name in unused:
         del options[name]
     return options
 
 
-def describe_split(statistics: SplitStatistics, changed: Mapping[Side, int]) -> dict[str, Any]:
-    """Counts of one split. lengths: how many lines have 0, 1, 2 ... pieces. changed: lines that do not come back."""
+def describe_split(statistics: SplitStatistics, looked: Looked) -> dict[str, Any]:
+    """Counts of one split. lengths: how many lines have 0, 1, 2 ... pieces. changed: lines that do not come back.
+
+    found: pairs that each finding holds of. shifts: stretches of shifted pairs, with the names of their files.
+    """
     pieces = {side: int(statistics.piece_counts[side].sum()) for side in SIDES}
     unknown, spelt = ({side: int(statistics.piece_counts[side][kind]) for side in SIDES} for kind in (0, 1))
     return {
@@ -96,8 +116,13 @@ def describe_split(statistics: SplitStatistics, changed: Mapping[Side, int]) -> 
         "target_unknown": unknown["target"],
         "source_bytes": spelt["source"],
         "target_bytes": spelt["target"],
-        "source_changed": changed["source"],
-        "target_changed": changed["target"],
+        "source_changed": looked.changed["source"],
+        "target_changed": looked.changed["target"],
+        "found": {finding: int(count) for finding, count in looked.found.items() if count},
+        "shifts": [
+            asdict(shift) | {"source": Path(shift.source).name, "target": Path(shift.target).name}
+            for shift in looked.shifts
+        ],
         "source_lengths": statistics.lengths["source"].tolist(),
         "target_lengths": statistics.lengths["target"].tolist(),
     }

@@ -7,13 +7,17 @@ from itertools import islice
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
+from nmt.data.bitext import Pair, read_bitext
 from nmt.data.files import PairOfFiles
 
-Pair = tuple[str, str]
+__all__ = ["Pair", "chunks", "read_pairs", "unequal"]
 
 
 def read_pairs(files: PairOfFiles) -> Iterator[Pair]:
     """Pairs of raw lines; unequal numbers of lines are a UserError with both."""
+    if files.form is not None:
+        yield from read_bitext(files.source, files.form)
+        return
     source, target = read_lines(files.source), read_lines(files.target)
     number = 0
     for number, line in enumerate(source, 1):

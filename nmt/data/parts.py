@@ -5,24 +5,26 @@ Both sides of a pair of files are cut at the same lines, plain files where they 
 
 from __future__ import annotations
 
-import gzip
 import shutil
-import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from bpe.compressed import MAGIC_BYTES, DamagedData, compression_of
 from bpe.errors import UserError
 from bpe.progress import Progress
-from bpe.textfiles import GZIP_MAGIC, decode_line, open_binary
+from bpe.textfiles import decode_line, open_binary
+from nmt.data.bitext import Pair, read_bitext
 from nmt.data.files import PairOfFiles
-from nmt.data.pairs import Pair, unequal
+from nmt.data.pairs import unequal
 
 STRIDE = 2_000
 "Pairs in the smallest part; parts begin at multiples of it."
 LARGEST_PART = 10_000
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 PARTS_PER_WORKER = 8
 "Enough that no worker waits long for the last part."
 
@@ -46,6 +48,8 @@ class IndexedPair:
 
     source: IndexedFile
     target: IndexedFile
+    left_out: int = 0
+    "Units of a TMX file that lack a side."
 
     @property
     def num_pairs(self) -> int:
@@ -80,25 +84,47 @@ class Part:
 def index_pairs(files: Sequence[PairOfFiles], unpacked: Path, progress: Progress) -> list[IndexedPair]:
     """Find the lines of all files; unequal numbers are a UserError with both.
 
-    unpacked: compressed files are unpacked to this path with a number and the side behind it.
+    unpacked: compressed files, and both sides of those that are in one file, are unpacked to this path with a number
+    and the side behind it.
     """
     pairs = []
     for number, pair in enumerate(files):
-        source = _index_file(pair.source, unpacked.with_name(f"{unpacked.name}.{number}.source"), progress)
-        target = _index_file(pair.target, unpacked.with_name(f"{unpacked.name}.{number}.target"), progress)
+        places = [unpacked.with_name(f"{unpacked.name}.{number}.{side}") for side in ("source", "target")]
+        left_out: Counter[str] = Counter()
+        if pair.form is None:
+            paths = [_plain(name, place) for name, place in zip(pair.paths(), places, strict=True)]
+        else:
+            paths = places
+            _part_sides(read_bitext(pair.source, pair.form, left_out), *places)
+        source, target = (_index_file(name, path, progress) for name, path in zip(pair.paths(), paths, strict=True))
         if source.num_lines != target.num_lines:
             raise unequal(pair, source.num_lines, target.num_lines)
-        pairs.append(IndexedPair(source, target))
+        pairs.append(IndexedPair(source, target, left_out.total()))
     return pairs
 
 
-def _index_file(name: Path, unpacked: Path, progress: Progress) -> IndexedFile:
+def _plain(name: Path, place: Path) -> Path:
+    """Where the plain text of a file lies: the file itself, or what is unpacked of it to a place."""
     path = name.resolve()
     with _readable(name), open(path, "rb") as stream:
-        compressed = stream.read(2) == GZIP_MAGIC
+        compressed = compression_of(stream.read(MAGIC_BYTES)) is not None
     if compressed:
-        path = unpacked
+        path = place
         _unpack(name, path)
+    return path
+
+
+def _part_sides(pairs: Iterator[Pair], source: Path, target: Path) -> None:
+    """Write both sides of a text in files of their own, in the form in which `decode_line` reads the same again."""
+    with open(source, "wb") as first, open(target, "wb") as second:
+        begin = BYTE_ORDER_MARK
+        for pair in pairs:
+            for line, stream in zip(pair, (first, second), strict=True):
+                stream.write(begin + line.encode("utf-8") + (b"\r\n" if line.endswith("\r") else b"\n"))
+            begin = b""
+
+
+def _index_file(name: Path, path: Path, progress: Progress) -> IndexedFile:
     starts, num_lines, end = [], 0, 0
     with _readable(name), open(path, "rb") as stream:
         while lengths := [len(line) for line in islice(stream, STRIDE)]:
@@ -113,8 +139,8 @@ def _unpack(name: Path, path: Path) -> None:
     try:
         with open_binary(name) as packed, open(path, "wb") as plain:
             shutil.copyfileobj(packed, plain)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"truncated or damaged gzip data ({error})", where=name) from None
+    except DamagedData as damage:
+        raise damage.at(name) from None
 
 
 def cut(split: str, pairs: Sequence[IndexedPair], num_workers: int) -> list[Part]:

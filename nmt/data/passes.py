@@ -11,15 +11,26 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from bpe.progress import Progress
-from bpe.textfiles import read_lines, sha256_of, write_lines
+from bpe.textfiles import sha256_of, write_lines
 from nmt.data.corpus import raw_file
 from nmt.data.encoding import EncodedPart, EncodeTask, encode_part, encoded_file, forget_encoder
 from nmt.data.executors import Executor, Result, TaskT
 from nmt.data.files import PairOfFiles
-from nmt.data.filtering import PairRules, SeenHashes
+from nmt.data.filtering import PairRules, SeenHashes, all_dropped
+from nmt.data.findings import LineChecks
 from nmt.data.joining import PieceNumbers, SplitStatistics, join_parts
+from nmt.data.pairs import read_pairs
 from nmt.data.parts import Part, cut, index_pairs
-from nmt.data.tokenizing import Tokenized, TokenizeTask, WordCounts, forget_tokenizers, tokenize_part, tokenized_file
+from nmt.data.shifts import Shift, ShiftFinder, stretches
+from nmt.data.tokenizing import (
+    Tokenized,
+    TokenizeTask,
+    WordCounts,
+    forget_tokenizers,
+    marks_file,
+    tokenize_part,
+    tokenized_file,
+)
 from nmt.text import SIDES, Side, TextOptions, TextPipeline
 
 Splits = Mapping[str, Sequence[PairOfFiles]]
@@ -38,48 +49,70 @@ class Workplace:
     quiet: bool
 
 
-def cut_splits(place: Workplace, splits: Splits) -> dict[str, list[Part]]:
-    """The parts of every split: valid and test first, since a mistake in them shows at once."""
-    parts = {}
+@dataclass(frozen=True)
+class Looked:
+    """What the first pass tells of a split, beside its words."""
+
+    changed: Counter[Side]
+    "Lines of each side that do not come back."
+    found: Counter[str]
+    "Pairs that each finding holds of (`nmt.data.findings`)."
+    shifts: list[Shift]
+
+
+def cut_splits(place: Workplace, splits: Splits) -> tuple[dict[str, list[Part]], dict[str, int]]:
+    """The parts of every split: valid and test first, since a mistake in them shows at once.
+
+    Returns also how many units of TMX files are left out of each split.
+    """
+    parts, left_out = {}, {}
     with Progress("Finding lines", quiet=place.quiet) as progress:
         for name in ("valid", "test", "train"):
             if name in splits:
                 pairs = index_pairs(splits[name], place.scratch / f"{name}.unpacked", progress)
                 parts[name] = cut(name, pairs, place.executor.num_workers)
-    return parts
+                left_out[name] = sum(pair.left_out for pair in pairs)
+    return parts, left_out
 
 
-def copy_raw_lines(place: Workplace, splits: Splits) -> None:
+def copy_raw_lines(place: Workplace, splits: Splits, checks: LineChecks) -> None:
     """The raw lines of valid and test, each side in one file."""
     for name in ("valid", "test"):
         for index, side in enumerate(SIDES):
             if name in splits:
-                lines = chain.from_iterable(read_lines(pair.paths()[index]) for pair in splits[name])
-                write_lines(place.result / raw_file(name, side), lines)
+                pairs = chain.from_iterable(map(read_pairs, splits[name]))
+                write_lines(place.result / raw_file(name, side), (checks.read(pair[index]) for pair in pairs))
 
 
 def tokenize_splits(
-    place: Workplace, splits: Splits, parts: Parts, options: TextOptions
-) -> tuple[WordCounts, dict[str, Counter[Side]]]:
+    place: Workplace, splits: Splits, parts: Parts, options: TextOptions, checks: LineChecks
+) -> tuple[WordCounts, dict[str, Looked]]:
     """First pass. A split or side without words is a UserError.
 
-    Returns the training text's words, and how many lines of each split and side do not come back.
+    Returns the training text's words, and what else is told of each split.
     """
-    tasks = [TokenizeTask(part, options, place.scratch) for name in parts for part in parts[name]]
+    tasks = [
+        TokenizeTask(part, options, checks, name == "train", place.scratch) for name in parts for part in parts[name]
+    ]
     words = WordCounts()
-    changed = {}
+    looked = {}
     with closing(_run(place, "Tokenising", tokenize_part, tasks)) as results:
         for name in parts:
-            found = Tokenized()
-            for more in islice(results, len(parts[name])):
+            found, shifts = Tokenized(), ShiftFinder()
+            for part, more in zip(parts[name], islice(results, len(parts[name])), strict=True):
                 found.update(more)
-            words, changed[name] = found.words, found.changed
+                shifts.add(part, *more.lengths)
+            found.found["shifted"] = sum(shift.num_pairs for shift in shifts.finish())
+            words, looked[name] = found.words, Looked(found.changed, found.found, shifts.shifts)
+            if found.dropped and found.dropped == sum(part.num_pairs for part in parts[name]):
+                counts = {reason: found.found[reason] for reason in checks.reasons}
+                raise all_dropped(found.dropped, counts, checks.reasons)
             if not words.source or not words.target:
                 raise _empty(splits[name], parts[name], "source" if not words.source else "target")
     forget_tokenizers()
     for unpacked in place.scratch.glob("*.unpacked.*"):
         unpacked.unlink()
-    return words, changed
+    return words, looked
 
 
 def _empty(pairs: Sequence[PairOfFiles], parts: Sequence[Part], side: Side) -> UserError:
@@ -95,9 +128,12 @@ def tokenized_files(place: Workplace, parts: Sequence[Part]) -> list[Path]:
 
 
 def encode_splits(
-    place: Workplace, parts: Parts, rules: PairRules, numbers: PieceNumbers
+    place: Workplace, parts: Parts, rules: PairRules, numbers: PieceNumbers, shifts: Sequence[Shift] = ()
 ) -> dict[str, SplitStatistics]:
-    """Second pass: ids of every split, provisional still; only training pairs may be dropped."""
+    """Second pass: ids of every split, provisional still; only training pairs may be dropped.
+
+    shifts: stretches of the training text that are.
+    """
     fingerprint = " ".join(sha256_of(path) for path in TextPipeline.files(place.result))
     tasks = [
         EncodeTask(
@@ -107,6 +143,7 @@ def encode_splits(
             pipeline=place.result,
             fingerprint=fingerprint,
             rules=rules if name == "train" else None,
+            shifted=tuple(stretches(part, shifts)) if name == "train" else (),
         )
         for name in parts
         for part in parts[name]
@@ -130,6 +167,7 @@ def _load_and_remove(
         encoded = EncodedPart.load(file)
         for done in (file, *(tokenized_file(place.scratch, task.name, side) for side in SIDES)):
             done.unlink()
+        marks_file(place.scratch, task.name).unlink(missing_ok=True)
         yield encoded, dropped
 
 

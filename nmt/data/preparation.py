@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from nmt.data.dask_cluster import dask_workers
 from nmt.data.dropout import reachable_pieces
 from nmt.data.executors import Executor, local_workers
 from nmt.data.files import CorpusFiles
-from nmt.data.filtering import PairRules
+from nmt.data.filtering import PairRules, all_dropped
+from nmt.data.findings import LineChecks, detector_of, held_out_files
 from nmt.data.joining import PieceNumbers, SplitStatistics, replace_ids
 from nmt.data.passes import Workplace, copy_raw_lines, cut_splits, encode_splits, tokenize_splits, tokenized_files
 from nmt.data.sanity import check_sides
@@ -124,10 +125,12 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
     files, prep = run.files, run.prep
     place.result.mkdir()
     options = _text_options(files, prep)
-    check_tokenizer(options)
-    parts = cut_splits(place, files.splits)
-    copy_raw_lines(place, files.splits)
-    counts, changed = tokenize_splits(place, files.splits, parts, options)
+    checks = LineChecks.of(prep, files.source, files.target)
+    check_tokenizer(options, checks)
+    parts, left_out = cut_splits(place, files.splits)
+    copy_raw_lines(place, files.splits, checks)
+    checks = replace(checks, held_out=held_out_files(place.result))
+    counts, looked = tokenize_splits(place, files.splits, parts, options, checks)
     options = counted_numbers(options, counts)
     if prep.sentencepiece:
         pipeline, learned = learn_sentencepiece(tokenized_files(place, parts["train"]), prep, options)
@@ -139,10 +142,12 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
     words = {side: WholeWords.of(counts.of(side), pipeline, side) for side in SIDES if merges is not None}
     pipeline.save(place.result)
     del counts
-    rules = PairRules(prep.max_length, prep.max_ratio, prep.deduplicate)
+    rules = PairRules(prep.max_length, prep.max_ratio, prep.deduplicate, prep.min_length, checks.reasons)
     numbers = PieceNumbers()
-    statistics = encode_splits(place, {"train": parts.pop("train")}, rules, numbers)
-    _check_some_left(statistics["train"], rules)
+    shifts = looked["train"].shifts if "shifted" in checks.reasons else []
+    statistics = encode_splits(place, {"train": parts.pop("train")}, rules, numbers, shifts)
+    if not statistics["train"].pairs:
+        raise all_dropped(statistics["train"].pairs_read, statistics["train"].dropped, rules.reasons)
     pieces = _piece_counts(numbers.pieces, statistics["train"])
     vocabulary, overlap, rare = _vocabulary(pieces, reachable, pipeline.always_known)
     vocabulary.save(place.result / VOCABULARY_FILE)
@@ -157,8 +162,11 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
         "direction": files.chosen,
         **described,
         "subwords": asdict(learned),
-        "splits": {name: manifests.describe_split(split, changed[name]) for name, split in statistics.items()},
+        "splits": {name: manifests.describe_split(split, looked[name]) for name, split in statistics.items()},
         "reasons": rules.reasons,
+        "findings": checks.findings,
+        "units_left_out": left_out,
+        "detector": detector_of(checks),
         "vocabulary": manifests.describe_vocabulary(vocabulary, rare),
         "overlap": manifests.describe_overlap(overlap),
     } | ({} if options.numbers is None else {"numbers": dict(options.numbers)})
@@ -178,14 +186,6 @@ def _text_options(files: CorpusFiles, prep: PrepConfig) -> TextOptions:
             subwords="sentencepiece" if prep.sentencepiece else "bpe",
         )
     )
-
-
-def _check_some_left(train: SplitStatistics, rules: PairRules) -> None:
-    if train.pairs:
-        return
-    reasons = ", ".join(f"{count:,}: {rules.reasons[reason]}" for reason, count in train.dropped.items() if count)
-    hint = "check that line n of one side translates line n of the other, and prep.max_length and prep.max_ratio"
-    raise UserError(f"all {train.pairs_read:,} training pairs were dropped ({reasons})", hint=hint)
 
 
 def _piece_counts(pieces: list[str], train: SplitStatistics) -> dict[Side, dict[str, int]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nmt.data.advice import matrix_rows
+from nmt.data.findings import DROPS
 from nmt.text import SIDES
 from nmt.tying import Tying
 
@@ -48,10 +49,29 @@ def _pairs(manifest: dict[str, Any]) -> Iterator[str]:
             if changed := split.get(f"{side}_changed"):
                 share = changed / max(1, split["pairs_read"])
                 yield f"  {manifest[side]}: {changed:,} lines ({share:.1%}) do not come back from their words"
+        yield from _found(manifest, name)
         for reason, count in split["dropped"].items():
             if count:
                 share = 100 * count / split["pairs_read"]
                 yield f"  dropped {count:,} of {split['pairs_read']:,} ({share:.1f}%): {manifest['reasons'][reason]}"
+        if left_out := manifest.get("units_left_out", {}).get(name):
+            yield f"  left out {left_out:,} unit{'s' if left_out > 1 else ''} of TMX without both sides"
+    for code in manifest.get("detector", {}).get("unknown", ()):
+        yield f"{code}: py3langid does not know this language, so its lines were not judged"
+
+
+def _found(manifest: Mapping[str, Any], name: str) -> Iterator[str]:
+    """What was found in a split and did not drop the pairs. Folders of older versions have nothing of it."""
+    split = manifest["splits"][name]
+    drops = {finding: word for word, findings in DROPS.items() for finding in findings} if name == "train" else {}
+    turned = manifest["options"].get("unescape_entities")
+    for finding, words in manifest.get("findings", {}).items():
+        count = split["found"].get(finding, 0)
+        if count and finding not in split["dropped"]:
+            more = f" (--drop {drops[finding]})" if finding in drops else ""
+            if finding == "entities" and turned:
+                more = ", turned into characters"
+            yield f"  found {count:,} of {split['pairs_read']:,} ({count / split['pairs_read']:.1%}): {words}{more}"
 
 
 def _subwords(manifest: dict[str, Any], pair: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """First pass over the text: a part's raw lines to tokenised ones in scratch files, and the counts of its words.
 
-Every line is put together again from its words, and those are counted that do not come back. Protected strings that
-both lines of a pair have are numbered (see `nmt.numbering`).
+Pairs are looked at (`nmt.data.findings`). Training pairs that are dropped for what is found leave blank lines and a
+mark each in one more file, their words uncounted. Every other line is put together again from its words, and those are
+counted that do not come back. Protected strings that both lines of a pair have are numbered (see `nmt.numbering`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
 from bpe.learn import count_words
+from nmt.data.findings import LineChecks, inspector
 from nmt.data.pairs import chunks
 from nmt.data.parts import Part, read_part
 from nmt.numbering import MOST_NUMBERS, enough, kinds_of, put_back
@@ -57,6 +61,10 @@ class WordCounts:
         self.target.update(more.target)
 
 
+Lengths = tuple[np.ndarray, np.ndarray]
+"[pairs] int32: characters of each line of source and target."
+
+
 @dataclass
 class Tokenized:
     """What tokenising gave."""
@@ -64,11 +72,19 @@ class Tokenized:
     words: WordCounts = field(default_factory=WordCounts)
     changed: Counter[Side] = field(default_factory=Counter)
     "Lines of each side that their words do not give again, runs of spaces left aside."
+    found: Counter[str] = field(default_factory=Counter)
+    "Pairs that each finding holds of."
+    dropped: int = 0
+    "Pairs that were dropped."
+    lengths: Lengths = field(default_factory=lambda: (np.empty(0, np.int32), np.empty(0, np.int32)))
+    "Of the part's lines on both sides, as they were read. `update` does not keep them."
 
     def update(self, more: Tokenized) -> None:
         """Add what the text that follows gave."""
         self.words.update(more.words)
         self.changed.update(more.changed)
+        self.found.update(more.found)
+        self.dropped += more.dropped
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,9 @@ class TokenizeTask:
 
     part: Part
     options: TextOptions
+    checks: LineChecks
+    train: bool
+    "Whether the pairs are training text, the only ones that may be dropped."
     folder: Path
     "Where tokenised lines go."
 
@@ -91,19 +110,43 @@ def tokenized_file(folder: Path, part: str, side: Side) -> Path:
     return folder / f"{part}.{side}.tokenized"
 
 
+def marks_file(folder: Path, part: str) -> Path:
+    """The file of the marks of a part's pairs, a byte each, as `Inspector.marks` makes them; none dropped: no file."""
+    return folder / f"{part}.marks"
+
+
 def tokenize_part(task: TokenizeTask) -> Tokenized:
     """Write a part's tokenised lines."""
     tokenizer = _tokenizer(task.options)
-    found = Tokenized()
+    found, marks, lengths = Tokenized(), [], []
     source, target = (tokenized_file(task.folder, task.part.name, side) for side in SIDES)
     with written_whole(source) as first, written_whole(target) as second:
-        for lines in chunks(read_part(task.part), CHUNK_PAIRS):
-            for side, own, stream in zip(SIDES, tokenizer.words(*lines), (first, second), strict=True):
+        for chunk in chunks(read_part(task.part), CHUNK_PAIRS):
+            marks.append(_looked_at(chunk, task, found))
+            lengths.append([np.fromiter(map(len, lines), np.int32, len(lines)) for lines in chunk])
+            for row in np.flatnonzero(marks[-1]).tolist():
+                chunk[0][row] = chunk[1][row] = ""
+            for side, own, stream in zip(SIDES, tokenizer.words(*chunk), (first, second), strict=True):
                 tokenized = list(map(" ".join, own.words))
                 stream.write("".join(line + "\n" for line in tokenized).encode("utf-8"))
                 found.words.of(side).update(count_words(tokenized))
                 found.changed[side] += tokenizer.changed(own, side)
+    sides = zip(*lengths, strict=True)
+    found.lengths = tuple(map(np.concatenate, sides))  # type: ignore[assignment]
+    if found.dropped:
+        with written_whole(marks_file(task.folder, task.part.name)) as stream:
+            stream.write(np.concatenate(marks).tobytes())
     return found
+
+
+def _looked_at(chunk: tuple[list[str], list[str]], task: TokenizeTask, tokenized: Tokenized) -> np.ndarray:
+    """The marks of some pairs, whose lines are read in place; what is found is counted."""
+    looks = inspector(task.checks)
+    found = looks.look(*chunk, train=task.train)
+    tokenized.found.update({finding: sum(pairs) for finding, pairs in found.items()})
+    marks = looks.marks(found) if task.train else np.zeros(len(chunk[0]), np.uint8)
+    tokenized.dropped += int(np.count_nonzero(marks))
+    return marks
 
 
 @dataclass(frozen=True)
@@ -179,11 +222,13 @@ def counted_numbers(options: TextOptions, words: WordCounts) -> TextOptions:
     return options
 
 
-def check_tokenizer(options: TextOptions) -> None:
+def check_tokenizer(options: TextOptions, checks: LineChecks) -> None:
     """Report a missing package at once, and here."""
     _tokenizer(options)
+    inspector(checks)
 
 
 def forget_tokenizers() -> None:
     """Give back the memory of the words that this process has tokenised itself."""
     _tokenizer.cache_clear()
+    inspector.cache_clear()

@@ -82,8 +82,9 @@ def when(condition, action):
 
 def test_the_same_bytes_as_one_process(corpus, cluster):
     pairs = sentences(100)
-    write_pairs(corpus, "train.more", pairs + pairs)
-    options = ["--set", "prep.deduplicate=true"]
+    shifted = list(zip((pair[0] for pair in pairs[:-1]), (pair[1] for pair in pairs[1:]), strict=True))
+    write_pairs(corpus, "train.more", pairs + pairs + shifted + sentences(5, seed=1) + [("OK &lt;", "OK &lt;")])
+    options = ["--deduplicate", "--drop", "held-out", "identical", "shifted", "--unescape-entities"]
     assert prepare("one", *options, "--threads", "1") == prepare("many", *options, "--dask", cluster.scheduler_address)
     assert sorted(os.listdir(".")) == ["corpus", "many", "one"]
 

@@ -41,11 +41,13 @@ LAZY = (
     "distributed",
     "langcodes",
     "matplotlib",
+    "py3langid",
     "sacremoses",
     "sentencepiece",
     "subword_nmt",
     "tensorboard",
     "torch.utils.tensorboard",
+    "zstandard",
 )
 "Packages that a command may do without: imported inside the function that needs them."
 

@@ -96,6 +96,7 @@ def manifest_of(valid_unknown=0, valid_pieces=1000):
     return {
         "source": "en",
         "target": "xx",
+        "options": {},
         "vocabulary": {"size": 130, "source_size": 80, "target_size": 100},
         "splits": {"train": {**counts, "source_unknown": 500}, "valid": valid},
     }
