@@ -2,8 +2,8 @@
 
 float32: oneDNN with packed weights, which on AMD's processors is up to four times as fast as MKL. bf16: inputs, weights
 and results rounded to bfloat16. int8: weights rounded to 8 bits with a scale for each output, inputs to 8 bits (7 where
-the processor's products would overflow) between fixed bounds, so that no row's numbers depend on the rows beside it;
-sums are whole numbers. `nmt.layers.processor` says which of them there are.
+the processor's products would overflow) between fixed bounds or each row's own, so that no row's numbers depend on the
+rows beside it; sums are whole numbers. `nmt.layers.processor` says which of them there are.
 
 Shapes: R rows, X inputs, Y outputs.
 """
@@ -27,8 +27,9 @@ PACKED_BYTES = 2**25
 "A larger float32 weight is used where it lies: a packed copy gains little once there are many rows."
 
 
-def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float = 1.0) -> Affine:
-    """The map of weight, [Y, X], and bias, [Y]; bound: the largest magnitude of an input, which int8 cuts to it.
+def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float | None = 1.0) -> Affine:
+    """The map of weight, [Y, X], and bias, [Y]; bound: the largest magnitude of an input, which int8 cuts to it; None:
+    each row's own, which costs a little more.
 
     A float32 weight above PACKED_BYTES is shared, everything else copied. The precision must be one that
     `nmt.layers.processor.usable_precision` lets pass.
@@ -36,7 +37,7 @@ def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float = 1.0) 
     assert precision in PRECISIONS, precision
     weight, bias = weight.detach().contiguous(), bias.detach()
     if precision == "int8":
-        return Int8Affine(weight, bias, bound)
+        return Int8Affine(weight, bias, bound) if bound is not None else RowwiseInt8Affine(weight, bias)
     if precision == "bf16":
         return BFloat16Affine(weight, bias)
     if has_onednn(weight.device) and (is_small(weight) or names_onednn()):
@@ -101,3 +102,16 @@ class Int8Affine:
         limit = self.inputs.limit
         levels = padded(rows.mul(1 / self.step).clamp_(-limit, limit).round_().to(torch.int8), torch.int8)
         return int8_product(levels, self.inputs.zero, self.step, self.weight, self.scales, self.bias)[: len(rows)]
+
+
+class RowwiseInt8Affine:
+    """The same where inputs have no bound known before: each row is cut into levels of its own largest magnitude."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.levels = Int8Affine(weight, torch.zeros_like(bias), bound=1.0)
+        self.bias = bias
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """See Affine."""
+        largest = torch.linalg.vector_norm(rows, torch.inf, 1, keepdim=True).clamp_(min=torch.finfo(rows.dtype).tiny)
+        return self.levels(rows / largest).mul_(largest).add_(self.bias)

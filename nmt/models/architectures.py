@@ -32,6 +32,25 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         keys=("hidden_size",),
         sizes=("embedding_size", "hidden_size"),
     ),
+    "transformer": Architecture(
+        description="encoder and decoder of self-attention layers (Vaswani et al., 2017)",
+        keys=(
+            "layers",
+            "decoder_layers",
+            "width",
+            "heads",
+            "feedforward_size",
+            "norm",
+            "activation",
+            "positions",
+            "max_positions",
+            "scale_embeddings",
+            "attention_dropout",
+            "feedforward_dropout",
+            "attention_layer",
+        ),
+        sizes=("embedding_size", "layers"),
+    ),
 }
 
 
