@@ -86,32 +86,43 @@ class BFloat16Affine:
         return self.linear(padded(rows, torch.bfloat16), self.weight, self.bias)[: len(rows)].float()
 
 
-class Int8Affine:
-    """oneDNN: unsigned 8-bit inputs, signed 8-bit weights, 32-bit sums, float32 results."""
+class Int8Weight:
+    """oneDNN: unsigned 8-bit inputs, signed 8-bit weights, each output with its scale, 32-bit sums, float32 results."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, bound: float) -> None:
+    def __init__(self, weight: Tensor) -> None:
         inputs = int8_inputs()
         assert inputs is not None, "no int8 products here"
-        self.inputs, self.step = inputs, bound / inputs.limit
+        self.inputs = inputs
         self.scales = (weight.abs().amax(1) / 127).clamp_(min=torch.finfo(torch.float32).tiny)
         self.weight = pack_int8((weight / self.scales[:, None]).round_().to(torch.int8))
-        self.bias = bias
+
+    def product(self, numbers: Tensor, step: float, bias: Tensor) -> Tensor:
+        """step * levels @ weight.T + bias, [R, Y]. numbers: the levels, not yet rounded, [R, X]; written over."""
+        levels = padded(numbers.round_().to(torch.int8), torch.int8)
+        return int8_product(levels, self.inputs.zero, step, self.weight, self.scales, bias)[: len(numbers)]
+
+
+class Int8Affine:
+    """Inputs are cut into levels between fixed bounds."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, bound: float) -> None:
+        self.weight, self.bias = Int8Weight(weight), bias
+        self.limit = self.weight.inputs.limit
+        self.step = bound / self.limit
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
-        limit = self.inputs.limit
-        levels = padded(rows.mul(1 / self.step).clamp_(-limit, limit).round_().to(torch.int8), torch.int8)
-        return int8_product(levels, self.inputs.zero, self.step, self.weight, self.scales, self.bias)[: len(rows)]
+        return self.weight.product(rows.mul(1 / self.step).clamp_(-self.limit, self.limit), self.step, self.bias)
 
 
 class RowwiseInt8Affine:
-    """The same where inputs have no bound known before: each row is cut into levels of its own largest magnitude."""
+    """Each row is cut into levels up to its own largest magnitude, where no bound is known before."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.levels = Int8Affine(weight, torch.zeros_like(bias), bound=1.0)
-        self.bias = bias
+        self.weight, self.bias, self.zeros = Int8Weight(weight), bias, torch.zeros_like(bias)
+        self.limit = self.weight.inputs.limit
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
-        largest = torch.linalg.vector_norm(rows, torch.inf, 1, keepdim=True).clamp_(min=torch.finfo(rows.dtype).tiny)
-        return self.levels(rows / largest).mul_(largest).add_(self.bias)
+        steps = rows.abs().amax(1, keepdim=True).mul_(1 / self.limit).clamp_(min=torch.finfo(torch.float32).tiny)
+        return torch.addcmul(self.bias, self.weight.product(rows / steps, 1.0, self.zeros), steps)

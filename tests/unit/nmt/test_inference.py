@@ -242,6 +242,18 @@ def test_affine_maps_against_numpy(rows: int, precision: str) -> None:
 
 
 @pytest.mark.skipif("int8" not in PRECISIONS, reason="needs oneDNN")
+def test_int8_without_a_bound_has_levels_for_each_row() -> None:
+    """Rows of very different sizes, one of zeros among them."""
+    rows = torch.randn(20, 40, generator=torch.Generator().manual_seed(1)) * torch.logspace(-3, 3, 20)[:, None]
+    rows[7] = 0
+    weight, bias = torch.randn(24, 40, generator=torch.Generator().manual_seed(2)), torch.arange(24.0)
+    found = affine(weight, torch.zeros(24), "int8", bound=None)(rows)
+    exact = rows @ weight.t()
+    assert ((found - exact).abs().amax(1) <= 0.05 * exact.abs().amax(1)).all()
+    torch.testing.assert_close(affine(weight, bias, "int8", bound=None)(rows), found + bias)
+
+
+@pytest.mark.skipif("int8" not in PRECISIONS, reason="needs oneDNN")
 def test_int8_cuts_inputs_at_the_bound() -> None:
     mapped = affine(torch.eye(2), torch.zeros(2), "int8", bound=0.5)(torch.tensor([[0.25, 7.0], [-7.0, 0.0]]))
     torch.testing.assert_close(mapped, torch.tensor([[0.25, 0.5], [-0.5, 0.0]]), atol=0.005, rtol=0)
