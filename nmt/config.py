@@ -199,7 +199,7 @@ class TrainingConfig:
     precision: str = "auto"
     "Of what matrix products multiply: float32, bf16 (weights stay float32), or auto (bf16 where it is fast). Fixed."
     fast: bool = True
-    "Recurrences with a hand-written backward; false: the plain steps that they are tested against, rounded otherwise."
+    "Hand-written backward passes; false: the plain computation that they are tested against, rounded otherwise."
     optimizer: str = "adam"
     "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8. Fixed."
     learning_rate: float = 0.002
