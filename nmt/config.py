@@ -132,17 +132,46 @@ class ModelConfig:
     """
 
     architecture: str = "rnn"
-    "rnn: the attention model of Press & Wolf's Table 8 (DL4MT's gru_cond)."
+    "rnn: the attention model of Press & Wolf's Table 8 (DL4MT's gru_cond). transformer: Vaswani et al. (2017)."
     tying: str = "three-way"
     "untied, decoder (target input = output) or three-way (source input = target input = output)."
     embedding_size: int = 256
     "Width E of all three vocabulary matrices. The readout projects to it, so it never restricts the hidden size."
     hidden_size: int = 512
-    "Width H of each GRU. Annotations of the bidirectional encoder are 2H wide."
+    "rnn: width H of each GRU. Annotations of the bidirectional encoder are 2H wide."
+    layers: int = 4
+    "transformer: layers of the encoder."
+    decoder_layers: int = 0
+    "transformer: layers of the decoder; 0: as many. Fewer are faster in search, at little loss."
+    width: int = 0
+    "transformer: width D of the layers; 0: embedding_size. Otherwise projections lead from the one to the other."
+    heads: int = 8
+    "transformer: heads of each attention; they divide the width among them."
+    feedforward_size: int = 1024
+    "transformer: width inside the feed-forward."
+    norm: str = "pre"
+    "transformer: pre (layer norm before each part, learns more steadily) or post (behind it, the paper's)."
+    activation: str = "relu"
+    "transformer: relu, gelu or swish, in the feed-forward."
+    positions: str = "sinusoidal"
+    "transformer: sinusoidal or learned."
+    max_positions: int = 1024
+    "transformer: how many positions are learned; later ones share the last."
+    scale_embeddings: bool = True
+    "transformer: input embeddings are multiplied by the square root of their width."
     dropout: float = 0.3
-    "Dropout on embeddings, annotations and readout. Table 8: 0."
+    "rnn: on embeddings, annotations and readout (Table 8: 0). transformer: on inputs and on what each part adds."
+    attention_dropout: float = 0.0
+    "transformer: dropout of attention weights. Slower where it is not 0."
+    feedforward_dropout: float = 0.0
+    "transformer: dropout inside the feed-forward. Slower where it is not 0."
+    attention_layer: int = 0
+    "transformer: the decoder layer whose attention, the mean of its heads, aligns pieces, from 1; 0: the last."
     initialization: str = "scaled"
-    "dl4mt: recurrent matrices orthogonal, the rest N(0, 0.01^2). scaled: embeddings N(0, 1/E), the rest Glorot normal."
+    """scaled: embeddings N(0, 1/E) (transformer: a quarter of that variance), other matrices Glorot normal.
+
+    dl4mt: N(0, 0.01^2), but the RNN's recurrent matrices orthogonal.
+    """
 
     def __post_init__(self) -> None:
         choice("model.architecture", self.architecture, ARCHITECTURES)
@@ -153,8 +182,22 @@ class ModelConfig:
         choice("model.tying", self.tying, tuple(mode.value for mode in Tying))
         require(self.embedding_size >= 1, "model.embedding_size", self.embedding_size, "1 or more")
         require(self.hidden_size >= 1, "model.hidden_size", self.hidden_size, "1 or more")
-        require(0 <= self.dropout < 1, "model.dropout", self.dropout, "at least 0 and below 1")
+        for name in ("dropout", "attention_dropout", "feedforward_dropout"):
+            require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "at least 0 and below 1")
+        for name in ("layers", "heads", "feedforward_size", "max_positions"):
+            require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
+        for name in ("decoder_layers", "width"):
+            require(getattr(self, name) >= 0, f"model.{name}", getattr(self, name), "0 or more")
+        last, named = self.decoder_layers or self.layers, self.attention_layer
+        require(0 <= named <= last, "model.attention_layer", named, f"0 to the decoder's layers ({last})")
+        choice("model.norm", self.norm, ("pre", "post"))
+        choice("model.activation", self.activation, ("relu", "gelu", "swish"))
+        choice("model.positions", self.positions, ("sinusoidal", "learned"))
         choice("model.initialization", self.initialization, ("dl4mt", "scaled"))
+
+        if self.architecture == "transformer":
+            width = self.width or self.embedding_size
+            require(width % self.heads == 0, "model.heads", self.heads, f"a divisor of the width ({width})")
 
     def sizes(self) -> dict[str, int]:
         """The keys that say how large the model is, with their values."""
@@ -177,7 +220,7 @@ class TrainingConfig:
     precision: str = "auto"
     "Of what matrix products multiply: float32, bf16 (weights stay float32), or auto (bf16 where it is fast). Fixed."
     fast: bool = True
-    "Recurrences with a hand-written backward; false: the plain steps that they are tested against, rounded otherwise."
+    "Hand-written backward passes; false: the plain computation that they are tested against, rounded otherwise."
     optimizer: str = "adam"
     "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8. Fixed."
     learning_rate: float = 0.002

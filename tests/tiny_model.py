@@ -19,7 +19,13 @@ from nmt.weights import save_tensors, weight_metadata, weight_tensors
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,"
 
 
-def make_model_folder(folder: Path, *, tying: str = "three-way", seed: int = 1) -> Path:
+SIZES: dict[str, dict[str, object]] = {
+    "rnn": {"hidden_size": 8},
+    "transformer": {"layers": 2, "heads": 2, "feedforward_size": 8, "width": 8},
+}
+
+
+def make_model_folder(folder: Path, *, tying: str = "three-way", seed: int = 1, architecture: str = "rnn") -> Path:
     """Write a model folder for raw text of small letters, through the functions nmt-train uses."""
     pieces = [*LETTERS, *(f"{letter}@@" for letter in LETTERS)]
     vocabulary = Vocabulary.from_counts(
@@ -28,7 +34,7 @@ def make_model_folder(folder: Path, *, tying: str = "three-way", seed: int = 1) 
     text = TextPipeline(TextOptions(source="en", target="de", tokenizer="none"), MergeTable(()))
     config = Config(
         prep=PrepConfig(source="en", target="de", tokenizer="none"),
-        model=ModelConfig(tying=tying, embedding_size=6, hidden_size=8, dropout=0.1),
+        model=ModelConfig(architecture=architecture, tying=tying, embedding_size=6, dropout=0.1, **SIZES[architecture]),
         search=SearchConfig(beam=3, max_length_ratio=0.5),
     )
     with tempfile.TemporaryDirectory() as prepared:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from nmt.cli.common import make_parser, overrides
+from nmt.config import ModelConfig
 from nmt.configfile import build_config, read_yaml
+from nmt.models.architectures import ARCHITECTURES
 from nmt.reproduce import table8
 from nmt.reproduce.experiment import find_recipe
 from nmt.reproduce.report import FILES, summary_text, write_report
@@ -37,7 +39,12 @@ DEFAULT_SCALE = "small"
 def command(argv: list[str]) -> None:
     """Parse, run, print."""
     parser = make_parser(PROG, DESCRIPTION, KEYS)
-    parser.add_argument("--scale", metavar="NAME", help="recipe of configs/table8: tiny, small (the default), paper")
+    recipes = ", ".join(f"configs/{each.recipes}/NAME.yaml for {name}" for name, each in ARCHITECTURES.items())
+    parser.add_argument(
+        "--scale",
+        metavar="NAME",
+        help=f"recipe ({DEFAULT_SCALE}): {recipes}",
+    )
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="models of each mode, seeds 1 to N (1)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time (1)")
     parser.add_argument("--out", default="reproduction", metavar="DIR", help="folder of everything (reproduction)")
@@ -68,9 +75,11 @@ def order_of(arguments: argparse.Namespace, command_line: str) -> Order:
         if not 1 <= value <= 1000:
             raise UserError(f"{value} is out of range: it must be 1 to 1,000", where=f"--{flag}")
     named = arguments.scale or (None if arguments.config else DEFAULT_SCALE)
-    recipe = read_yaml(find_recipe(named)) if named else {}
+    values = overrides(arguments)
+    architecture = values.get("model.architecture", ModelConfig().architecture)
+    recipe = read_yaml(find_recipe(named, architecture)) if named else {}
     return Order(
-        config=build_config(recipe, overrides(arguments)),
+        config=build_config(recipe, values),
         scale=named or Path(arguments.config[-1]).stem,
         seeds=arguments.seeds,
         out=Path(arguments.out),

@@ -2,8 +2,8 @@
 
 float32: oneDNN with packed weights, which on AMD's processors is up to four times as fast as MKL. bf16: inputs, weights
 and results rounded to bfloat16. int8: weights rounded to 8 bits with a scale for each output, inputs to 8 bits (7 where
-the processor's products would overflow) between fixed bounds, so that no row's numbers depend on the rows beside it;
-sums are whole numbers. `nmt.layers.processor` says which of them there are.
+the processor's products would overflow) between fixed bounds or each row's own, so that no row's numbers depend on the
+rows beside it; sums are whole numbers. `nmt.layers.processor` says which of them there are.
 
 Shapes: R rows, X inputs, Y outputs.
 """
@@ -27,8 +27,9 @@ PACKED_BYTES = 2**25
 "A larger float32 weight is used where it lies: a packed copy gains little once there are many rows."
 
 
-def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float = 1.0) -> Affine:
-    """The map of weight, [Y, X], and bias, [Y]; bound: the largest magnitude of an input, which int8 cuts to it.
+def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float | None = 1.0) -> Affine:
+    """The map of weight, [Y, X], and bias, [Y]; bound: the largest magnitude of an input, which int8 cuts to it; None:
+    each row's own, which costs a little more.
 
     A float32 weight above PACKED_BYTES is shared, everything else copied. The precision must be one that
     `nmt.layers.processor.usable_precision` lets pass.
@@ -36,7 +37,7 @@ def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float = 1.0) 
     assert precision in PRECISIONS, precision
     weight, bias = weight.detach().contiguous(), bias.detach()
     if precision == "int8":
-        return Int8Affine(weight, bias, bound)
+        return Int8Affine(weight, bias, bound) if bound is not None else RowwiseInt8Affine(weight, bias)
     if precision == "bf16":
         return BFloat16Affine(weight, bias)
     if has_onednn(weight.device) and (is_small(weight) or names_onednn()):
@@ -85,19 +86,43 @@ class BFloat16Affine:
         return self.linear(padded(rows, torch.bfloat16), self.weight, self.bias)[: len(rows)].float()
 
 
-class Int8Affine:
-    """oneDNN: unsigned 8-bit inputs, signed 8-bit weights, 32-bit sums, float32 results."""
+class Int8Weight:
+    """oneDNN: unsigned 8-bit inputs, signed 8-bit weights, each output with its scale, 32-bit sums, float32 results."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, bound: float) -> None:
+    def __init__(self, weight: Tensor) -> None:
         inputs = int8_inputs()
         assert inputs is not None, "no int8 products here"
-        self.inputs, self.step = inputs, bound / inputs.limit
+        self.inputs = inputs
         self.scales = (weight.abs().amax(1) / 127).clamp_(min=torch.finfo(torch.float32).tiny)
         self.weight = pack_int8((weight / self.scales[:, None]).round_().to(torch.int8))
-        self.bias = bias
+
+    def product(self, numbers: Tensor, step: float, bias: Tensor) -> Tensor:
+        """step * levels @ weight.T + bias, [R, Y]. numbers: the levels, not yet rounded, [R, X]; written over."""
+        levels = padded(numbers.round_().to(torch.int8), torch.int8)
+        return int8_product(levels, self.inputs.zero, step, self.weight, self.scales, bias)[: len(numbers)]
+
+
+class Int8Affine:
+    """Inputs are cut into levels between fixed bounds."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, bound: float) -> None:
+        self.weight, self.bias = Int8Weight(weight), bias
+        self.limit = self.weight.inputs.limit
+        self.step = bound / self.limit
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
-        limit = self.inputs.limit
-        levels = padded(rows.mul(1 / self.step).clamp_(-limit, limit).round_().to(torch.int8), torch.int8)
-        return int8_product(levels, self.inputs.zero, self.step, self.weight, self.scales, self.bias)[: len(rows)]
+        return self.weight.product(rows.mul(1 / self.step).clamp_(-self.limit, self.limit), self.step, self.bias)
+
+
+class RowwiseInt8Affine:
+    """Each row is cut into levels up to its own largest magnitude, where no bound is known before."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self.weight, self.bias, self.zeros = Int8Weight(weight), bias, torch.zeros_like(bias)
+        self.limit = self.weight.inputs.limit
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """See Affine."""
+        steps = rows.abs().amax(1, keepdim=True).mul_(1 / self.limit).clamp_(min=torch.finfo(torch.float32).tiny)
+        return torch.addcmul(self.bias, self.weight.product(rows / steps, 1.0, self.zeros), steps)

@@ -20,6 +20,8 @@ class Architecture:
     "Those that not all architectures have."
     sizes: tuple[str, ...]
     "Those that say how large a model is, the width of its vocabulary matrices first."
+    recipes: str
+    "Folder below configs/ with its recipes for the three modes, by scale."
 
     def how_to_shrink(self) -> str:
         """The keys to lower where a model is too large, for people."""
@@ -31,6 +33,27 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         description="the attention model of Press & Wolf's Table 8 (DL4MT's gru_cond)",
         keys=("hidden_size",),
         sizes=("embedding_size", "hidden_size"),
+        recipes="table8",
+    ),
+    "transformer": Architecture(
+        description="encoder and decoder of self-attention layers (Vaswani et al., 2017)",
+        keys=(
+            "layers",
+            "decoder_layers",
+            "width",
+            "heads",
+            "feedforward_size",
+            "norm",
+            "activation",
+            "positions",
+            "max_positions",
+            "scale_embeddings",
+            "attention_dropout",
+            "feedforward_dropout",
+            "attention_layer",
+        ),
+        sizes=("embedding_size", "layers"),
+        recipes="transformer",
     ),
 }
 

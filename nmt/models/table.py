@@ -10,11 +10,15 @@ from torch import nn
 
 from nmt.config import ModelConfig
 from nmt.layers.initialization import Start
+from nmt.layers.transformer import LayerOptions
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import SearchModel, TranslationModel
 from nmt.models.rnn.initial import rnn_starts
 from nmt.models.rnn.model import RNNModel
 from nmt.models.rnn.search import FixedRNN
+from nmt.models.transformer.initial import transformer_starts
+from nmt.models.transformer.model import TransformerModel, TransformerOptions
+from nmt.models.transformer.search import FixedTransformer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +38,32 @@ def build_rnn(config: ModelConfig, embeddings: TiedEmbeddings) -> RNNModel:
     return RNNModel(embeddings, config.embedding_size, config.hidden_size, config.dropout)
 
 
+def build_transformer(config: ModelConfig, embeddings: TiedEmbeddings) -> TransformerModel:
+    """See Network.build."""
+    layer = LayerOptions(
+        size=config.width or config.embedding_size,
+        heads=config.heads,
+        feedforward_size=config.feedforward_size,
+        activation=config.activation,
+        norm=config.norm,
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        feedforward_dropout=config.feedforward_dropout,
+    )
+    options = TransformerOptions(
+        embedding_size=config.embedding_size,
+        layer=layer,
+        layers=config.layers,
+        decoder_layers=config.decoder_layers or config.layers,
+        positions=config.positions,
+        max_positions=config.max_positions,
+        scale_embeddings=config.scale_embeddings,
+        attention_layer=config.attention_layer,
+    )
+    return TransformerModel(embeddings, options)
+
+
 NETWORKS: Mapping[str, Network] = {
     "rnn": Network(build=build_rnn, starts=rnn_starts, for_search=FixedRNN),
+    "transformer": Network(build=build_transformer, starts=transformer_starts, for_search=FixedTransformer),
 }

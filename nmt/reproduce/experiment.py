@@ -11,7 +11,6 @@ OUT/report.{md,json,html}
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sysconfig
 from dataclasses import dataclass
@@ -21,12 +20,12 @@ from typing import Any
 import nmt
 from bpe.errors import UserError
 from bpe.textfiles import write_text
-from nmt.config import Config
-from nmt.configfile import Values, flatten
+from nmt.config import Config, choice
+from nmt.configfile import Values, flatten, plain
+from nmt.models.architectures import ARCHITECTURES
 from nmt.tying import Tying
 
 FORMAT, FORMAT_VERSION = "nmt-reproduction", 1
-RECIPES = "configs/table8"
 NOT_THE_RECIPE = frozenset(
     (
         "model.tying",
@@ -92,13 +91,13 @@ class Experiment:
 
     def values(self, run: Run) -> Values:
         """Everything nmt-train needs for a run, by dotted keys."""
-        values = flatten(dataclasses.asdict(self.config), "recipe")
+        values = flatten(plain(self.config), "recipe")
         values |= {"paths.prepared": str(self.prepared), "paths.model": str(self.model(run))}
         return values | {"model.tying": run.tying.value, "training.seed": run.seed}
 
     def recipe(self) -> Values:
         """The keys that decide what is trained."""
-        values = flatten(dataclasses.asdict(self.config), "recipe")
+        values = flatten(plain(self.config), "recipe")
         sections = ("prep.", "model.", "training.")
         return {key: value for key, value in values.items() if key.startswith(sections) and key not in NOT_THE_RECIPE}
 
@@ -127,14 +126,16 @@ class Experiment:
             )
 
 
-def find_recipe(scale: str) -> Path:
-    """The recipe of a scale, from the repository or from where the package's data files were installed."""
+def find_recipe(scale: str, architecture: str) -> Path:
+    """An architecture's recipe of a scale, from the repository or from where the package's data files are installed."""
+    choice("model.architecture", architecture, ARCHITECTURES)
+    recipes = Path("configs", ARCHITECTURES[architecture].recipes)
     homes = [Path(nmt.__file__).parents[1], Path(sysconfig.get_path("data")) / "share" / "nmt-three-way"]
     for home in homes:
-        path = home / RECIPES / f"{scale}.yaml"
+        path = home / recipes / f"{scale}.yaml"
         if path.is_file():
             return path
-    known = sorted({path.stem for home in homes for path in (home / RECIPES).glob("*.yaml")})
+    known = sorted({path.stem for home in homes for path in (home / recipes).glob("*.yaml")})
     hint = f"choose one of {', '.join(known)}" if known else "name a recipe's file with --config"
     raise UserError(f"no recipe of scale {scale!r}", where="--scale", hint=hint)
 

@@ -3,7 +3,8 @@
 Every tool trains with its own training loop, in a process and an environment of its own (made in .bench/ when first
 needed; one that cannot be had is left out, and named): Adam, label smoothing, dropout, gradients clipped to norm 1.
 Figures are real target pieces a second, padding not counted; the size of batches is each tool's own limit, set so that
-they hold as many real target pieces on average. Parts: speed (speed and memory of all) and step (where the time of an
+they hold as many real target pieces on average. --architecture transformer compares Transformers, ours with those of
+fairseq and OpenNMT-py. Parts: speed (speed and memory of all) and step (where the time of an
 update of ours goes).
 """
 
@@ -23,6 +24,7 @@ from bpe.command import Parser
 from bpe.errors import UserError
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.corpus import PreparedCorpus
+from nmt.models.architectures import ARCHITECTURES
 from nmt.vocabulary import NUM_SPECIALS
 from scripts.benchmarks.environments import PEERS, available
 from scripts.benchmarks.model_cost import OURS, SIZES, Sizes
@@ -30,6 +32,7 @@ from scripts.benchmarks.report import Column, Table, as_json, facts, write_json
 from scripts.benchmarks.train_parts import Training, Work, parts_table
 from scripts.benchmarks.train_peers import SAME, VARIANTS, Setting, take_turns
 from scripts.benchmarks.train_text import TrainingText, made_up, of_prepared
+from scripts.benchmarks.transformer_cost import TRANSFORMERS, TransformerSizes
 
 MEGABYTE, MILLION, GIGA = 1_000_000, 1_000_000, 1_000_000_000
 SPEED_COLUMNS = (
@@ -70,16 +73,20 @@ def arguments(argv: list[str]) -> Namespace:
     """The command line."""
     parser = Parser(prog="scripts/bench train", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: both")
+    add("--parts", nargs="+", choices=PARTS, help="default: both; for Transformers speed, the only one there")
     add("--vocabulary", type=int, nargs="+", metavar="N", help="pieces, a table for each (default: 8000 94000)")
     add("--batch-tokens", type=int, nargs="+", default=[2048, 4096], metavar="N", help="of each (default: 2048 4096)")
     add("--rounds", type=int, nargs="+", default=[2, 1], metavar="N", help="of each (default: 2 1)")
     add("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="default: all")
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="of our training (default: all)")
+    add("--architecture", choices=list(ARCHITECTURES), default="rnn", help="of all models (default: rnn)")
     add("--prepared", type=Path, metavar="DIR", help="train on these pairs (default: made-up ones)")
     numbers = {"--pairs": 29_000, "--length": 14, "--embedding": 256, "--hidden": 512, "--threads": 2}
+    numbers |= {"--layers": 4, "--heads": 8, "--feedforward": 1024}
     numbers |= {"--updates": 15, "--warm-up": 2, "--seconds": 12}
     about = {"--length": "median of made-up lines, in pieces; ", "--seconds": "a run measures no longer; "}
+    about |= {"--hidden": "of RNNs; ", "--layers": "of each side of Transformers; "}
+    about |= dict.fromkeys(("--heads", "--feedforward"), "of Transformers; ")
     for flag, default in numbers.items():
         add(flag, type=int, default=default, metavar="N", help=f"{about.get(flag, '')}default: {default}")
     add("--part-tokens", type=int, default=0, metavar="N", help="of our batches, to save memory (default: 0, whole)")
@@ -87,6 +94,9 @@ def arguments(argv: list[str]) -> Namespace:
     add("--memory-limit", type=float, metavar="GB", help="a run that asks for more fails (default: what is free)")
     add("--json", type=Path, metavar="FILE", help="write every figure")
     wanted = parser.parse_args(argv)
+    wanted.parts = wanted.parts or list(PARTS if wanted.architecture == "rnn" else PARTS[:1])
+    if wanted.architecture != "rnn" and "step" in wanted.parts:
+        raise UserError("the parts of an update are those of the RNN", where="--parts", hint="choose speed")
     own = PreparedCorpus.open(wanted.prepared).vocabulary.size - NUM_SPECIALS if wanted.prepared else 8000
     wanted.vocabulary = wanted.vocabulary or [own, 94_000]
     values = [vars(wanted)[flag.lstrip("-").replace("-", "_")] for flag in numbers]
@@ -99,7 +109,9 @@ def main(argv: list[str]) -> None:
     """Measure, print and write."""
     wanted = arguments(argv)
     about = facts("train", argv, ("torch", "numpy"))
-    pythons, missing = available(list(dict.fromkeys(wanted.peers)) if "speed" in wanted.parts else [])
+    peers = [peer for peer in dict.fromkeys(wanted.peers) if wanted.architecture == "rnn" or peer in TRANSFORMERS]
+    pythons, missing = available(peers if "speed" in wanted.parts else [])
+    missing |= {peer: "its Transformer is not measured" for peer in wanted.peers if peer not in peers}
     packages = dict(PEERS[peer].package.split("==") for peer in pythons)
     about = replace(about, versions=about.versions | packages)
     print(about.text(), flush=True)
@@ -117,7 +129,10 @@ def main(argv: list[str]) -> None:
 
 
 def _setting(wanted: Namespace, scratch: Path, pythons: dict[str, Path]) -> Setting:
-    def sizes(tool: str) -> Sizes:
+    def sizes(tool: str) -> Sizes | TransformerSizes:
+        if wanted.architecture == "transformer":
+            names = ("embedding", "layers", "heads", "feedforward")
+            return TransformerSizes(**{name: getattr(wanted, name) for name in names})
         narrow = SIZES[tool].embedding < SIZES[tool].hidden
         return Sizes(embedding=wanted.embedding if narrow else wanted.hidden, hidden=wanted.hidden)
 
@@ -161,6 +176,7 @@ def _tables(wanted: Namespace, setting: Setting, missing: dict[str, str]) -> Ite
 def _our_training(setting: Setting, text: TrainingText, variant: str, batch_tokens: int) -> Training:
     """As the driver of ours trains, in this process."""
     sizes, how = setting.sizes[OURS], VARIANTS[variant]
+    assert isinstance(sizes, Sizes)
     model = ModelConfig(embedding_size=sizes.embedding, hidden_size=sizes.hidden, dropout=SAME["dropout"])
     training = TrainingConfig(
         fast=how["fast"],

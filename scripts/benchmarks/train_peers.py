@@ -21,6 +21,7 @@ from scripts.benchmarks.model_cost import OURS, Cost, Sizes, cost
 from scripts.benchmarks.peers_translate import DRIVERS, ROOT, SPECIALS
 from scripts.benchmarks.report import Row
 from scripts.benchmarks.train_text import TrainingText
+from scripts.benchmarks.transformer_cost import TransformerSizes, transformer_cost
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "float32": {"fast": True, "precision": "float32"},
@@ -44,7 +45,7 @@ class Setting:
     pythons: Mapping[str, Path]
     "The interpreter of each peer."
     variants: Sequence[str]
-    sizes: Mapping[str, Sizes]
+    sizes: Mapping[str, Sizes | TransformerSizes]
     device: str
     threads: int
     rounds: int
@@ -130,7 +131,7 @@ class _Session:
     def row(self, candidate: Candidate, runs: Sequence[Mapping[str, Any]], product: float) -> Row:
         """The medians of a candidate's runs."""
         setting, tool = self.setting, candidate.tool
-        of_model = cost(tool, self.text.num_words + SPECIALS[tool], setting.sizes[tool])
+        of_model = model_cost(tool, self.text.num_words + SPECIALS[tool], setting.sizes[tool])
         counted = runs[0]["parameters"]
         assert counted == of_model.parameters, f"{tool}: {counted:,} parameters, not {of_model.parameters:,}"
         spans = [span for run in runs for span in run["spans"]]
@@ -188,6 +189,13 @@ class _Session:
             return None
         found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
         return found | {"peak_bytes": usage.peak_bytes}
+
+
+def model_cost(tool: str, vocabulary: int, sizes: Sizes | TransformerSizes) -> Cost:
+    """Of a tool's RNN or Transformer."""
+    if isinstance(sizes, TransformerSizes):
+        return transformer_cost(tool, vocabulary, sizes)
+    return cost(tool, vocabulary, sizes)
 
 
 def pieces_per_second(run: Mapping[str, Any]) -> float:

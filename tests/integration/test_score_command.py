@@ -42,9 +42,12 @@ def by_steps(folder: Path, source: str, target: str) -> list[float]:
     return found
 
 
+@pytest.mark.parametrize("architecture", ["rnn", "transformer"])
 @pytest.mark.parametrize("tying", ["untied", "decoder", "three-way"])
-def test_scores_are_those_of_the_models_steps(tying: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = make_model_folder(tmp_path / "model", tying=tying)
+def test_scores_are_those_of_the_models_steps(
+    tying: str, architecture: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_model_folder(tmp_path / "model", tying=tying, architecture=architecture)
     expected = [by_steps(folder, source, target) for source, target in zip(SOURCES, TARGETS, strict=True)]
     (tmp_path / "source").write_text("".join(line + "\n" for line in SOURCES))
     (tmp_path / "target").write_text("".join(line + "\n" for line in TARGETS))

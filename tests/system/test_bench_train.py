@@ -24,6 +24,7 @@ from scripts.benchmarks.model_cost import OURS, Sizes, cost
 from scripts.benchmarks.train_parts import PARTS, Stopwatch, Training, Work, multiply_adds, watched
 from scripts.benchmarks.train_peers import DRIVERS, OPERATIONS, with_ratios
 from scripts.benchmarks.train_text import TrainingText, made_up, of_prepared
+from scripts.benchmarks.transformer_cost import TransformerSizes, transformer_cost
 from tests.tiny_corpus import make_prepared
 
 SIZES = Sizes(embedding=8, hidden=12)
@@ -233,3 +234,19 @@ def test_batches_are_fitted_to_the_asked_size(metering: ModuleType) -> None:
 
     limit = metering._fitted_limit({"device": "cpu", "batch_tokens": 300}, train)
     assert limit == pytest.approx(400, rel=0.02)
+
+
+def test_transformers_are_counted_and_trained(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    sizes = "--architecture transformer --vocabulary 50 --batch-tokens 60 --rounds 1 --pairs 80 --length 5 --threads 1"
+    sizes += " --embedding 8 --layers 2 --heads 2 --feedforward 12"
+    limits = "--updates 4 --warm-up 1 --peers --variants float32"
+    train.main([*sizes.split(), *limits.split(), "--json", str(path)])
+    speed, memory = json.loads(path.read_text(encoding="utf-8"))["tables"]
+    wanted = TransformerSizes(embedding=8, layers=2, heads=2, feedforward=12)
+    of_model = transformer_cost(OURS, 50 + NUM_SPECIALS, wanted)
+    [row] = speed["rows"]
+    assert row["parameters"] == of_model.parameters
+    assert memory["rows"] == [row]
+    with pytest.raises(UserError, match="the parts of an update are those of the RNN"):
+        train.main(["--architecture", "transformer", "--parts", "step"])

@@ -16,8 +16,6 @@ size, N scored target rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -27,23 +25,12 @@ from nmt.layers.fixed import Affine, affine
 from nmt.layers.gru import GRUCell
 from nmt.models.interface import SearchModel, Step
 from nmt.models.rnn.model import RNNMemory, RNNModel, RNNState, reversal
-from nmt.vocabulary import PAD
+from nmt.models.scoring import FixedOutput, FixedScorer
 
 BLOCK_BYTES = 2**21
 "Of the attention's [B, K, S, C] at a time on the CPU: what stays in the caches of two cores."
-OUTPUT_MULTIPLE = 256
-"Chosen target rows are padded to a multiple of this, for the reason that `nmt.layers.fixed` pads rows."
 EMBEDDING_BOUND = 8.0
 "int8 cuts embeddings at this many times their root mean square: trained ones reach 4 to 6."
-
-
-@dataclass(frozen=True)
-class FixedOutput:
-    """What scores `num` target rows. whole: they are all rows, padding's first."""
-
-    affine: Affine
-    num: int
-    whole: bool
 
 
 class FixedRNN(SearchModel):
@@ -81,8 +68,7 @@ class FixedRNN(SearchModel):
         self.from_context = fixed(torch.cat([for_gates(decoder.second.input_weight.t()), 2 * readout.context.weight]))
         self.state_readout = fixed(2 * readout.state.weight)
         self.energy_weight = 2 * attention.energy_weight[:, 0]
-        everything = self._scorer(self.embeddings.output, self.embeddings.output_bias)
-        self.whole = FixedOutput(everything, num=self.num_targets, whole=True)
+        self.scorer = FixedScorer(self.embeddings, precision, bound=1.0)
 
     @property
     def device(self) -> torch.device:
@@ -93,9 +79,6 @@ class FixedRNN(SearchModel):
     def num_targets(self) -> int:
         """See SearchModel.num_targets."""
         return self.embeddings.output.shape[0]
-
-    def _scorer(self, weight: Tensor, bias: Tensor) -> Affine:
-        return affine(weight, bias, self.precision)
 
     @torch.no_grad()
     def encode(self, source: Tensor, source_lengths: Tensor) -> RNNMemory:
@@ -131,11 +114,7 @@ class FixedRNN(SearchModel):
     @torch.no_grad()
     def output(self, targets: Tensor | None = None) -> FixedOutput:
         """See SearchModel.output."""
-        if targets is None:
-            return self.whole
-        rows = functional.pad(targets, (0, -len(targets) % OUTPUT_MULTIPLE))
-        weight, bias = (t.index_select(0, rows) for t in (self.embeddings.output, self.embeddings.output_bias))
-        return FixedOutput(self._scorer(weight, bias), num=len(targets), whole=False)
+        return self.scorer.output(targets)
 
     @torch.no_grad()
     def step(self, memory: RNNMemory, state: RNNState, previous: Tensor, output: FixedOutput) -> Step:  # type: ignore[override]
@@ -152,11 +131,7 @@ class FixedRNN(SearchModel):
         from_context = self.from_context(context)
         hidden = gru(from_context[:, : 3 * size], from_middle[:, 2 * size :], middle)
         readout = self.state_readout(hidden).add_(from_previous[:, 3 * size :]).add_(from_context[:, 3 * size :])
-        scores = output.affine(tanh_of_half_(readout))[:, : output.num]
-        if output.whole:
-            scores[:, PAD] = -torch.inf
-        in_place = scores if scores.is_contiguous() else None
-        log_probs = torch.log_softmax(scores, -1, out=in_place).view(batch, beam, -1)
+        log_probs = output.log_probs(tanh_of_half_(readout)).view(batch, beam, -1)
         return Step(log_probs, RNNState(hidden.view(batch, beam, size)), weights)
 
     def _attend(self, memory: RNNMemory, query: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""fairseq's `lstm` model, trained by `fairseq-train`."""
+"""fairseq's `lstm` or `transformer`, trained by `fairseq-train`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,32 @@ def make(spec: Spec) -> None:
     preprocess.main(options.get_preprocessing_parser().parse_args(arguments))
 
 
-def train(spec: Spec, limit: int, meter: Meter) -> None:
-    """fairseq-train, its Trainer.train_step watched."""
-    folder, embedding, hidden = Path(spec["folder"]), str(spec["embedding"]), str(spec["hidden"])
-    words = [str(folder / "data"), "--task", "translation", *PAIR, "--arch", "lstm", "--share-all-embeddings"]
-    words += ["--encoder-bidirectional", "--decoder-attention", "1", "--decoder-out-embed-dim", embedding]
+def lstm(spec: Spec) -> list[str]:
+    """The recurrent model's options."""
+    embedding, hidden = str(spec["embedding"]), str(spec["hidden"])
+    words = ["--arch", "lstm", "--encoder-bidirectional", "--decoder-attention", "1"]
+    words += ["--decoder-out-embed-dim", embedding]
     for side in ("encoder", "decoder"):
         words += [f"--{side}-embed-dim", embedding, f"--{side}-hidden-size", hidden, f"--{side}-layers", "1"]
+    return words
+
+
+def transformer(spec: Spec) -> list[str]:
+    """The Transformer's."""
+    words = ["--arch", "transformer"]
+    sizes = {"embed-dim": "embedding", "ffn-embed-dim": "feedforward", "layers": "layers", "attention-heads": "heads"}
+    for side in ("encoder", "decoder"):
+        words += [f"--{side}-normalize-before"]
+        for option, name in sizes.items():
+            words += [f"--{side}-{option}", str(spec[name])]
+    return words
+
+
+def train(spec: Spec, limit: int, meter: Meter) -> None:
+    """fairseq-train, its Trainer.train_step watched."""
+    folder = Path(spec["folder"])
+    words = [str(folder / "data"), "--task", "translation", *PAIR, "--share-all-embeddings"]
+    words += transformer(spec) if "layers" in spec else lstm(spec)
     words += ["--dropout", str(spec["dropout"]), "--criterion", "label_smoothed_cross_entropy"]
     words += ["--label-smoothing", str(spec["label_smoothing"]), "--optimizer", "adam", "--adam-betas", "(0.9, 0.98)"]
     words += ["--lr", str(spec["learning_rate"]), "--lr-scheduler", "inverse_sqrt", "--warmup-updates", "400"]

@@ -1,4 +1,4 @@
-"""OpenNMT-py's recurrent model, trained by `onmt_train`."""
+"""OpenNMT-py's recurrent model or its Transformer, trained by `onmt_train`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,20 @@ CONFIG = "config.yaml"
 MAKE_UPDATE = Trainer._gradient_accumulation
 
 
+def recurrent(spec: Spec) -> dict[str, Any]:
+    """The recurrent model's options."""
+    sizes = {"layers": 1, "word_vec_size": spec["embedding"], "hidden_size": spec["hidden"]}
+    return {"encoder_type": "brnn", "decoder_type": "rnn", "rnn_type": "GRU", **sizes}
+
+
+def transformer(spec: Spec) -> dict[str, Any]:
+    """The Transformer's."""
+    sizes = {"layers": spec["layers"], "heads": spec["heads"], "transformer_ff": spec["feedforward"]}
+    sizes |= {"word_vec_size": spec["embedding"], "hidden_size": spec["embedding"]}
+    kinds = {"encoder_type": "transformer", "decoder_type": "transformer", "position_encoding": True}
+    return {**kinds, **sizes, "add_qkvbias": True, "add_ffnbias": True, "attention_dropout": [0.0]}
+
+
 def make(spec: Spec) -> None:
     """The configuration as a user would write it."""
     folder, text = Path(spec["folder"]), Path(spec["text"])
@@ -28,12 +42,7 @@ def make(spec: Spec) -> None:
         "vocab_size_multiple": 1,
         "save_model": str(folder / "model"),
         "overwrite": True,
-        "encoder_type": "brnn",
-        "decoder_type": "rnn",
-        "rnn_type": "GRU",
-        "layers": 1,
-        "word_vec_size": spec["embedding"],
-        "hidden_size": spec["hidden"],
+        **(transformer(spec) if "layers" in spec else recurrent(spec)),
         "share_embeddings": True,
         "share_decoder_embeddings": True,
         "dropout": [spec["dropout"]],

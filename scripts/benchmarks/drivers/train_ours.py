@@ -20,12 +20,20 @@ def make(spec: Spec) -> None:
     """Nothing: the text lies there as ids."""
 
 
+def model_config(spec: Spec) -> ModelConfig:
+    """A Transformer where the specification has layers, else the RNN."""
+    same = {"embedding_size": spec["embedding"], "dropout": spec["dropout"]}
+    if "layers" not in spec:
+        return ModelConfig(hidden_size=spec["hidden"], **same)
+    sizes = {"layers": spec["layers"], "heads": spec["heads"], "feedforward_size": spec["feedforward"]}
+    return ModelConfig(architecture="transformer", **sizes, **same)
+
+
 def train(spec: Spec, limit: int, meter: Meter) -> None:
     """Updates as nmt-train makes them, the largest batch first, without validation and moving average."""
     rows, device = spec["rows"], pick_device(spec["device"])
     keep_freed_memory()
-    config = ModelConfig(embedding_size=spec["embedding"], hidden_size=spec["hidden"], dropout=spec["dropout"])
-    model = build_model(config, VocabularySizes(rows, rows, rows)).to(device)
+    model = build_model(model_config(spec), VocabularySizes(rows, rows, rows)).to(device)
     settings = TrainingConfig(
         precision=spec["variant"]["precision"],
         fast=spec["variant"]["fast"],

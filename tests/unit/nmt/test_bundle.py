@@ -49,9 +49,10 @@ def other_vocabulary(folder: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("architecture", ["rnn", "transformer"])
 @pytest.mark.parametrize("tying", Tying)
-def test_a_folder_loads_tied_and_ready_wherever_it_is_moved(tying: Tying, tmp_path: Path) -> None:
-    folder = make_model_folder(tmp_path / "here", tying=tying.value)
+def test_a_folder_loads_tied_and_ready_wherever_it_is_moved(tying: Tying, architecture: str, tmp_path: Path) -> None:
+    folder = make_model_folder(tmp_path / "here", tying=tying.value, architecture=architecture)
     shutil.move(folder, tmp_path / "there")
     bundle = load_bundle(tmp_path / "there", CPU)
     bundle.model.embeddings.assert_tied()

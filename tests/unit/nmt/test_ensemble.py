@@ -24,7 +24,12 @@ MODES = ("untied", "decoder", "three-way")
 
 
 def member(tying: str, seed: int = 1, size: int = 5) -> Member:
-    config = ModelConfig(tying=tying, embedding_size=size, hidden_size=size + 2, dropout=0.0)
+    """tying: a mode, and "transformer" behind it where the model is not an RNN."""
+    tying, _, transformer = tying.partition(" ")
+    sizes: dict[str, object] = {"hidden_size": size + 2}
+    if transformer:
+        sizes = {"architecture": transformer, "width": 6, "heads": 2, "feedforward_size": 7, "layers": 1}
+    config = ModelConfig(tying=tying, embedding_size=size, dropout=0.0, **sizes)  # type: ignore[arg-type]
     model = build_model(config, VocabularySizes.of(VOCABULARY), seed=seed).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -51,7 +56,10 @@ def next_log_probs(model: SearchModel, source: np.ndarray, prefix: Sequence[int]
     return step.log_probs[0, 0].double().numpy(), step.attention[0, 0].numpy()
 
 
-@pytest.mark.parametrize("modes", [("untied", "decoder"), ("three-way", "three-way"), MODES])
+MIXED = ("untied", "three-way transformer")
+
+
+@pytest.mark.parametrize("modes", [("untied", "decoder"), ("three-way", "three-way"), MODES, MIXED])
 def test_probabilities_are_the_mean_of_the_members(modes: Sequence[str]) -> None:
     members = [member(tying, seed, size=4 + seed) for seed, tying in enumerate(modes)]
     ensemble = Ensemble(members)
@@ -98,10 +106,11 @@ def test_the_order_of_members_and_their_repetition_change_nothing() -> None:
             assert [one.log_prob for one in list_] == pytest.approx([one.log_prob for one in expected], abs=1e-4)
 
 
+@pytest.mark.parametrize("modes", [MODES, MIXED])
 @pytest.mark.parametrize("search", [beam_search, sample])
-def test_a_batch_gives_what_each_sentence_gives_alone(search: object) -> None:
+def test_a_batch_gives_what_each_sentence_gives_alone(search: object, modes: Sequence[str]) -> None:
     assert callable(search)
-    ensemble, config, batch = Ensemble([member(tying) for tying in MODES]), SearchConfig(), sources([5, 2, 9, 1, 0, 4])
+    ensemble, config, batch = Ensemble([member(tying) for tying in modes]), SearchConfig(), sources([5, 2, 9, 1, 0, 4])
     together = search(ensemble, batch, config, Wanted(num_best=2, attention=True, numbers=range(6)))
     for number, (source, found) in enumerate(zip(batch, together, strict=True)):
         [alone] = search(ensemble, [source], config, Wanted(num_best=2, attention=True, numbers=[number]))
@@ -114,8 +123,9 @@ def forced(model: SearchModel, source: np.ndarray, pieces: Sequence[int], *, fin
     return sum(float(next_log_probs(model, source, labels[:place])[0][piece]) for place, piece in enumerate(labels))
 
 
-def test_what_is_found_has_the_probability_of_forced_scoring() -> None:
-    ensemble = Ensemble([member(tying, seed) for seed, tying in enumerate(MODES)])
+@pytest.mark.parametrize("modes", [MODES, MIXED])
+def test_what_is_found_has_the_probability_of_forced_scoring(modes: Sequence[str]) -> None:
+    ensemble = Ensemble([member(tying, seed) for seed, tying in enumerate(modes)])
     batch = sources([3, 6])
     for source, [found] in zip(batch, beam_search(ensemble, batch, SearchConfig(beam=2)), strict=True):
         log_prob = forced(ensemble, source, found.pieces, finished=found.finished)

@@ -24,12 +24,25 @@ TARGETS = [["c", "one"], ["a"], ["only", "d@@", "nowhere", "two"], []]
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     root = tmp_path_factory.mktemp("models")
-    names = enumerate((*MODES, "three-way 2"), 1)
-    folders = {name: make_model_folder(root / name, tying=name.split()[0], seed=seed) for seed, name in names}
+    names = {name: (name.split()[0], "rnn") for name in (*MODES, "three-way 2")}
+    names |= {f"{mode} transformer": (mode, "transformer") for mode in MODES}
+    folders = {
+        name: make_model_folder(root / name, tying=tying, seed=seed, architecture=architecture)
+        for seed, (name, (tying, architecture)) in enumerate(names.items(), 1)
+    }
     return {name: load_bundle(folder, torch.device("cpu")) for name, folder in folders.items()}
 
 
-@pytest.mark.parametrize("names", [MODES[:1], MODES[2:], MODES[:2], ("three-way", "three-way 2"), MODES])
+TRANSFORMERS = tuple(f"{mode} transformer" for mode in MODES)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *(MODES[:1], MODES[2:], MODES[:2], ("three-way", "three-way 2"), MODES),
+        *(TRANSFORMERS[:1], TRANSFORMERS[2:], ("three-way", "three-way transformer"), (MODES[0], *TRANSFORMERS)),
+    ],
+)
 def test_one_pass_gives_what_following_gives(names: tuple[str, ...], bundles: dict[str, Bundle]) -> None:
     chosen = [bundles[name] for name in names]
     engine, encode = Engine.of(chosen, chosen[0].config.search), chosen[0].vocabulary.encode
