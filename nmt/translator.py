@@ -67,7 +67,7 @@ class Translation:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """What is searched at once: a part of a line, what its translation must begin with, and its number."""
 
     pieces: tuple[str, ...]
@@ -135,7 +135,7 @@ class Translator:
             progress=_scaled(progress, len(jobs), len(lines)),
             numbers=[job.number for job in jobs],
         )
-        found = dict(zip(jobs, self.engine.search([self._source_ids(job.pieces) for job in jobs], wanted), strict=True))
+        found = dict(zip(jobs, self.engine.search([self.source_ids(job.pieces) for job in jobs], wanted), strict=True))
         return [
             [self._joined([self._one(job, found[job][0], attention) for job in line], line)]
             if len(line) > 1
@@ -143,7 +143,7 @@ class Translator:
             for line in lines_of_jobs
         ]
 
-    def _jobs(self, line: str, number: int, prefix: tuple[str, ...]) -> list[_Job]:
+    def _jobs(self, line: str, number: int, prefix: tuple[str, ...]) -> list[Job]:
         """What is searched for a line. Where nothing is drawn, equal texts are equal jobs."""
         parts = parts_of(self.bundle.text, line, sentences=self.search.split_sentences)
         numbers = (
@@ -151,18 +151,28 @@ class Translator:
         )
         prefixes = [prefix, *[()] * len(parts)]
         return [
-            _Job(part.pieces, part.after, given, own if self.search.sampling else 0)
+            Job(part.pieces, part.after, given, own if self.search.sampling else 0)
             for part, given, own in zip(parts, prefixes, numbers, strict=False)
         ]
 
-    def _source_ids(self, pieces: Sequence[str]) -> np.ndarray:
+    def jobs(self, line: str) -> list[Job]:
+        """What is searched for a line, for who searches it himself; without random draws."""
+        return self._jobs(line, 0, ())
+
+    def read(self, jobs: Sequence[Job], found: Sequence[Hypothesis], *, attention: bool = False) -> Translation:
+        """The translation of a line from its jobs and a hypothesis of each. attention: as in `translate_detailed`."""
+        parts = [self._one(job, hypothesis, attention) for job, hypothesis in zip(jobs, found, strict=True)]
+        return parts[0] if len(parts) == 1 else self._joined(parts, jobs)
+
+    def source_ids(self, pieces: Sequence[str]) -> np.ndarray:
+        """Pieces as the model's source ids, [S] int64."""
         return self.engine.source_view.from_union(np.array(self.bundle.vocabulary.encode(pieces), dtype=np.int64))
 
     def _target_ids(self, pieces: Sequence[str]) -> list[int]:
         ids = np.array(self.bundle.vocabulary.encode(pieces), dtype=np.int64)
         return list(map(int, self.engine.target_view.from_union(ids)))
 
-    def _one(self, job: _Job, hypothesis: Hypothesis, attention: bool) -> Translation:
+    def _one(self, job: Job, hypothesis: Hypothesis, attention: bool) -> Translation:
         """The translation of a part. What was given of it stands as it was given, unknown pieces too.
 
         That of a blank line is empty, whatever was given.
@@ -189,7 +199,7 @@ class Translator:
             subwords=subwords,
         )
 
-    def _joined(self, parts: Sequence[Translation], jobs: Sequence[_Job]) -> Translation:
+    def _joined(self, parts: Sequence[Translation], jobs: Sequence[Job]) -> Translation:
         """The translation of a line from those of its parts, which need not be sentences."""
         texts = [one.text + job.after for one, job in zip(parts, jobs, strict=True) if one.text]
         log_prob, penalty = sum(one.log_prob for one in parts), sum(one.penalty for one in parts)
