@@ -93,7 +93,11 @@ FLAGS: dict[str, dict[str, object]] = {
     "serve.timeout": {"flag": "--timeout", "type": float, "metavar": "SECONDS", "help": "that a request may take"},
     "serve.rate": {"flag": "--rate", "type": int, "metavar": "N", "help": "requests a minute of a key or an address"},
     "serve.keys": {"flag": "--keys", "metavar": "FILE", "help": "keys, one a line, each with a rate if it has its own"},
-    "serve.require_key": {"flag": "--require-key", "action": "store_true", "help": "translate only for those with a key"},
+    "serve.require_key": {
+        "flag": "--require-key",
+        "action": "store_true",
+        "help": "translate only for those with a key",
+    },
     "serve.cors": {"flag": "--cors", "nargs": "+", "metavar": "ORIGIN", "help": "origins whose pages may use it"},
     "runtime.device": {"flag": "--device", "help": "auto, cpu, cuda or mps"},
     "runtime.threads": {"flag": "--threads", "type": int, "metavar": "N", "help": "CPU threads"},

@@ -91,7 +91,8 @@ class LiveSearch(Search):
         Raises UserError where the model's probabilities are not numbers.
         """
         active = self._active
-        assert active is not None and self.candidates is not None, "add sentences first"
+        assert active is not None, "add sentences first"
+        assert self.candidates is not None
         step = self.model.step(active.memory, active.state, active.frontier.pieces, self.candidates.output)
         frontier = self.expansion.advance(active.frontier, step, active.memory.mask, self.candidates)
         active = replace(active, frontier=frontier, state=step.state)
@@ -137,5 +138,6 @@ def _trimmed(frontier: Frontier) -> Frontier:
         return frontier
     tensors = (history.pieces, history.parents, history.attention, history.log_probs, history.penalties)
     return replace(
-        frontier, history=History(*(None if one is None else one[:, :steps] for one in tensors))  # type: ignore[arg-type]
+        frontier,
+        history=History(*(None if one is None else one[:, :steps] for one in tensors)),  # type: ignore[arg-type]
     )

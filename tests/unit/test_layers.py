@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.averaging", "nmt.engine", "nmt.parts"),
     ("nmt.translator", "nmt.scorer", "nmt.training", "nmt.conversion"),
     ("nmt.explain",),
-    ("nmt.reproduce",),
+    ("nmt.reproduce", "nmt.serve"),
     ("nmt.cli",),
 )
 "Bottom up. A module imports its own entry and entries of lower rows, never a neighbour in its row."
@@ -35,6 +35,7 @@ LAZY = (
     "dask",
     "distributed",
     "matplotlib",
+    "py3langid",
     "sacremoses",
     "sentencepiece",
     "subword_nmt",

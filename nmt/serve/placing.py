@@ -1,0 +1,145 @@
+"""Inline elements of a sentence -> their places in its translation, by attention.
+
+Positions are counted in characters that are no white space: so they mean the same before and after tokenisation. An
+element gets the run of target pieces that attend to its source pieces most; what is in it stays in it; one that holds
+the whole sentence holds the whole translation. S source pieces, T target pieces.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import numpy as np
+
+from nmt.text import TextPipeline
+from nmt.textoptions import Side
+from nmt.translator import Translation
+
+NO_BREAK = "\xa0"
+
+
+@dataclass(eq=False)
+class Element:
+    """An inline element, a stray tag or a comment: what opens and closes it, and where in the source it stands."""
+
+    open: str
+    start: int
+    name: str = ""
+    close: str = ""
+    end: int = -1
+    children: list[Element] = field(default_factory=list)
+    kept: str | None = None
+    "Its content as it was, in place of a translation."
+
+
+def escaped(text: str) -> str:
+    """Text as HTML; a no-break space as its entity, so that it is seen."""
+    return html.escape(text, quote=False).replace(NO_BREAK, "&nbsp;")
+
+
+def solid(text: str) -> int:
+    """How many characters are no white space."""
+    return sum(map(len, text.split()))
+
+
+class Placing:
+    """One translation, and where in it source positions went."""
+
+    def __init__(self, translation: Translation, pipeline: TextPipeline, source_size: int) -> None:
+        """source_size: characters of the source that are no white space. The translation comes with its attention."""
+        assert translation.attention is not None, "ask for attention"
+        self.text = translation.text
+        parts = translation.parts or (translation,)
+        sources = _ends([part.source_pieces for part in parts], pipeline, "source")
+        targets = _ends([part.pieces for part in parts], pipeline, "target")
+        self._sources = _scaled(sources, source_size)
+        self._targets = _scaled(targets, solid(self.text))
+        weights = translation.attention[: len(targets), : len(sources)].double().numpy()
+        self._weights = weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)
+        self._places = [place for place, character in enumerate(self.text) if not character.isspace()]
+
+    def html(self, root: Element) -> str:
+        """The translation with the elements inside `root`, which is the whole sentence."""
+        return self._content(root, (0, len(self._targets)), (0, len(self.text)))
+
+    def _content(self, parent: Element, pieces: tuple[int, int], room: tuple[int, int]) -> str:
+        """What is inside an element. pieces: its target pieces, [first, end). room: its characters, [first, end)."""
+        placed = [(self._pieces(child, parent, pieces), child) for child in parent.children]
+        placed.sort(key=lambda pair: pair[0])
+        written, here = [], room[0]
+        for span, child in placed:
+            start, end = self._characters(span, here, room[1])
+            written.append(escaped(self.text[here:start]) + child.open)
+            inside = child.kept if child.kept is not None else self._content(child, span, (start, end))
+            written.append(inside + child.close)
+            here = end
+        return "".join(written) + escaped(self.text[here : room[1]])
+
+    def _pieces(self, child: Element, parent: Element, within: tuple[int, int]) -> tuple[int, int]:
+        """The target pieces of an element, [first, end), inside those of its parent."""
+        first, last = within
+        if child.start >= child.end:
+            return self._point(child.start, parent, within)
+        if (child.start, child.end) == (parent.start, parent.end) or last <= first:
+            return within
+        before = np.array([0, *self._sources[:-1]]) if len(self._sources) else np.zeros(0)
+        inside = (before < child.end) & (np.array(self._sources) > child.start)
+        return _best_run(self._weights[first:last, inside].sum(1) - 0.5, first)
+
+    def _point(self, position: int, parent: Element, within: tuple[int, int]) -> tuple[int, int]:
+        """Where what has no text stands: before the target piece of the source piece that follows it."""
+        first, last = within
+        following = next((index for index, end in enumerate(self._sources) if end > position), None)
+        if position <= parent.start or last <= first:
+            return first, first
+        if position >= parent.end or following is None:
+            return last, last
+        place = first + int(self._weights[first:last, following].argmax())
+        return place, place
+
+    def _characters(self, pieces: tuple[int, int], least: int, most: int) -> tuple[int, int]:
+        """The characters of target pieces, [first, end), whole words, between `least` and `most`."""
+        first, last = pieces
+        begin = self._targets[first - 1] if first else 0
+        start = self._places[begin] if begin < len(self._places) else len(self.text)
+        start = self._word_edge(min(max(start, least), most), least, -1)
+        if first == last:
+            return start, start
+        end = self._places[self._targets[last - 1] - 1] + 1 if self._targets[last - 1] else 0
+        return start, self._word_edge(max(min(end, most), start), most, 1)
+
+    def _word_edge(self, place: int, limit: int, step: int) -> int:
+        text = self.text
+        while place != limit and 0 < place < len(text) and text[place - 1].isalnum() and text[place].isalnum():
+            place += step
+        return place
+
+
+def _ends(parts: Sequence[Sequence[str]], pipeline: TextPipeline, side: Side) -> list[int]:
+    """For each piece of the parts, how many characters there are up to its end; never falling."""
+    ends, before = [], 0
+    for pieces in parts:
+        ends += [before + solid(pipeline.text(pieces[: count + 1], side)) for count in range(len(pieces))]
+        before = ends[-1] if ends else 0
+    return list(accumulate(ends, max))
+
+
+def _scaled(ends: Sequence[int], size: int) -> list[int]:
+    """As positions in a text of `size` characters, where tokenisation changed their number."""
+    total = ends[-1] if ends else 0
+    return [end if total == size else round(end * size / max(total, 1)) for end in ends]
+
+
+def _best_run(gains: np.ndarray, first: int) -> tuple[int, int]:
+    """The run [start, end), one piece at least, with the largest sum (Kadane's algorithm); numbers begin at `first`."""
+    best, found, total, start = -np.inf, (first, first), 0.0, 0
+    for place, gain in enumerate(gains):
+        if total <= 0:
+            total, start = 0.0, place
+        total += gain
+        if total > best:
+            best, found = total, (first + start, first + place + 1)
+    return found
