@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from bpe.errors import UserError
-from nmt.bundle import load_bundle
-from nmt.cli.common import make_parser, overrides, run
+from nmt.bundle import Bundle, load_bundle
+from nmt.cli.common import FLAGS, make_parser, overrides, run
 from nmt.cli.searching import KEYS, check_set
 from nmt.config import ServeConfig
-from nmt.configfile import build_config, flatten
+from nmt.configfile import Values, build_config, flatten
 from nmt.device import keep_freed_memory, pick_device, set_threads
 from nmt.packages import import_package
 from nmt.translator import Translator
@@ -28,7 +26,7 @@ PROG = "nmt-serve"
 DESCRIPTION = """Serve model folders of nmt-train over HTTP, with LibreTranslate's API and a page at /. Texts are cut
 into sentences. Search settings default to each model's own."""
 PACKAGES = ("starlette", "uvicorn", "python_multipart")
-FLAGS = [f"serve.{field.name}" for field in dataclasses.fields(ServeConfig)]
+OWN_KEYS = [f"serve.{field.name}" for field in dataclasses.fields(ServeConfig)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,9 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(argv: list[str]) -> None:
     """Parse and call."""
-    from nmt.cli.common import FLAGS as WITH_FLAGS
-
-    keys = [key for key in (*FLAGS, *KEYS) if key in WITH_FLAGS and key != "paths.model"]
+    keys = [key for key in (*OWN_KEYS, *KEYS) if key in FLAGS and key != "paths.model"]
     parser = make_parser(PROG, DESCRIPTION, keys)
     help_ = "model folder; several as NAME=DIR, a name of your choice for each (default: model)"
     parser.add_argument(
@@ -76,8 +72,13 @@ def _load(arguments: argparse.Namespace) -> list[Served]:
     set_threads(asked.runtime.threads)
     keep_freed_memory()
     device = pick_device(asked.runtime.device)
-    named = _named(arguments.models or [asked.paths.model])
-    return [Served(name=name, translator=_translator(folder, device, arguments)) for name, folder in named.items()]
+    served = []
+    for name, folder in _named(arguments.models or [asked.paths.model]).items():
+        translator = translator_of(load_bundle(Path(folder), device), values)
+        if translator.engine.note and not arguments.quiet:
+            print(f"{PROG}: {name}: search.precision: {translator.engine.note}", file=sys.stderr)
+        served.append(Served(name=name, translator=translator))
+    return served
 
 
 def _named(words: Sequence[str]) -> dict[str, str]:
@@ -96,17 +97,13 @@ def _named(words: Sequence[str]) -> dict[str, str]:
     return named
 
 
-def _translator(folder: str, device: torch.device, arguments: argparse.Namespace) -> Translator:
+def translator_of(bundle: Bundle, values: Values) -> Translator:
     """A model with its own search settings and then the user's; texts are cut into sentences unless those say no."""
-    bundle = load_bundle(Path(folder), device)
-    own = flatten({"search": dataclasses.asdict(bundle.config.search)}, folder)
-    search = build_config(own | {"search.split_sentences": True}, overrides(arguments)).search
+    own = flatten({"search": dataclasses.asdict(bundle.config.search)}, str(bundle.folder))
+    search = build_config(own | {"search.split_sentences": True}, values).search
     if search.sampling:
         raise UserError("a server draws no translations at random", where="search.sampling", hint="leave it out")
-    translator = Translator(bundle, search)
-    if translator.engine.note and not arguments.quiet:
-        print(f"{PROG}: {folder}: search.precision: {translator.engine.note}", file=sys.stderr)
-    return translator
+    return Translator(bundle, search)
 
 
 if __name__ == "__main__":

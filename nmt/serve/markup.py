@@ -185,7 +185,8 @@ class _Reader(HTMLParser):
             self.parts += [content, raw]
 
     def _point(self, raw: str) -> Element:
-        element = Element(raw, self._size, end=self._size)
+        before = self._text[-1] if self._text else ""
+        element = Element(raw, self._size, end=self._size, touches=not before[-1:].isspace() and before != "")
         self._stack[-1].children.append(element)
         self._raw.append(raw)
         return element

@@ -7,6 +7,7 @@ the whole sentence holds the whole translation. S source pieces, T target pieces
 
 from __future__ import annotations
 
+import bisect
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Element:
     children: list[Element] = field(default_factory=list)
     kept: str | None = None
     "Its content as it was, in place of a translation."
+    touches: bool = False
+    "Whether no white space stands before it."
 
 
 def escaped(text: str) -> str:
@@ -71,7 +74,7 @@ class Placing:
         placed.sort(key=lambda pair: pair[0])
         written, here = [], room[0]
         for span, child in placed:
-            start, end = self._characters(span, here, room[1])
+            start, end = self._characters(span, here, room[1], child.touches)
             written.append(escaped(self.text[here:start]) + child.open)
             inside = child.kept if child.kept is not None else self._content(child, span, (start, end))
             written.append(inside + child.close)
@@ -82,29 +85,35 @@ class Placing:
         """The target pieces of an element, [first, end), inside those of its parent."""
         first, last = within
         if child.start >= child.end:
-            return self._point(child.start, parent, within)
+            return self._point(child, parent, within)
         if (child.start, child.end) == (parent.start, parent.end) or last <= first:
             return within
         before = np.array([0, *self._sources[:-1]]) if len(self._sources) else np.zeros(0)
         inside = (before < child.end) & (np.array(self._sources) > child.start)
         return _best_run(self._weights[first:last, inside].sum(1) - 0.5, first)
 
-    def _point(self, position: int, parent: Element, within: tuple[int, int]) -> tuple[int, int]:
-        """Where what has no text stands: before the target piece of the source piece that follows it."""
+    def _point(self, child: Element, parent: Element, within: tuple[int, int]) -> tuple[int, int]:
+        """Where what has no text stands: after the piece that it touches, else before the one that follows it."""
         first, last = within
-        following = next((index for index, end in enumerate(self._sources) if end > position), None)
-        if position <= parent.start or last <= first:
+        if child.start <= parent.start or last <= first:
             return first, first
-        if position >= parent.end or following is None:
+        if child.start >= parent.end:
             return last, last
-        place = first + int(self._weights[first:last, following].argmax())
+        following = bisect.bisect_right(self._sources, child.start)
+        source = max(0, following - 1) if child.touches else min(following, len(self._sources) - 1)
+        place = first + int(self._weights[first:last, source].argmax()) + child.touches
         return place, place
 
-    def _characters(self, pieces: tuple[int, int], least: int, most: int) -> tuple[int, int]:
-        """The characters of target pieces, [first, end), whole words, between `least` and `most`."""
+    def _characters(self, pieces: tuple[int, int], least: int, most: int, touches: bool) -> tuple[int, int]:
+        """The characters of target pieces, [first, end), whole words, between `least` and `most`.
+
+        touches: where there are no pieces, after what stands before rather than before what follows.
+        """
         first, last = pieces
         begin = self._targets[first - 1] if first else 0
         start = self._places[begin] if begin < len(self._places) else len(self.text)
+        if first == last and touches and begin:
+            start = self._places[begin - 1] + 1
         start = self._word_edge(min(max(start, least), most), least, -1)
         if first == last:
             return start, start
