@@ -1,7 +1,7 @@
 """Beam search that goes on for as long as sentences come: each joins between two steps, and leaves when it is done.
 
-What `beam_search` does with all sentences at hand, for those that come one by one. A sentence that leaves, finished or
-given up, frees its place at once. Rows know nothing of each other, so that company changes no result.
+What `beam_search` does with all sentences at hand, for those that come one by one. What is found of a sentence is said
+as soon as it is done. Its row leaves a little later, with others, since that copies all the rest. Rows know nothing of each other, so that company changes no result.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from nmt.config import SearchConfig
 from nmt.models.interface import SearchModel
 from nmt.search.arrivals import Arrivals, max_pieces, padded
-from nmt.search.beam import Active, Search, check_settings, joined
+from nmt.search.beam import LEAVE_SHARE, Active, Search, check_settings, joined
 from nmt.search.expansion import Expansion, hypotheses_of
 from nmt.search.frontier import Frontier
 from nmt.search.history import History
@@ -40,11 +40,13 @@ class LiveSearch(Search):
         super().__init__(model, self._slots, config, wanted)
         self.expansion = Expansion(config, wanted.num_best, max_pieces(longest, config), model.device)
         self._free: list[int] = []
+        self._answered: set[int] = set()
+        "Slots of sentences that are done, until enough are to be worth leaving out."
         self._active: Active | None = None
 
     @property
     def at_work(self) -> list[int]:
-        """The slots of the sentences at work."""
+        """The slots of the sentences at work, and of some that are done."""
         return [] if self._active is None else self._active.frontier.sentences
 
     def width(self) -> int:
@@ -58,6 +60,7 @@ class LiveSearch(Search):
     @torch.inference_mode()
     def add(self, sources: Sequence[np.ndarray]) -> list[int]:
         """Begin with sentences, [S] ids without </s>, none of them empty; returns the slot of each."""
+        self.drop(self._answered)
         slots = [self._slot(source) for source in sources]
         order = sorted(slots, key=lambda slot: -len(self._slots[slot]))
         memory = self.model.encode(*padded([self._slots[slot] for slot in order], self.model.device))
@@ -101,22 +104,28 @@ class LiveSearch(Search):
             return []
         places = torch.where(frontier.log_probs[:, 0] != -torch.inf, self.config.beam - frontier.ended.count(), 0)
         counts = places.tolist()
-        leaving = [row for row, count in enumerate(counts) if not count]
-        if not leaving:
+        done = [row for row, count in enumerate(counts) if not count]
+        new = [row for row in done if frontier.sentences[row] not in self._answered]
+        found = self._found(frontier.select(self._rows(new))) if new else []
+        if len(done) * LEAVE_SHARE < len(counts):
+            self._answered.update(slot for slot, _ in found)
             self._active = self._ordered(active, None, max(counts))
-            return []
-        left = frontier.select(self._rows(leaving))
-        widths = [len(self._slots[slot]) + 1 for slot in left.sentences]
-        found = hypotheses_of(left, widths, self.scoring, self.wanted)
-        rows = [row for row, count in enumerate(counts) if count]
-        self._leave(left.sentences, self._ordered(active, self._rows(rows), max(counts)) if rows else None)
+        else:
+            rows = [row for row, count in enumerate(counts) if count]
+            rest = self._ordered(active, self._rows(rows), max(counts)) if rows else None
+            self._leave([frontier.sentences[row] for row in done], rest)
         return found
+
+    def _found(self, left: Frontier) -> list[tuple[int, list[Hypothesis]]]:
+        widths = [len(self._slots[slot]) + 1 for slot in left.sentences]
+        return hypotheses_of(left, widths, self.scoring, self.wanted)
 
     def _leave(self, leaving: Sequence[int], rest: Active | None) -> None:
         """Free slots and go on with the rest, no wider than it needs."""
         for slot in leaving:
             self._slots[slot] = NOTHING
         self._free += leaving
+        self._answered.difference_update(leaving)
         self._active = rest
         if rest is not None:
             memory = rest.memory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ BYTES_PER_CHARACTER, OTHER_BYTES, NO_LIMIT_BYTES = 12, 1 << 16, 1 << 26
 MAX_FIELDS = 1000
 AUTO = "auto"
 SURROGATES = re.compile("[\ud800-\udfff]")
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it tells of every broken form
 
 Fields = dict[str, Any]
 "By name: texts, and in JSON whatever JSON has."
@@ -68,7 +71,14 @@ def _json(body: bytes) -> Fields:
         raise Refused(400, "Invalid request: neither JSON in UTF-8 nor a form") from None
     if not isinstance(fields, dict):
         raise Refused(400, "Invalid request: the JSON is no object")
-    return fields
+    return {name: _whole(value) for name, value in fields.items()}
+
+
+def _whole(value: Any) -> Any:
+    """A text, or a list's texts, with U+FFFD for the half characters that only JSON can spell."""
+    if isinstance(value, list):
+        return [_whole(one) if isinstance(one, str) else one for one in value]
+    return SURROGATES.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 async def _multipart(request: Request, body: bytes) -> Fields:
@@ -145,7 +155,7 @@ def texts_of(fields: Fields, config: ServeConfig) -> tuple[list[str], bool]:
     characters = sum(map(len, texts))
     if config.char_limit and characters > config.char_limit:
         raise Refused(400, f"Invalid request: request ({characters}) exceeds text limit ({config.char_limit})")
-    return [SURROGATES.sub("\ufffd", text) for text in texts], batch
+    return texts, batch
 
 
 def _alternatives(value: Any, limit: int) -> int:

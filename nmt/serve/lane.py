@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -18,8 +17,11 @@ from nmt.search.request import Wanted
 
 Found = list[list[Hypothesis]]
 "For each source its hypotheses, best first."
-JOIN_SHARE = 8
-"Who waits joins at once where at least one in this many of those at work does, or nobody is at work."
+JOIN_SHARE, JOIN_STEPS = 8, 4
+"""Who waits joins where one in so many of those at work does, or so many steps have been taken, or nobody is at work.
+
+Each time that someone joins, what those at work remember is copied.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,6 @@ class Task:
     kind: Kind
     sources: Sequence[np.ndarray]
     future: Future[Found] = field(default_factory=Future)
-    arrived: float = field(default_factory=time.monotonic)
     at_work: int = 0
 
     def __post_init__(self) -> None:
@@ -68,13 +69,14 @@ class Task:
 class Lane:
     """Searches the tasks of one kind, a step at a time."""
 
-    def __init__(self, engine: Engine, kind: Kind, wait_seconds: float) -> None:
-        """wait_seconds: how long a task waits for others to begin with."""
-        self.engine, self.kind, self.wait_seconds = engine, kind, wait_seconds
+    def __init__(self, engine: Engine, kind: Kind) -> None:
+        self.engine, self.kind = engine, kind
         self.tasks: deque[Task] = deque()
         "With sources that wait, in the order of their turns."
         self._owners: dict[int, tuple[Task, int]] = {}
         self._search: LiveSearch | None = None
+        self._steps_waited = 0
+        "Since anyone last joined, while others wait."
 
     @property
     def busy(self) -> bool:
@@ -107,7 +109,9 @@ class Lane:
     def _advance(self) -> None:
         search = self._search = self._search or self._new_search()
         self._drop(search)
+        self._steps_waited += bool(self.tasks)
         if self._due():
+            self._steps_waited = 0
             self._let_in(search)
         if search.at_work:
             for slot, hypotheses in search.step():
@@ -137,8 +141,7 @@ class Lane:
         if not self.tasks or not self._owners:
             return bool(self.tasks)
         waiting = sum(len(task.waiting) for task in self.tasks)
-        oldest = min(task.arrived for task in self.tasks)
-        return waiting * JOIN_SHARE >= len(self._owners) or time.monotonic() - oldest >= self.wait_seconds
+        return waiting * JOIN_SHARE >= len(self._owners) or self._steps_waited >= JOIN_STEPS
 
     def _let_in(self, search: LiveSearch) -> None:
         """Each task's next source in turn, as far as there are places; no task takes more than half of them."""

@@ -75,5 +75,5 @@ class Worker:
 
     def _lane(self, kind: Kind) -> Lane:
         if kind not in self._lanes:
-            self._lanes[kind] = Lane(self.engines[kind.model], kind, self.wait_seconds)
+            self._lanes[kind] = Lane(self.engines[kind.model], kind)
         return self._lanes[kind]

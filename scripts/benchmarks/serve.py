@@ -24,6 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import nmt.cli  # noqa: F401 (chooses how threads wait, before torch is loaded; the server does as this process does)
 from bpe.command import Parser
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
@@ -41,6 +42,7 @@ SPEED_COLUMNS = (
     Column("what", "what"),
     Column("lines/s", "lines_per_second", ",.1f"),
     Column("of nmt-translate", "share", ".1%"),
+    Column("CPU s", "cpu_seconds", ",.1f"),
     Column("median ms", "median", ",.0f", 1000),
     Column("99% ms", "percentile_99", ",.0f", 1000),
     Column("other lines", "different", ",.0f"),
@@ -56,6 +58,7 @@ BAD_COLUMNS = (
 )
 NOTES = (
     "of nmt-translate: its search on the same lines, loading not counted; median and 99%: of a request",
+    "CPU s: processor time, of the server alone without its clients'",
     "other lines: whose translation is not nmt-translate's",
 )
 BAD_NOTES = ("answers: how many of each status, 0: closed without one; then: the next proper request",)
@@ -131,6 +134,14 @@ class Server:
         self._log.seek(0)
         return self._log.read()
 
+    def cpu_seconds(self) -> float | None:
+        """Processor time that it has used; None where the system does not say."""
+        stat = Path(f"/proc/{self.process.pid}/stat")
+        if not stat.exists():
+            return None
+        fields = stat.read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def memory(self) -> int | None:
         """Bytes that it holds now; None where the system does not say."""
         status = Path(f"/proc/{self.process.pid}/status")
@@ -149,33 +160,44 @@ def _speed(
     expected = translator.translate(lines[:WARM_UP])
     asyncio.run(ask_all(server.port, requests[:WARM_UP], WARM_UP))
     seconds: list[float] = []
+    cpu_seconds: list[float] = []
     served: dict[int, list[Row]] = {clients: [] for clients in wanted.clients}
     for number in range(wanted.rounds):
         print(f"round {number + 1} of {wanted.rounds}", file=sys.stderr, flush=True)
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         blocks = (lines[start : start + BLOCK_LINES] for start in range(0, len(lines), BLOCK_LINES))
         expected = [text for block in blocks for text in translator.translate(block)]
         seconds.append(time.perf_counter() - begun)
+        cpu_seconds.append(time.process_time() - used)
         for clients, rows in served.items():
             rows.append(_of_clients(server, requests, clients, expected))
     base = len(lines) / statistics.median(seconds)
-    rows = [{"what": f"nmt-translate, blocks of {BLOCK_LINES:,}", "lines_per_second": base, "share": 1.0}]
+    first: Row = {"what": f"nmt-translate, blocks of {BLOCK_LINES:,}", "lines_per_second": base, "share": 1.0}
+    rows = [first | {"cpu_seconds": statistics.median(cpu_seconds)}]
     for clients, found in served.items():
-        names = ("lines_per_second", "median", "percentile_99", "different")
-        row: Row = {name: statistics.median(each[name] for each in found) for name in names}
+        names = ("lines_per_second", "cpu_seconds", "median", "percentile_99", "different")
+        row: Row = {name: _median([each[name] for each in found]) for name in names}
         what = f"nmt-serve, {clients:,} client{'s' if clients > 1 else ''}"
         rows.append({"what": what, **row, "share": row["lines_per_second"] / base})
     title = f"{len(lines):,} lines, beam {translator.search.beam}, {wanted.threads} threads, {wanted.rounds} rounds"
     return Table(title=title, columns=SPEED_COLUMNS, rows=rows, notes=NOTES)
 
 
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
 def _of_clients(server: Server, requests: Sequence[bytes], clients: int, expected: Sequence[str]) -> Row:
+    used = server.cpu_seconds()
     found = asyncio.run(ask_all(server.port, requests, clients))
+    spent = server.cpu_seconds()
     if set(found.statuses) != {200}:
         raise UserError(f"the server answered {dict(found.statuses)}", hint=server.log())
     each = sorted(found.each)
     return {
         "lines_per_second": len(requests) / found.seconds,
+        "cpu_seconds": None if used is None or spent is None else spent - used,
         "median": statistics.median(each),
         "percentile_99": each[min(len(each) - 1, len(each) * 99 // 100)],
         "different": sum(found.texts[number] != text for number, text in enumerate(expected)),

@@ -176,8 +176,11 @@ def test_a_body_that_is_too_long(shared):
 
 
 def test_half_characters_are_read_as_unknown_ones(shared):
-    answer = shared.post("/translate", content=b'{"q": "a \\ud800", "source": "en", "target": "de"}')
-    assert answer.status_code == 200
+    for name in ("q", "source", "target", "format", "model", "api_key", "alternatives"):
+        body = json.dumps(TEXT | {name: "a \ud800"})
+        answer = shared.post("/translate", content=body, headers={"content-type": "application/json"})
+        assert answer.status_code == (200 if name in ("q", "api_key") else 400)
+    assert shared.post("/translate", content='{"q": ["\\ud800"], "source": "en", "target": "de"}').status_code == 200
 
 
 def test_paths_and_methods_that_are_not_there_are_json(shared):

@@ -65,7 +65,7 @@ def test_closing_finishes_what_was_submitted(engine):
 
 def lane_of(engine, tokens):
     config = replace(engine.config, batch_tokens=tokens, min_length=6, max_length=6)
-    return Lane(replace(engine, config=config), Kind(0, longest=SHORT_PIECES), 0.0)
+    return Lane(replace(engine, config=config), Kind(0, longest=SHORT_PIECES))
 
 
 def test_a_short_text_is_not_held_up_by_a_book(engine):
@@ -74,7 +74,7 @@ def test_a_short_text_is_not_held_up_by_a_book(engine):
     lane.add(book)
     lane.advance()
     lane.add(short)
-    for _ in range(8):  # a translation has six pieces
+    for _ in range(12):  # a translation has six pieces
         lane.advance()
     assert short.future.done()
     assert not book.future.done()
