@@ -21,6 +21,8 @@ KEEP_ALIVE_SECONDS = 30
 GRACE_SECONDS = 5
 "After its deadline every request has been answered."
 BACKLOG = 2048
+MANY_FILES, OTHER_FILES = 65_536, 128
+"Connections where they have no limit of ours; files that are open beside connections, and a reserve of them."
 
 
 def run_server(app: Starlette, config: ServeConfig, announce: Callable[[str], object]) -> None:
@@ -38,11 +40,27 @@ def run_server(app: Starlette, config: ServeConfig, announce: Callable[[str], ob
         date_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        limit_concurrency=config.connection_limit or None,
+        limit_concurrency=_connections(config.connection_limit),
         timeout_graceful_shutdown=math.ceil(config.timeout) + GRACE_SECONDS if config.timeout else None,
     )
     with listening:
         _Server(settings, lambda: announce(address)).run([listening])
+
+
+def _connections(limit: int) -> int | None:
+    """How many connections may be open: the limit, or what the system allows, which is asked for more."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return limit or None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = (limit or MANY_FILES) + OTHER_FILES
+        soft = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        most = soft - OTHER_FILES
+        return min(limit, most) if limit else most
+    return limit or None
 
 
 def _listen(host: str, port: int) -> socket.socket:
