@@ -1,7 +1,8 @@
 """Beam search that goes on for as long as sentences come: each joins between two steps, and leaves when it is done.
 
 What `beam_search` does with all sentences at hand, for those that come one by one. What is found of a sentence is said
-as soon as it is done. Its row leaves a little later, with others, since that copies all the rest. Rows know nothing of each other, so that company changes no result.
+as soon as it is done. Its row leaves a little later, with others, since that copies all the rest. Rows know nothing of
+each other, so that company changes no result.
 """
 
 from __future__ import annotations
