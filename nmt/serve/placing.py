@@ -52,16 +52,16 @@ class Placing:
     """One translation, and where in it source positions went."""
 
     def __init__(self, translation: Translation, pipeline: TextPipeline, source_size: int) -> None:
-        """source_size: characters of the source that are no white space. The translation comes with its attention."""
-        assert translation.attention is not None, "ask for attention"
+        """source_size: characters of the source that are no white space. The translation's parts, or the whole where
+        it has none, come with their attention; of a translation in parts, its own is not needed."""
         self.text = translation.text
         parts = translation.parts or (translation,)
-        sources = _ends([part.source_pieces for part in parts], pipeline, "source")
-        targets = _ends([part.pieces for part in parts], pipeline, "target")
-        self._sources = _scaled(sources, source_size)
-        self._targets = _scaled(targets, solid(self.text))
-        weights = translation.attention[: len(targets), : len(sources)].double().numpy()
-        self._weights = weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)
+        self._sources = _scaled(_ends([part.source_pieces for part in parts], pipeline, "source"), source_size)
+        self._targets = _scaled(_ends([part.pieces for part in parts], pipeline, "target"), solid(self.text))
+        self._weights = [_weights(part) for part in parts]
+        "Of each part, [its target pieces, its source pieces], rows that add up to 1."
+        self._first_sources = [0, *accumulate(weights.shape[1] for weights in self._weights)]
+        self._first_targets = [0, *accumulate(weights.shape[0] for weights in self._weights)]
         self._places = [place for place, character in enumerate(self.text) if not character.isspace()]
 
     def html(self, root: Element) -> str:
@@ -88,9 +88,25 @@ class Placing:
             return self._point(child, parent, within)
         if (child.start, child.end) == (parent.start, parent.end) or last <= first:
             return within
-        before = np.array([0, *self._sources[:-1]]) if len(self._sources) else np.zeros(0)
-        inside = (before < child.end) & (np.array(self._sources) > child.start)
-        return _best_run(self._weights[first:last, inside].sum(1) - 0.5, first)
+        begin = bisect.bisect_right(self._sources, child.start)
+        end = bisect.bisect_left(self._sources, child.end, lo=begin) + 1
+        start, gains = self._attending(begin, min(end, len(self._sources)), within)
+        return _best_run(gains - 0.5, start)
+
+    def _attending(self, begin: int, end: int, within: tuple[int, int]) -> tuple[int, np.ndarray]:
+        """What the target pieces give the source pieces [begin, end), and the first of them.
+
+        Only those of parts that hold such a source piece, and within [first, end) where that leaves any.
+        """
+        low = bisect.bisect_right(self._first_sources, begin) - 1
+        high = max(low + 1, bisect.bisect_left(self._first_sources, end))
+        given = []
+        for part in range(low, min(high, len(self._weights))):
+            offset = self._first_sources[part]
+            given.append(self._weights[part][:, max(0, begin - offset) : max(0, end - offset)].sum(1))
+        first, found = self._first_targets[low], np.concatenate([np.zeros(0), *given])
+        least, most = max(within[0], first), min(within[1], first + len(found))
+        return (least, found[least - first : most - first]) if least < most else (within[0], np.zeros(1))
 
     def _point(self, child: Element, parent: Element, within: tuple[int, int]) -> tuple[int, int]:
         """Where what has no text stands: after the piece that it touches, else before the one that follows it."""
@@ -101,7 +117,8 @@ class Placing:
             return last, last
         following = bisect.bisect_right(self._sources, child.start)
         source = max(0, following - 1) if child.touches else min(following, len(self._sources) - 1)
-        place = first + int(self._weights[first:last, source].argmax()) + child.touches
+        start, gains = self._attending(source, source + 1, within)
+        place = start + int(gains.argmax()) + child.touches
         return place, place
 
     def _characters(self, pieces: tuple[int, int], least: int, most: int, touches: bool) -> tuple[int, int]:
@@ -125,6 +142,13 @@ class Placing:
         while place != limit and 0 < place < len(text) and text[place - 1].isalnum() and text[place].isalnum():
             place += step
         return place
+
+
+def _weights(part: Translation) -> np.ndarray:
+    """The attention to source pieces, </s> left out, [T, S] float64; each row adds up to 1."""
+    assert part.attention is not None, "ask for attention"
+    weights: np.ndarray = part.attention[: len(part.pieces), : len(part.source_pieces)].double().numpy()
+    return weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)
 
 
 def _ends(parts: Sequence[Sequence[str]], pipeline: TextPipeline, side: Side) -> list[int]:

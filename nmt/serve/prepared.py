@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from nmt.search.hypothesis import Hypothesis
@@ -57,4 +58,9 @@ class Prepared:
         """A line with the hypothesis of a rank in each of its parts, or the last there is."""
         listed = [found.get(job, [NOTHING]) for job in jobs]
         chosen = [best[min(rank, len(best) - 1)] for best in listed]
-        return self._translator.read(jobs, chosen, attention=self._attention)
+        if not self._attention or len(jobs) == 1:
+            return self._translator.read(jobs, chosen, attention=self._attention)
+        # The attention of a whole text has as many cells as its pieces squared: that of its parts is enough.
+        pairs = zip(jobs, chosen, strict=True)
+        parts = [self._translator.read([job], [hypothesis], attention=True) for job, hypothesis in pairs]
+        return dataclasses.replace(self._translator.read(jobs, chosen), parts=tuple(parts))

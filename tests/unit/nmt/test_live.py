@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from nmt.config import SearchConfig
 from nmt.engine import Engine
 from nmt.search.live import LiveSearch
 from nmt.search.request import Wanted
+from nmt.vocabulary import EOS
 from tests.tiny_model import make_model_folder
 
 LONGEST = 12
@@ -65,6 +67,21 @@ def test_company_and_order_change_nothing(bundle, settings, attention):
         if attention:
             for one, other in zip(found[index], hypotheses, strict=True):
                 torch.testing.assert_close(one.attention, other.attention, atol=1e-4, rtol=1e-4)
+
+
+def test_shortlists(bundle):
+    engine = Engine.of([bundle], SearchConfig(beam=3, max_length_ratio=1.0))
+    draws = random.Random(3)
+    sources = [torch.randint(4, 40, (draws.randint(1, LONGEST),)).numpy() for _ in range(25)]
+
+    def shortlist(source):
+        return np.union1d([EOS], np.concatenate([source, source // 2 + 4]))
+
+    wanted = Wanted(num_best=2, shortlist=shortlist, source_only=engine.source_only)
+    expected = engine.search(sources, wanted)
+    found, _ = searched(engine, sources, wanted)
+    for index, hypotheses in enumerate(expected):
+        assert [each.pieces for each in found[index]] == [each.pieces for each in hypotheses]
 
 
 def test_what_is_given_up_leaves_and_frees_its_place(bundle):

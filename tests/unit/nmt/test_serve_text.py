@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -106,6 +107,26 @@ def test_elements_go_where_their_words_go():
     assert html("the <b>red house</b> there", [3, 0, 1, 2]) == "THERE THE <b>RED HOUSE</b>"
     assert html("a <b>b</b> <i>c</i>", [2, 0, 1]) == "<i>C</i> A <b>B</b>"
     assert html("<u>a <b>b</b></u> c", [2, 1, 0]) == "C <u><b>B</b> A</u>"
+
+
+def test_a_block_of_several_sentences_needs_only_the_attention_of_each():
+    document = Html("a <b>b c</b> d. <i>e f</i> <b>g</b> h.<img>", PIPELINE)
+    [line] = document.lines
+    assert line == "a b c d. e f g h."
+    first, second = translated("a b c d.", [3, 1, 2, 0]), translated("e f g h.", [2, 3, 0, 1])
+    whole = replace(first, text=f"{first.text} {second.text}", attention=None, parts=(first, second))
+    assert document.text([whole]) == "D. <b>B C</b> A <b>G</b> H. <i>E F</i><img>"
+
+
+def test_much_markup_takes_no_time():
+    words = 1500
+    text = " ".join(f"<b>w{number}</b>" for number in range(words))
+    document = Html(text, PIPELINE)
+    parts = [translated(" ".join(document.lines[0].split()[start : start + 10])) for start in range(0, words, 10)]
+    whole = replace(parts[0], text=" ".join(part.text for part in parts), attention=None, parts=tuple(parts))
+    begun = time.process_time()
+    assert document.text([whole]) == text.replace("w", "W")
+    assert time.process_time() - begun < 10
 
 
 def test_newlines_and_nested_tags_do_not_split_sentences():
