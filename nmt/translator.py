@@ -75,7 +75,7 @@ class Translation:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """What is searched at once: a part of a line, what its translation must begin with, and its number.
 
     Parts that differ in what is not compared are searched once.
@@ -174,11 +174,11 @@ class Translator:
             shortlist=self.engine.shortlist,
             source_only=self.engine.source_only,
             counted=self.engine.placeholders,
-            quotas=[self._quota(job.pieces) for job in jobs] if self.engine.placeholders else None,
+            quotas=[self.quota(job.pieces) for job in jobs] if self.engine.placeholders else None,
             progress=_scaled(progress, len(jobs), len(lines)),
             numbers=[job.number for job in jobs],
         )
-        results = self.engine.search([self._source_ids(job.pieces) for job in jobs], wanted)
+        results = self.engine.search([self.source_ids(job.pieces) for job in jobs], wanted)
         found = {job: _Found(*each) for job, each in zip(jobs, zip(*results, strict=True), strict=True)}
         return [
             [self._joined([self._all(job, found[job], attention)[0] for job in line], line)]
@@ -187,7 +187,7 @@ class Translator:
             for line in lines_of_jobs
         ]
 
-    def _jobs(self, line: str, number: int, prefix: str) -> list[_Job]:
+    def _jobs(self, line: str, number: int, prefix: str) -> list[Job]:
         """What is searched for a line. Where nothing is drawn, equal texts are equal jobs."""
         parts = parts_of(self.bundle.text, line, sentences=self.search.split_sentences, glossary=self.glossary)
         first = number * MAX_PARTS if self.search.sampling else 0
@@ -195,11 +195,11 @@ class Translator:
         prefixes = [prefix, *[""] * len(parts)]
         return [self._job(*each) for each in zip(parts, prefixes, numbers, strict=False)]
 
-    def _job(self, part: Part, prefix: str, number: int) -> _Job:
+    def _job(self, part: Part, prefix: str, number: int) -> Job:
         pieces = tuple(self.bundle.text.pieces_of_target(prefix, part.strings)) if prefix else ()
-        return _Job(part.pieces, pieces, number, part.after, part.strings, prefix if pieces else "")
+        return Job(part.pieces, pieces, number, part.after, part.strings, prefix if pieces else "")
 
-    def _quota(self, pieces: Sequence[str]) -> Counter[int]:
+    def quota(self, pieces: Sequence[str]) -> Counter[int]:
         """How often each numbered placeholder, a target id, is in a source."""
         placeholders = self._placeholders
         return (
@@ -208,18 +208,29 @@ class Translator:
             else Counter()
         )
 
-    def _source_ids(self, pieces: Sequence[str]) -> np.ndarray:
+    def jobs(self, line: str) -> list[Job]:
+        """What is searched for a line, for who searches it himself; without random draws."""
+        return self._jobs(line, 0, "")
+
+    def read(self, jobs: Sequence[Job], found: Sequence[Hypothesis], *, attention: bool = False) -> Translation:
+        """The translation of a line from its jobs and a hypothesis of each. attention: as in `translate_detailed`."""
+        pairs = zip(jobs, found, strict=True)
+        parts = [self._one(job, hypothesis, NOTHING_AMISS, attention) for job, hypothesis in pairs]
+        return parts[0] if len(parts) == 1 else self._joined(parts, jobs)
+
+    def source_ids(self, pieces: Sequence[str]) -> np.ndarray:
+        """Pieces as the model's source ids, [S] int64."""
         return self.engine.source_view.from_union(np.array(self.bundle.vocabulary.encode(pieces), dtype=np.int64))
 
     def _target_ids(self, pieces: Sequence[str]) -> list[int]:
         ids = np.array(self.bundle.vocabulary.encode(pieces), dtype=np.int64)
         return list(map(int, self.engine.target_view.from_union(ids)))
 
-    def _all(self, job: _Job, found: _Found, attention: bool) -> list[Translation]:
+    def _all(self, job: Job, found: _Found, attention: bool) -> list[Translation]:
         """The translations of a part, best first."""
         return [self._one(job, each, found.amiss, attention) for each in found.hypotheses]
 
-    def _one(self, job: _Job, hypothesis: Hypothesis, amiss: Amiss, attention: bool) -> Translation:
+    def _one(self, job: Job, hypothesis: Hypothesis, amiss: Amiss, attention: bool) -> Translation:
         """A translation of a part. Of a blank line it is empty, whatever was given."""
         subwords = self.bundle.text.options.subwords
         ids = self.engine.target_view.to_union(np.array(hypothesis.pieces, dtype=np.int64)).tolist()
@@ -245,14 +256,14 @@ class Translator:
             amiss=amiss,
         )
 
-    def _text(self, pieces: Sequence[str], job: _Job) -> str:
+    def _text(self, pieces: Sequence[str], job: Job) -> str:
         """Raw text of pieces; what was given of it stands as it was given."""
         text = self.bundle.text.text(pieces, "target", job.strings)
         if not job.prefix:
             return text
         return with_beginning(text, self.bundle.text.text(job.prefix, "target", job.strings), job.given)
 
-    def _joined(self, parts: Sequence[Translation], jobs: Sequence[_Job]) -> Translation:
+    def _joined(self, parts: Sequence[Translation], jobs: Sequence[Job]) -> Translation:
         """The translation of a line from those of its parts, which need not be sentences."""
         texts = [one.text + job.after for one, job in zip(parts, jobs, strict=True) if one.text]
         log_prob, penalty = sum(one.log_prob for one in parts), sum(one.penalty for one in parts)

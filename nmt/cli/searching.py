@@ -66,11 +66,16 @@ def load_translator(arguments: argparse.Namespace) -> Translator:
     return translator
 
 
-def load_asked(arguments: argparse.Namespace) -> Asked:
-    """Load the model folders on the device asked for, and set the number of threads."""
+def check_set(arguments: argparse.Namespace) -> None:
+    """What a trained model cannot be told any more is a UserError."""
     for key in parse_assignments(arguments.set):
         if key.split(".")[0] in ("model", "training"):
             raise UserError(f"{key} is fixed once a model is trained", where="--set", hint="search.* can be set here")
+
+
+def load_asked(arguments: argparse.Namespace) -> Asked:
+    """Load the model folders on the device asked for, and set the number of threads."""
+    check_set(arguments)
     values = overrides(arguments)
     asked = build_config(values)
     set_threads(asked.runtime.threads)

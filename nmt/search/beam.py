@@ -72,7 +72,7 @@ def beam_search(
     progress = wanted.progress or (lambda count: None)
     if empty := sum(not len(source) for source in sources):
         progress(empty)
-    for done in _Search(model, sources, config, wanted).run():
+    for done in Search(model, sources, config, wanted).run():
         for sentence, hypotheses in done:
             results[sentence] = hypotheses
         progress(len(done))
@@ -92,7 +92,7 @@ def check_settings(config: SearchConfig) -> None:
 
 
 @dataclass(frozen=True)
-class _Active:
+class Active:
     """The sentences at work: B rows each."""
 
     frontier: Frontier
@@ -100,7 +100,7 @@ class _Active:
     state: State
 
 
-class _Search:
+class Search:
     """One call of `beam_search`."""
 
     def __init__(self, model: SearchModel, sources: Sequence[np.ndarray], config: SearchConfig, wanted: Wanted) -> None:
@@ -149,7 +149,7 @@ class _Search:
     def _rows(self, rows: Sequence[int]) -> Tensor:
         return torch.tensor(rows, device=self.model.device)
 
-    def _ordered(self, active: _Active, rows: Tensor | None, width: int) -> _Active:
+    def _ordered(self, active: Active, rows: Tensor | None, width: int) -> Active:
         """Ready for the next step: the given rows (None: all), `width` hypotheses each, their states in their order."""
         frontier, memory = active.frontier, active.memory
         if rows is None:
@@ -157,25 +157,25 @@ class _Search:
         else:
             frontier, memory = frontier.select(rows), memory.select(rows)
         frontier = frontier.narrowed(width)
-        return _Active(frontier, memory, active.state.select(rows, frontier.parents))
+        return Active(frontier, memory, active.state.select(rows, frontier.parents))
 
-    def _first(self) -> _Active | None:
+    def _first(self) -> Active | None:
         """The next sentences, where none is at work; None: no sentence is left."""
         arrivals = self.queue.take()
         return None if arrivals is None else self._with_candidates(self._begun(arrivals))
 
-    def _refilled(self, active: _Active) -> _Active:
+    def _refilled(self, active: Active) -> Active:
         """With as many new sentences as there is room for."""
         longest = max(len(self.sources[sentence]) for sentence in active.frontier.sentences) + 1
-        joined = _Active(active.frontier, active.memory.narrow(longest), active.state)
+        both = Active(active.frontier, active.memory.narrow(longest), active.state)
         room = self.queue.room(longest, len(active.frontier.sentences))
         changed = False
         while room > 0 and (arrivals := self.queue.take(room)):
-            joined, changed = _joined(joined, self._begun(arrivals)), True
+            both, changed = joined(both, self._begun(arrivals)), True
             room -= len(arrivals.sentences)
-        return self._with_candidates(joined) if changed else active
+        return self._with_candidates(both) if changed else active
 
-    def _with_candidates(self, active: _Active) -> _Active:
+    def _with_candidates(self, active: Active) -> Active:
         """Ready to score what the shortlists of all sentences at work name."""
         if active.frontier.shortlists is None:
             return active
@@ -183,7 +183,7 @@ class _Search:
         alone = len(active.frontier.sentences) == 1
         return replace(active, frontier=replace(active.frontier, barred=None if alone else barred))
 
-    def _begun(self, arrivals: Arrivals) -> _Active:
+    def _begun(self, arrivals: Arrivals) -> Active:
         """New sentences before their first step: one hypothesis of no pieces for each."""
         device, num, beam = self.model.device, len(arrivals.sentences), self.config.beam
         limits = [self._limit(sentence) for sentence in arrivals.sentences]
@@ -212,7 +212,7 @@ class _Search:
             penalties=torch.zeros(num, 1, device=device) if penalised else None,
             attended=torch.zeros(num, 1, size, device=device) if self.config.coverage_penalty else None,
         )
-        return _Active(frontier, arrivals.memory, arrivals.state)
+        return Active(frontier, arrivals.memory, arrivals.state)
 
     def _shortlists(self, sentences: list[int]) -> list[np.ndarray] | None:
         """The target ids that the sentences may use: their shortlists and what their translations must begin with."""
@@ -238,7 +238,7 @@ class _Search:
         return None if owed is None else torch.from_numpy(owed)[:, None].to(self.model.device)
 
 
-def _joined(active: _Active, new: _Active) -> _Active:
+def joined(active: Active, new: Active) -> Active:
     """Both, the active ones first."""
     first, second = active.frontier, new.frontier
     width = max(first.log_probs.size(1), second.log_probs.size(1))
@@ -248,7 +248,7 @@ def _joined(active: _Active, new: _Active) -> _Active:
     first, second = (frontier.widened(width, longest, written) for frontier in (first, second))
     rows = torch.arange(len(second.sentences), device=second.steps.device)
     state = active.state.join(new.state.select(rows, torch.zeros_like(second.parents)))
-    return _Active(replace(first, barred=None).join(replace(second, barred=None)), memory, state)
+    return Active(replace(first, barred=None).join(replace(second, barred=None)), memory, state)
 
 
 def _ask(frontier: Frontier, beam: int) -> tuple[list[int], list[int], int]:

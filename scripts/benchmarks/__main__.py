@@ -65,6 +65,12 @@ def _text(argv: list[str]) -> None:
     round_trip.main(argv)
 
 
+def _serve(argv: list[str]) -> None:
+    from scripts.benchmarks import serve
+
+    serve.main(argv)
+
+
 # Imported when called: one benchmark need not have the packages of another.
 BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "train": (_train, "training speed and memory against fairseq, OpenNMT-py and JoeyNMT; the parts of our update"),
@@ -72,6 +78,10 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "gpu": (_gpu, "all that needs a GPU: checks, training at Table 8's size, memory, search"),
     "translate": (_translate, "search against fairseq, OpenNMT-py and JoeyNMT; BLEU of bf16, int8 and shortlist"),
     "products": (_products, "the products of an update, each in every way this processor has"),
+    "serve": (
+        _serve,
+        "nmt-serve with many clients against nmt-translate; clients that vanish, send nonsense, are slow",
+    ),
     "busy": (_busy, "preparation, training and translation on a quiet machine and beside busy programs"),
     "data": (_data, "planning epochs of 40 million pairs: seconds, memory, padding"),
     "text": (_text, "lines to words and back: what does not come back, words a second"),

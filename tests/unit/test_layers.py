@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.parts",),
     ("nmt.translator", "nmt.scorer", "nmt.training", "nmt.conversion"),
     ("nmt.explain",),
-    ("nmt.reproduce",),
+    ("nmt.reproduce", "nmt.serve"),
     ("nmt.cli",),
 )
 """Bottom up. A module imports its own entry and entries of lower rows, never a neighbour in its row; where it is in two

@@ -58,7 +58,7 @@ def test_the_yaml_names_every_key() -> None:
         ("max_length", "did you mean 'prep.max_length' or 'training.max_length' or 'search.max_length'?"),
         ("search.max_lenght", "did you mean 'search.max_length'?"),
         ("trainingseed", "did you mean 'training.seed'?"),
-        ("zzz.qqq", "sections are model, paths, prep, runtime, search, training"),
+        ("zzz.qqq", "sections are model, paths, prep, runtime, search, serve, training"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, near: str, tmp_path: Path) -> None:

@@ -1,0 +1,187 @@
+"""Texts that can be searched together: of one model, asked for alike. They take turns, and join where there is room."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from nmt.engine import Engine, enough_memory
+from nmt.search.beam import beam_search
+from nmt.search.counting import counted_search
+from nmt.search.hypothesis import Hypothesis
+from nmt.search.live import LiveSearch
+from nmt.search.request import Wanted
+
+Found = list[list[Hypothesis]]
+"For each source its hypotheses, best first."
+JOIN_SHARE, JOIN_STEPS = 8, 4
+"""Who waits joins where one in so many of those at work does, or so many steps have been taken, or nobody is at work.
+
+Each time that someone joins, what those at work remember is copied.
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a lane's sources have in common."""
+
+    model: int
+    "The number of the model."
+    num_best: int = 1
+    attention: bool = False
+    longest: int = 0
+    "No source has more pieces: long ones keep to themselves, since beside them short ones are padded."
+
+
+@dataclass(eq=False)
+class Task:
+    """Sources that one request wants searched, none of them empty. Cancelling the future gives them up."""
+
+    kind: Kind
+    sources: Sequence[np.ndarray]
+    quotas: Sequence[Mapping[int, int]] | None = None
+    "For each source, how often its translation holds each numbered placeholder; None: that is not counted."
+    future: Future[Found] = field(default_factory=Future)
+    at_work: int = 0
+
+    def __post_init__(self) -> None:
+        self.results: Found = [[] for _ in self.sources]
+        self.left = len(self.sources)
+        longest_first = sorted(range(len(self.sources)), key=lambda index: -len(self.sources[index]))
+        self.waiting = deque(longest_first)
+
+    def done(self, index: int, hypotheses: list[Hypothesis]) -> None:
+        """One source is finished; the last one answers."""
+        self.results[index] = hypotheses
+        self.left -= 1
+        self.at_work -= 1
+        if not self.left:
+            with contextlib.suppress(InvalidStateError):  # given up at this very moment
+                self.future.set_result(self.results)
+
+    def failed(self, error: BaseException) -> None:
+        """Answer with an error."""
+        with contextlib.suppress(InvalidStateError):
+            self.future.set_exception(error)
+
+
+class Lane:
+    """Searches the tasks of one kind, a step at a time."""
+
+    def __init__(self, engine: Engine, kind: Kind) -> None:
+        self.engine, self.kind = engine, kind
+        self.tasks: deque[Task] = deque()
+        "With sources that wait, in the order of their turns."
+        self._owners: dict[int, tuple[Task, int]] = {}
+        self._search: LiveSearch | None = None
+        self._steps_waited = 0
+        "Since anyone last joined, while others wait."
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is at work."""
+        return bool(self.tasks or self._owners)
+
+    @property
+    def num_at_work(self) -> int:
+        """Sources that are being searched."""
+        return len(self._owners)
+
+    def add(self, task: Task) -> None:
+        """Have a task wait for its turn."""
+        self.tasks.append(task)
+
+    def advance(self) -> None:
+        """Let in who may join and take one step. An error is every task's: they shared the memory it wanted."""
+        try:
+            with enough_memory():
+                self._advance()
+        except Exception as error:
+            for task in {
+                id(task): task for task in (*self.tasks, *(owner for owner, _ in self._owners.values()))
+            }.values():
+                task.failed(error)
+            self.tasks.clear()
+            self._owners.clear()
+            self._search = None
+
+    def _advance(self) -> None:
+        search = self._search = self._search or self._new_search()
+        self._drop(search)
+        self._steps_waited += bool(self.tasks)
+        if self._due():
+            self._steps_waited = 0
+            self._let_in(search)
+        if search.at_work:
+            for slot, hypotheses in search.step():
+                task, index = self._owners.pop(slot)
+                task.done(index, self._counted(task, index, hypotheses))
+
+    def _new_search(self) -> LiveSearch:
+        return LiveSearch(self.engine.model, self.engine.config, self._wanted(), self.kind.longest)
+
+    def _wanted(self) -> Wanted:
+        return Wanted(
+            num_best=self.kind.num_best,
+            attention=self.kind.attention,
+            shortlist=self.engine.shortlist,
+            source_only=self.engine.source_only,
+        )
+
+    def _counted(self, task: Task, index: int, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+        """With each numbered placeholder as often as it is to be: where it is not, the source is searched again."""
+        if task.quotas is None:
+            return hypotheses
+        engine = self.engine
+
+        def search(sources: Sequence[np.ndarray], wanted: Wanted) -> Found:
+            return [hypotheses] if wanted.quotas is None else beam_search(engine.model, sources, engine.config, wanted)
+
+        wanted = replace(self._wanted(), counted=engine.placeholders, quotas=[task.quotas[index]])
+        (found,), _ = counted_search(search, [task.sources[index]], wanted)
+        return found
+
+    def _drop(self, search: LiveSearch) -> None:
+        """Give up what nobody waits for any more."""
+        gone = [slot for slot, (task, _) in self._owners.items() if task.future.cancelled()]
+        search.drop(gone)
+        for slot in gone:
+            del self._owners[slot]
+        if any(task.future.cancelled() for task in self.tasks):
+            self.tasks = deque(task for task in self.tasks if not task.future.cancelled())
+
+    def _due(self) -> bool:
+        """Whether to let in others now: beginning with one sentence at a time costs more than with several."""
+        if not self.tasks or not self._owners:
+            return bool(self.tasks)
+        waiting = sum(len(task.waiting) for task in self.tasks)
+        return waiting * JOIN_SHARE >= len(self._owners) or self._steps_waited >= JOIN_STEPS
+
+    def _let_in(self, search: LiveSearch) -> None:
+        """Each task's next source in turn, as far as there are places; no task takes more than half of them."""
+        chosen: list[tuple[Task, int]] = []
+        longest = 0
+        passed = 0  # tasks in a row that have their share
+        while passed < len(self.tasks):
+            task = self.tasks[0]
+            length = max(longest, len(task.sources[task.waiting[0]]))
+            places = search.places(length)
+            if len(self._owners) + len(chosen) >= places and (self._owners or chosen):
+                break  # whoever waits longest comes first, also where shorter ones would find room
+            self.tasks.rotate(-1)
+            if task.at_work >= max(1, places // 2):
+                passed += 1
+                continue
+            chosen.append((task, task.waiting.popleft()))
+            task.at_work += 1
+            longest, passed = length, 0
+            if not task.waiting:
+                self.tasks.remove(task)
+        if chosen:
+            slots = search.add([task.sources[index] for task, index in chosen])
+            self._owners |= dict(zip(slots, chosen, strict=True))

@@ -1,0 +1,70 @@
+"""Texts of a request, cut into what is searched; and their translations, put together from what was found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from nmt.search.hypothesis import Hypothesis
+from nmt.serve.lane import Found, Kind, Task
+from nmt.serve.markup import Html
+from nmt.serve.plaintext import Document, PlainText
+from nmt.serve.worker import longest_of
+from nmt.translator import Job, Translation, Translator
+
+NOTHING = Hypothesis(pieces=(), log_prob=0.0, score=0.0)
+"The translation of a part without pieces."
+
+
+class Prepared:
+    """The texts of one request that one model translates. Makes and reads tasks: takes a moment for long texts."""
+
+    def __init__(self, translator: Translator, number: int, texts: Sequence[str], *, html: bool, num_best: int) -> None:
+        """number: of the model. num_best: translations wanted of each text, the best first."""
+        self._translator, self._num_best = translator, num_best
+        pipeline = translator.bundle.text
+        self._documents: list[Document] = [Html(text, pipeline) if html else PlainText(text) for text in texts]
+        self._attention = any(document.attention for document in self._documents)
+        self._jobs = [[translator.jobs(line) for line in document.lines] for document in self._documents]
+        self._lanes: dict[int, list[Job]] = {}
+        distinct = dict.fromkeys(job for lines in self._jobs for jobs in lines for job in jobs if job.pieces)
+        for job in distinct:
+            self._lanes.setdefault(longest_of(len(job.pieces)), []).append(job)
+        attention = self._attention or translator.search.replace_unknown
+        self.tasks = [
+            Task(
+                Kind(number, num_best, attention, longest),
+                [translator.source_ids(job.pieces) for job in jobs],
+                [translator.quota(job.pieces) for job in jobs] if translator.engine.placeholders else None,
+            )
+            for longest, jobs in self._lanes.items()
+        ]
+        "What is to be searched: short parts and long ones, each part once."
+
+    def texts(self, found: Sequence[Found]) -> list[list[str]]:
+        """For each text its translations, all different, the best first; found: of each task."""
+        hypotheses = {
+            job: best
+            for jobs, results in zip(self._lanes.values(), found, strict=True)
+            for job, best in zip(jobs, results, strict=True)
+        }
+        return [
+            list(
+                dict.fromkeys(
+                    document.text([self._translation(jobs, hypotheses, rank) for jobs in lines])
+                    for rank in range(self._num_best)
+                )
+            )
+            for document, lines in zip(self._documents, self._jobs, strict=True)
+        ]
+
+    def _translation(self, jobs: Sequence[Job], found: dict[Job, list[Hypothesis]], rank: int) -> Translation:
+        """A line with the hypothesis of a rank in each of its parts, or the last there is."""
+        listed = [found.get(job, [NOTHING]) for job in jobs]
+        chosen = [best[min(rank, len(best) - 1)] for best in listed]
+        if not self._attention or len(jobs) == 1:
+            return self._translator.read(jobs, chosen, attention=self._attention)
+        # The attention of a whole text has as many cells as its pieces squared: that of its parts is enough.
+        pairs = zip(jobs, chosen, strict=True)
+        parts = [self._translator.read([job], [hypothesis], attention=True) for job, hypothesis in pairs]
+        return dataclasses.replace(self._translator.read(jobs, chosen), parts=tuple(parts))

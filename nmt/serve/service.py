@@ -1,0 +1,125 @@
+"""From what a request asks for to its answer, without ever holding up the event loop.
+
+Text is cut and put together in a few threads of its own, searches run in the worker's. A request that is cancelled is
+given up wherever it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from nmt.config import ServeConfig
+from nmt.serve.detection import Detected, Detector
+from nmt.serve.errors import Refused
+from nmt.serve.fields import AUTO, Asked
+from nmt.serve.models import Models
+from nmt.serve.prepared import Prepared
+from nmt.serve.worker import Worker
+
+TEXT_THREADS = 4
+"So that a book does not hold up the words of others."
+USUAL_SHARE = 0.1
+"Of the last request in the mean of the seconds that one takes."
+MAX_RETRY = 60
+
+
+class Service:
+    """Translates and detects. `start` before, `close` after: that finishes what was begun."""
+
+    def __init__(self, models: Models, config: ServeConfig) -> None:
+        beam = min(one.translator.search.beam for one in models.served)
+        limit = min(config.alternatives_limit, beam - 1)
+        self.models, self.config = models, dataclasses.replace(config, alternatives_limit=limit)
+        self.detector = Detector(models.codes)
+        self.worker = Worker([one.translator.engine for one in models.served], config.batch_wait / 1000)
+        self.num_requests = 0
+        "In work or waiting."
+        self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")
+        self._usual = 1.0
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.worker.start()
+
+    def close(self) -> None:
+        """Finish, and end the threads."""
+        self.worker.close()
+        self._texts.shutdown()
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """A place among the requests that may be in work or waiting. Raises Refused where there is none."""
+        limit = self.config.queue_limit
+        if limit and self.num_requests >= limit:
+            wait = str(min(MAX_RETRY, max(1, math.ceil(self._usual))))
+            raise Refused(429, f"Too many requests: {limit} are waiting", {"Retry-After": wait})
+        self.num_requests += 1
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.num_requests -= 1
+            self._usual += USUAL_SHARE * (time.monotonic() - begun - self._usual)
+
+    async def detect(self, texts: Sequence[str]) -> list[list[Detected]]:
+        """For each text the languages it may be in, the likeliest first."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._texts, lambda: [self.detector.detect(text) for text in texts])
+
+    async def translate(self, asked: Asked) -> dict[str, Any]:
+        """The answer to /translate. Raises Refused where there is no model for it."""
+        target = self.models.known(asked.target, "a target")
+        detected: list[Detected] = []
+        if asked.source == AUTO:
+            detected = [self._source(found, target) for found in await self.detect(asked.texts)]
+            sources = [found.language for found in detected]
+        else:
+            sources = [self.models.known(asked.source, "a source")] * len(asked.texts)
+        numbers = [None if source == target else self.models.number(source, target, asked.model) for source in sources]
+        found: dict[int, list[str]] = {place: [text] for place, text in enumerate(asked.texts)}
+        for number in dict.fromkeys(number for number in numbers if number is not None):
+            places = [place for place, own in enumerate(numbers) if own == number]
+            found |= zip(places, await self._translated(number, asked, places), strict=True)
+        return _answer(asked, [found[place] for place in range(len(numbers))], detected)
+
+    def _source(self, ranked: Sequence[Detected], target: str) -> Detected:
+        """The likeliest language that can be translated into the target, or is it."""
+        pairs = {(one.source, one.target) for one in self.models.served}
+        for found in ranked:
+            if found.language == target or (found.language, target) in pairs:
+                return found
+        raise Refused(400, f"{target} is not available as a target language from any language that was detected")
+
+    async def _translated(self, number: int, asked: Asked, places: Sequence[int]) -> list[list[str]]:
+        """Translations of the texts at some places, the best first, with one model."""
+        loop = asyncio.get_running_loop()
+        translator, texts = self.models.served[number].translator, [asked.texts[place] for place in places]
+        num_best = asked.alternatives + 1
+        prepared = await loop.run_in_executor(
+            self._texts, lambda: Prepared(translator, number, texts, html=asked.html, num_best=num_best)
+        )
+        try:
+            for task in prepared.tasks:
+                self.worker.submit(task)
+            found = await asyncio.gather(*(asyncio.wrap_future(task.future) for task in prepared.tasks))
+        finally:
+            for task in prepared.tasks:
+                task.future.cancel()  # without effect on what is done
+        return await loop.run_in_executor(self._texts, prepared.texts, found)
+
+
+def _answer(asked: Asked, translations: Sequence[Sequence[str]], detected: Sequence[Detected]) -> dict[str, Any]:
+    """One text's fields, or those of a list."""
+    columns: dict[str, list[Any]] = {"translatedText": [each[0] for each in translations]}
+    if asked.alternatives:
+        columns["alternatives"] = [list(each[1:]) for each in translations]
+    if detected:
+        columns["detectedLanguage"] = [one.fields() for one in detected]
+    return {name: column if asked.batch else column[0] for name, column in columns.items()}
