@@ -147,8 +147,9 @@ class Placing:
 def _weights(part: Translation) -> np.ndarray:
     """The attention to source pieces, </s> left out, [T, S] float64; each row adds up to 1."""
     assert part.attention is not None, "ask for attention"
-    weights: np.ndarray = part.attention[: len(part.pieces), : len(part.source_pieces)].double().numpy()
-    return weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)
+    weights = part.attention[: len(part.pieces), : len(part.source_pieces)].double().numpy()
+    shares: np.ndarray = weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)
+    return shares
 
 
 def _ends(parts: Sequence[Sequence[str]], pipeline: TextPipeline, side: Side) -> list[int]:
