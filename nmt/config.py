@@ -388,7 +388,7 @@ class RuntimeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ServeConfig:
-    """nmt-serve: where it listens and what it bears. A limit of 0 is none."""
+    """nmt-serve: where it listens and what it bears. A limit, time or rate of 0: there is none."""
 
     host: str = "127.0.0.1"
     "Address to listen on; the default is reached from this machine only, 0.0.0.0 from everywhere."
@@ -399,7 +399,7 @@ class ServeConfig:
     batch_limit: int = 128
     "Texts of a request."
     alternatives_limit: int = 4
-    "Further translations of a text that a request may ask for; the beam must be larger."
+    "Further translations of a text that a request may ask for, at most the beam less one; 0: it may not."
     queue_limit: int = 256
     "Requests in work or waiting; one more is answered 429, with when to try again."
     timeout: float = 60.0
@@ -409,7 +409,7 @@ class ServeConfig:
     connection_limit: int = 4096
     "Open connections; one more is answered 503."
     batch_wait: float = 3.0
-    "Milliseconds that a text waits for others to be translated with."
+    "Milliseconds that a text waits for others to be translated with, where nothing is being searched."
     rate: int = 0
     "Requests a minute of one key or, without a key, of one address; a key's line in the file of keys may say another."
     keys: str | None = None

@@ -26,6 +26,7 @@ PROG = "nmt-serve"
 DESCRIPTION = """Serve model folders of nmt-train over HTTP, with LibreTranslate's API and a page at /. Texts are cut
 into sentences. Search settings default to each model's own."""
 PACKAGES = ("starlette", "uvicorn", "python_multipart")
+LEFT_OUT = ("paths.model", "search.temperature", "search.top_k", "search.top_p", "search.seed")
 OWN_KEYS = [f"serve.{field.name}" for field in dataclasses.fields(ServeConfig)]
 
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(argv: list[str]) -> None:
     """Parse and call."""
-    keys = [key for key in (*OWN_KEYS, *KEYS) if key in FLAGS and key != "paths.model"]
+    keys = [key for key in (*OWN_KEYS, *KEYS) if key in FLAGS and key not in LEFT_OUT]
     parser = make_parser(PROG, DESCRIPTION, keys)
     help_ = "model folder; several as NAME=DIR, a name of your choice for each (default: model)"
     parser.add_argument(
