@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import sys
 import threading
 import time
 
@@ -317,16 +318,7 @@ def test_a_client_that_goes_away_frees_its_place(models, monkeypatch):
 
 
 def test_what_is_wrong_with_the_server_is_told_in_one_line(models, monkeypatch):
-    import builtins
-
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name == "py3langid":
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "py3langid", None)
     with serving(models) as client:
         answer = client.post("/detect", json={"q": "a"})
     assert answer.status_code == 501

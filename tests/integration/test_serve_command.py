@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -119,16 +120,7 @@ def test_a_port_in_use_is_named(folder):
 
 
 def test_missing_packages_are_named(folder, monkeypatch):
-    import builtins
-
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name == "uvicorn":
-            raise ImportError(f"No module named {name!r}")
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     done = call(main, ["--model", folder], folder.parent)
     assert done.returncode == 2
     assert "pip install uvicorn" in done.stderr.decode()
