@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bpe.errors import UserError
+from nmt.corpora.writer import RECORD
 from nmt.data.bitext import Tmx, Tsv
 from nmt.data.files import CorpusFiles, PairOfFiles, find_corpus, named_files
 from nmt.data.leftout import in_words, left_out
@@ -161,6 +162,7 @@ def test_what_is_left_out_is_named_with_the_reason(folder: Path) -> None:
     )
     add(folder, "test.de-en.tmx.gz", ".hidden", *(f"notes{number}" for number in range(8)))
     (folder / "cache").mkdir()
+    (folder / RECORD).write_text("{}")
     reasons = left_out(folder, find_corpus(folder, "en", "de"))
     assert reasons == {
         "its name begins with none of train, valid and test": ["README", *(f"notes{number}" for number in range(8))],
