@@ -70,7 +70,7 @@ class CudaCopies:
         current.wait_event(copy.arrived)
         batch = copy.batch
         # Allocated on the side stream, their memory is not to be used again before this stream is done with them.
-        for tensor in (batch.source, batch.source_lengths, batch.target, batch.target_lengths):
+        for tensor in (batch.source, batch.source_lengths, batch.target, batch.target_lengths, batch.target_positions):
             tensor.record_stream(current)
         return batch
 

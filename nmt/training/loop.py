@@ -32,7 +32,7 @@ from nmt.training.optimizers import learning_rate, load_optimizer, optimizer_ten
 from nmt.training.reporting import Reporter
 from nmt.training.selection import Selection
 from nmt.training.step import Updater
-from nmt.training.tally import Cost, Window, Work
+from nmt.training.tally import Cost, Window, Work, note_memory
 from nmt.training.validation import Validator, can_score
 from nmt.tying import Tying
 from nmt.weights import weight_metadata, weight_tensors
@@ -171,7 +171,7 @@ class Trainer:
 
         All go by the time of this meeting until the next, so that they stop at the same update.
         """
-        cost.note(self.progress, self.device)
+        cost.note(self.progress)
         news = self.workers.meet(self.progress.seconds, signal=self.workers.interruption.received or 0)
         self.progress.seconds = news.seconds
         if news.signal:
@@ -276,7 +276,8 @@ class Trainer:
             self.selection.judge(self.model, found, state)
         took = time.monotonic() - started
         values = {"cross_entropy": found.cross_entropy, "cost": found.cost, "bleu": found.bleu}
-        cost.note(state, self.device)
+        cost.note(state)
+        note_memory(state, self.device)
         values |= {"epoch": state.epoch + 1, "target_tokens": state.target_tokens, "seconds": state.seconds}
         values |= {"cpu_seconds": state.cpu_seconds, "peak_memory": state.peak_memory}
         self.reporter.record("validation", state.update, values)
@@ -291,6 +292,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write last/."""
+        note_memory(self.progress, self.device)
         if self.workers.first:
             save_checkpoint(self.folder / LAST, self._state())
 

@@ -99,13 +99,13 @@ class Updater:
         """Make update `number` (from 1) of the given batches as if they were one; `read` tells what came of it."""
         torch.manual_seed(update_seed(self.config.seed, number, self.workers.rank))
         self.model.train()
-        totals = torch.zeros(4, device=self.device)  # loss, smoothed, cross entropy, workers
-        totals[3] = 1
+        sums = torch.zeros(3, device=self.device)  # loss, smoothed, cross entropy
         count = sum(self._count(batch) for batch in batches)
         for batch in batches:
             for part in self._parts(batch):
-                totals[:3] += self._differentiate(part, self._count(part) / count)
+                sums += self._differentiate(part, self._count(part) / count)
         gradients = self._gradients()
+        totals = torch.cat([sums, sums.new_ones(1)])  # one worker more whose part is in them
         self.workers.add_up(gradients, totals)
         norm = torch.nn.utils.get_total_norm(gradients)
         self._apply(gradients, norm, self._must_not(totals, norm), number)

@@ -16,16 +16,21 @@ from nmt.training.step import StepResult
 
 
 class Cost:
-    """Time and memory of a run, earlier sessions counted."""
+    """Time that a run took, earlier sessions counted."""
 
     def __init__(self, progress: Progress) -> None:
         self.wall, self.processor = time.monotonic() - progress.seconds, time.process_time() - progress.cpu_seconds
 
-    def note(self, progress: Progress, device: torch.device) -> None:
-        """Write what has been spent up to now into the progress."""
+    def note(self, progress: Progress) -> None:
+        """Write the time that has been spent up to now into the progress."""
         progress.seconds = time.monotonic() - self.wall
         progress.cpu_seconds = time.process_time() - self.processor
-        progress.peak_memory = max(progress.peak_memory, peak_memory(device))
+
+
+def note_memory(progress: Progress, device: torch.device) -> None:
+    """Write the most memory that was held into the progress. Somebody else keeps the maximum, so that this need not be
+    asked at every update, which takes long on CUDA."""
+    progress.peak_memory = max(progress.peak_memory, peak_memory(device))
 
 
 @dataclass
