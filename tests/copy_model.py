@@ -17,7 +17,7 @@ from nmt.data.corpus import PreparedCorpus
 from nmt.glossary import Glossary
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import Step
-from nmt.models.rows import joined_rows
+from nmt.models.rows import joined_rows, places
 from nmt.text import TextOptions, TextPipeline
 from nmt.translator import Translator
 from nmt.vocabulary import EOS, PAD, Vocabulary
@@ -56,8 +56,8 @@ class CopyState:
 
     steps: Tensor
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> CopyState:
-        return CopyState(self.steps[sentences[:, None], hypotheses])
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> CopyState:
+        return CopyState(self.steps[places(sentences, hypotheses)])
 
     def join(self, other: CopyState) -> CopyState:
         return CopyState(torch.cat([self.steps, other.steps]))

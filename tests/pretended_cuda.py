@@ -92,7 +92,7 @@ class Trace(TorchDispatchMode):
         if func.namespace == "aten" and any(tensor.is_meta for tensor in tensors):
             (self.views if func.is_view or name in FREE else self.launches)[name] += 1
             others = [tensor for tensor in tensors if not tensor.is_meta]
-            sent = bool(args) and args[-1] is True or bool((kwargs or {}).get("non_blocking"))
+            sent = (bool(args) and args[-1] is True) or bool((kwargs or {}).get("non_blocking"))
             if others and not (sent and all(tensor.data_ptr() in PINNED for tensor in others)):
                 self.waits[f"{name} with a tensor in the processor's memory"] += 1
         return found
@@ -107,7 +107,9 @@ class Trace(TorchDispatchMode):
         if name == "nonzero" and args[0].is_meta:
             self.waits[name] += 1
             return args[0].new_empty((args[0].numel(), args[0].dim()), dtype=torch.int64)
-        if name in ("index", "index_put", "index_put_") and any(i is not None and i.dtype == torch.bool for i in args[1]):
+        if name in ("index", "index_put", "index_put_") and any(
+            i is not None and i.dtype == torch.bool for i in args[1]
+        ):
             self.waits["index by a mask"] += 1
         return func(*args, **kwargs)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from nmt.data.corpus import ParallelIds
 from nmt.data.cutting import Budget
 from nmt.data.order import Batches, PairLengths
+from nmt.device import sent
 from nmt.vocabulary import EOS, PAD, SourceView, TargetView
 
 __all__ = ["Batch", "BatchMaker", "Budget", "EpochPlan", "mask_of", "pad"]
@@ -32,7 +33,7 @@ class Batch:
     pairs: tuple[int, ...]
     "Numbers of the pairs in the corpus, from 0."
     target_positions: Tensor
-    "[N] int64: where the N real target pieces lie in the flat [T x B], step by step (all first pieces, then all second)."
+    "[N] int64: where the N real target pieces lie in the flat [T x B], step by step: first pieces first."
     lengths: np.ndarray
     "[2, B] int64: the lengths of sources and of targets once more, in the processor's memory, whatever the device."
 
@@ -74,7 +75,7 @@ class Batch:
             target=self.target[start:end, :height],
             target_lengths=self.target_lengths[start:end],
             pairs=self.pairs[start:end],
-            target_positions=moved(torch.from_numpy(real_positions(lengths[1])), self.source.device),
+            target_positions=sent(torch.from_numpy(real_positions(lengths[1])), self.source.device),
             lengths=lengths,
         )
 
@@ -83,13 +84,9 @@ class Batch:
         if device.type == "cpu":
             return self
         tensors = (self.source, self.source_lengths, self.target, self.target_lengths)
-        there = [moved(tensor, device) for tensor in tensors]
-        return Batch(*there, self.pairs, moved(self.target_positions, device), self.lengths)
-
-
-def moved(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the processor's on a device; nobody waits for CUDA's copy, which the device makes in its turn."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+        source, source_lengths, target, target_lengths = (sent(tensor, device) for tensor in tensors)
+        positions = sent(self.target_positions, device)
+        return Batch(source, source_lengths, target, target_lengths, self.pairs, positions, self.lengths)
 
 
 def real_positions(lengths: np.ndarray) -> np.ndarray:

@@ -216,9 +216,7 @@ def test_no_sentence_sees_another_or_its_own_future() -> None:
         other = batch.target.clone()
         last = int(batch.target_lengths[0]) - 2
         other[0, last] = 5 if int(other[0, last]) != 5 else 6
-        after = model.readout(
-            Batch.of(batch.source, batch.source_lengths, other, batch.target_lengths, batch.pairs)
-        )
+        after = model.readout(Batch.of(batch.source, batch.source_lengths, other, batch.target_lengths, batch.pairs))
     changed = (before != after).any(1)
     where = batch.target_positions[changed]
     assert set((where % 6).tolist()) <= {0}

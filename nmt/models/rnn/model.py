@@ -19,7 +19,7 @@ from nmt.layers.gru import GRUCell, run_gru
 from nmt.layers.precision import product
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import START, Step, TranslationModel
-from nmt.models.rows import joined_rows
+from nmt.models.rows import joined_rows, places
 from nmt.vocabulary import PAD
 
 
@@ -100,9 +100,9 @@ class RNNState:
 
     hidden: Tensor
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> RNNState:
-        """New [b, k] is old [sentences[b], hypotheses[b, k]]."""
-        return RNNState(self.hidden[sentences[:, None], hypotheses])
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> RNNState:
+        """See State.select."""
+        return RNNState(self.hidden[places(sentences, hypotheses)])
 
     def join(self, other: RNNState) -> RNNState:
         """The sentences of both."""
