@@ -10,15 +10,15 @@ from pathlib import Path
 from bpe.fallback import FALLBACK_PIECES, spelt_out
 from bpe.segmenter import SEPARATOR, desegment
 from bpe.textfiles import write_text
-from nmt.alignment import SPACE, pharaoh, word_attention, words_of_pieces
 from nmt.explain.explained import END, Explained, Written
 from nmt.explain.markup import clipped, document, escaped, percent, piece_label
 from nmt.explain.matrix import LEAST, matrix, shade
 from nmt.explain.style import STYLE
-from nmt.languages import read_tag
-from nmt.reversible import JOINER
-from nmt.text import SENTENCEPIECE_BYTES
-from nmt.vocabulary import SPECIAL_NAMES, UNK
+from nmt.text.languages import read_tag
+from nmt.text.pipeline import SENTENCEPIECE_BYTES
+from nmt.text.reversible import JOINER
+from nmt.text.vocabulary import SPECIAL_NAMES, UNK
+from nmt.translate.alignment import SPACE, pharaoh, word_attention, words_of_pieces
 
 DOUBTS = ((0.9, ""), (0.5, "d1"), (0.2, "d2"), (0.0, "d3"))
 "Least probability of a piece, and the class of its mark."
