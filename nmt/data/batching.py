@@ -13,7 +13,7 @@ from nmt.data.corpus import ParallelIds
 from nmt.data.cutting import Budget
 from nmt.data.order import Batches, PairLengths
 from nmt.device import sent
-from nmt.vocabulary import EOS, PAD, SourceView, TargetView
+from nmt.text.vocabulary import EOS, PAD, SourceView, TargetView
 
 __all__ = ["Batch", "BatchMaker", "Budget", "EpochPlan", "mask_of", "pad"]
 

@@ -11,23 +11,23 @@ import torch
 from nmt.data.batching import Batch
 from nmt.data.feed import Position
 from nmt.device import peak_memory
-from nmt.training.checkpoint import Progress
+from nmt.training.checkpoint import TrainingProgress
 from nmt.training.step import StepResult
 
 
 class Cost:
     """Time that a run took, earlier sessions counted."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: TrainingProgress) -> None:
         self.wall, self.processor = time.monotonic() - progress.seconds, time.process_time() - progress.cpu_seconds
 
-    def note(self, progress: Progress) -> None:
+    def note(self, progress: TrainingProgress) -> None:
         """Write the time that has been spent up to now into the progress."""
         progress.seconds = time.monotonic() - self.wall
         progress.cpu_seconds = time.process_time() - self.processor
 
 
-def note_memory(progress: Progress, device: torch.device) -> None:
+def note_memory(progress: TrainingProgress, device: torch.device) -> None:
     """Write the most memory that was held into the progress. Somebody else keeps the maximum, so that this need not be
     asked at every update, which takes long on CUDA."""
     progress.peak_memory = max(progress.peak_memory, peak_memory(device))
