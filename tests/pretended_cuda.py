@@ -34,7 +34,7 @@ class Pretence(TorchFunctionMode):
         super().__init__()
         self.told, self.readings = told, 0
         self.single_writes = 0
-        "Numbers of the host's that were put into a single place of a tensor, each a copy that is waited for."
+        "Numbers of the host's that were made a tensor, or put into one place of one: each a copy that is waited for."
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -54,6 +54,8 @@ class Pretence(TorchFunctionMode):
                     self.readings += 1
                     found = self.told(args[0])
                     return found if func is torch.Tensor.cpu else found.tolist()
+        if func in (torch.tensor, torch.as_tensor) and _real((kwargs or {}).get("device")) is META:
+            self.single_writes += 1
         return func(*map(_real, args), **{key: _real(value) for key, value in (kwargs or {}).items()})
 
     def _filled(self, place: Tensor, value: float) -> None:

@@ -17,7 +17,7 @@ from nmt.data.batching import Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.dropout import check_merges
 from nmt.data.order import PairLengths
-from nmt.device import arithmetic, keep_freed_memory, pick_device, set_threads
+from nmt.device import arithmetic, keep_freed_memory, pick_device, repeat_bits, set_threads
 from nmt.folder.bundle import BEST, CONFIG, create_folder, read_config, read_manifest
 from nmt.folder.ledger import matrix_lines, mode_lines
 from nmt.layers.processor import native_bfloat16
@@ -99,11 +99,11 @@ def lead(request: Request, workers: Workers) -> TrainingProgress:
             workers.send()
             print("\n".join(introduction(config, corpus)))
             return TrainingProgress()
+        if workers.size > 1:  # before the session, whose devices the workers connect together
+            workers.send(json.dumps({"config": dataclasses.asdict(config), "data": corpus.fingerprint}).encode())
         session = Session(config, corpus, folder, workers)
         checkpoint = last_checkpoint(folder) if continues else None
         session.open_folder(continues=continues)
-        if workers.size > 1:
-            workers.send(json.dumps({"config": dataclasses.asdict(config), "data": corpus.fingerprint}).encode())
         return session.run(checkpoint, changes, quiet=request.quiet)
 
 
@@ -137,8 +137,7 @@ class Session:
         self.device = workers.device(config.runtime.device)
         self.threads = set_threads(workers.threads(config.runtime.threads))
         keep_freed_memory()
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        repeat_bits(self.device)
 
     def open_folder(self, *, continues: bool) -> None:
         """Make the model folder ready for a new run, in place of what is there, or for one that goes on."""
