@@ -56,7 +56,8 @@ def repeat_bits(device: torch.device) -> None:
     if device.type != "cuda":
         return
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # every buffer would be filled before it is written
+    # Or every buffer would be filled before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
 

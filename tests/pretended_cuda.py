@@ -109,10 +109,9 @@ class Trace(TorchDispatchMode):
         if name == "nonzero" and args[0].is_meta:
             self.waits[name] += 1
             return args[0].new_empty((args[0].numel(), args[0].dim()), dtype=torch.int64)
-        if name in ("index", "index_put", "index_put_") and any(
-            i is not None and i.dtype == torch.bool for i in args[1]
-        ):
-            self.waits["index by a mask"] += 1
+        if name in ("index", "index_put", "index_put_"):
+            masks = [one for one in args[1] if one is not None and one.dtype == torch.bool]
+            assert not masks, "indexed by a mask: the host would wait until the device has counted"
         return func(*args, **kwargs)
 
 
@@ -122,7 +121,6 @@ def pretended_cuda(told: Told | None = None) -> Iterator[Pretence]:
     foreach = torch.utils._foreach_utils
     devices = (*foreach._get_foreach_kernels_supported_devices(), "meta")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.fx.experimental._config, "meta_nonzero_assume_all_nonzero", True)
         patch.setattr(torch.cuda, "get_device_capability", lambda _=None: (9, 0))
         patch.setattr(foreach, "_get_foreach_kernels_supported_devices", functools.partial(list, devices))
         with Pretence(told) as pretence:

@@ -147,7 +147,7 @@ def run_stage(name: str, bench: Bench, report: Report, ends: float) -> None:
 
 def run_checks(limit: float) -> dict[str, Any]:
     """The tests that need a CUDA device, one after the other; without a device they skip themselves."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-m", "cuda", "tests/numerics"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "tests/numerics/test_cuda.py"]
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = os.environ | {"PYTHONPATH": path}
     try:
