@@ -41,6 +41,7 @@ class Pretence(TorchFunctionMode):
     ) -> Any:
         if args and isinstance(args[0], Tensor):
             if func is torch.Tensor.pin_memory:
+                assert not args[0].is_meta, "only the processor's memory can be pinned"
                 PINNED.add(args[0].data_ptr())
                 return args[0]
             if args[0].is_meta:

@@ -51,6 +51,10 @@ class Batch:
         """Real target pieces, </s> included."""
         return len(self.target_positions)
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All it holds."""
+        return self.source, self.source_lengths, self.target, self.target_lengths, self.target_positions
+
     @property
     def source_mask(self) -> Tensor:
         """[B, S], True at real tokens."""
@@ -81,11 +85,9 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        if device.type == "cpu":
+        if device in (self.source.device, torch.device("cpu")):
             return self
-        tensors = (self.source, self.source_lengths, self.target, self.target_lengths)
-        source, source_lengths, target, target_lengths = (sent(tensor, device) for tensor in tensors)
-        positions = sent(self.target_positions, device)
+        source, source_lengths, target, target_lengths, positions = (sent(each, device) for each in self.tensors())
         return Batch(source, source_lengths, target, target_lengths, self.pairs, positions, self.lengths)
 
 

@@ -13,10 +13,9 @@ import numpy as np
 import torch
 
 from nmt.data.corpus import PreparedCorpus
-from nmt.layers import fast_decoder
+from nmt.layers import cross_entropy, fast_decoder
 from nmt.layers.tying import unique_parameters
 from nmt.text.vocabulary import Vocabulary
-from nmt.training import loss
 from nmt.training.optimizers import load_optimizer, optimizer_tensors
 from scripts.benchmarks.gpu_work import PRECISIONS, Bench, float32_products, measured, timed
 from scripts.benchmarks.report import Column, Row, Table
@@ -170,7 +169,7 @@ def buffers(bench: Bench) -> Iterator[Table]:
     rows: list[Row] = []
     kind = bench.device.type
     for name, table, values in (
-        ("scores at a time", loss.CHUNK_ELEMENTS, CHUNK_ELEMENTS),
+        ("scores at a time", cross_entropy.CHUNK_ELEMENTS, CHUNK_ELEMENTS),
         ("sigmoids kept, bytes", fast_decoder.KEPT_BYTES, KEPT_BYTES),
     ):
         before = table[kind]
@@ -244,7 +243,7 @@ def _hand_over(first: Training, second: Training) -> None:
     weights = {name: parameter.detach().cpu() for name, parameter in first.updater.parameters.items()}
     average = {name: tensor.cpu() for name, tensor in first.updater.average.items()}
     load_optimizer(second.updater.optimizer, names, optimizer_tensors(first.updater.optimizer, names))
-    second.updater.restore(weights, average)
+    second.updater.restore(weights, average, first.updater.carried)
     second.made = first.made
 
 

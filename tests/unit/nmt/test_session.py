@@ -15,6 +15,7 @@ import nmt.config
 from bpe.errors import UserError
 from nmt.config import Config, TrainingConfig
 from nmt.configfile import Values, build_config, flatten
+from nmt.tasks.translation.task import TranslationTask
 from nmt.training.session import FIXED_KEYS, Request, changed_keys, lead
 from tests.tiny_corpus import make_prepared
 
@@ -110,6 +111,6 @@ def test_the_first_worker_tells_the_others_what_to_do_before_all_connect_their_d
 
     values: Values = {"paths.prepared": str(make_prepared(tmp_path, pairs=60)), "paths.model": str(tmp_path / "model")}
     with pytest.raises(UserError, match="enough"):
-        lead(Request(values), Two())  # type: ignore[arg-type]
+        lead(Request(values), TranslationTask, Two())  # type: ignore[arg-type]
     assert said == ["told", "connected"]
     assert not (tmp_path / "model" / "manifest.json").exists()
