@@ -128,11 +128,15 @@ def profile(bench: Bench) -> Iterator[Table]:
         training.update(batch)
         torch.cuda.synchronize()
     wall = time.perf_counter() - started
-    kernels = [event for event in found.events() or () if event.device_type == torch.autograd.DeviceType.CUDA]
-    busy = sum(event.device_time for event in kernels) / 1e6
+    kernels = [
+        event
+        for event in found.events() or ()
+        if event.device_type == torch.autograd.DeviceType.CUDA and not getattr(event, "is_user_annotation", False)
+    ]
+    busy = sum(event.time_range.elapsed_us() for event in kernels) / 1e6
     microseconds, times = Counter[str](), Counter[str]()
     for event in kernels:
-        microseconds[event.name[:60]] += round(event.device_time)
+        microseconds[event.name[:60]] += round(event.time_range.elapsed_us())
         times[event.name[:60]] += 1
     rows: list[Row] = [{"what": "all", "times": len(kernels), "milliseconds": 1e3 * busy}]
     rows += [{"what": n, "times": times[n], "milliseconds": m / 1e3} for n, m in microseconds.most_common(15)]
@@ -173,10 +177,12 @@ def buffers(bench: Bench) -> Iterator[Table]:
         ("sigmoids kept, bytes", fast_decoder.KEPT_BYTES, KEPT_BYTES),
     ):
         before = table[kind]
-        for value in values:
-            table[kind] = value
-            rows.append(measured(f"{name} {value:,}", bench.training))
-        table[kind] = before
+        try:
+            for value in values:
+                table[kind] = value
+                rows.append(measured(f"{name} {value:,}", bench.training))
+        finally:
+            table[kind] = before
     yield _table(bench, "Buffers", rows)
 
 
