@@ -11,7 +11,7 @@ from bpe.fallback import FALLBACK_PIECES, spelt_out
 from bpe.segmenter import SEPARATOR, desegment
 from bpe.textfiles import write_text
 from nmt.alignment import SPACE, pharaoh, word_attention, words_of_pieces
-from nmt.explain.explained import END, Explained, Written
+from nmt.explain.explained import DOUBTS, END, Explained, Written, doubt
 from nmt.explain.markup import clipped, document, escaped, percent, piece_label
 from nmt.explain.matrix import LEAST, matrix, shade
 from nmt.explain.style import STYLE
@@ -20,8 +20,6 @@ from nmt.reversible import JOINER
 from nmt.text import SENTENCEPIECE_BYTES
 from nmt.vocabulary import SPECIAL_NAMES, UNK
 
-DOUBTS = ((0.9, ""), (0.5, "d1"), (0.2, "d2"), (0.0, "d3"))
-"Least probability of a piece, and the class of its mark."
 SHOWN_SOURCES, LEAST_SHOWN = 3, 0.1
 "Source pieces named beside a piece: so many at most, and only those with such a weight."
 LEAST_LIKELY = 0.01
@@ -43,8 +41,7 @@ def page(entries: Sequence[Explained], title: str, *, source: str = "", target: 
 
 
 def _legend(entries: Sequence[Explained]) -> str:
-    marks = zip(("90% or more", "50 to 90%", "20 to 50%", "under 20%"), DOUBTS, strict=True)
-    doubts = " ".join(f'<span class="piece {kind}">{name}</span>' for name, (_, kind) in marks)
+    doubts = " ".join(f'<span class="{_classes(level)}">{name}</span>' for level, name in enumerate(DOUBTS.values()))
     swatches = " ".join(
         f'<span class="swatch a{shade(weight)}">{100 * weight:.0f}</span>' for weight in (0.05, 0.25, 0.5, 0.75, 0.95)
     )
@@ -119,9 +116,13 @@ def _texts(entry: Explained, source: str, target: str) -> str:
 def _marked(step: Written) -> str:
     if not step.taken:
         return ""
-    kind = next(kind for least, kind in DOUBTS if step.probability >= least)
-    classes = f"piece {kind}".strip()
-    return f'<span class="{classes}" title="{escaped(percent(step.probability))}">{piece_label(step.piece)}</span>'
+    classes, share = _classes(doubt(step.probability)), escaped(percent(step.probability))
+    return f'<span class="{classes}" title="{share}">{piece_label(step.piece)}</span>'
+
+
+def _classes(level: int) -> str:
+    """Of a piece with a level of doubt."""
+    return f"piece d{level}" if level else "piece"
 
 
 def _totals(entry: Explained) -> str:

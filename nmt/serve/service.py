@@ -11,14 +11,16 @@ import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from nmt.config import ServeConfig
 from nmt.serve.detection import Detected, Detector
 from nmt.serve.errors import Refused
+from nmt.serve.explaining import explained
 from nmt.serve.fields import AUTO, Asked
+from nmt.serve.lane import Found
 from nmt.serve.models import Models
 from nmt.serve.prepared import Prepared
 from nmt.serve.worker import Worker
@@ -28,6 +30,8 @@ TEXT_THREADS = 4
 USUAL_SHARE = 0.1
 "Of the last request in the mean of the seconds that one takes."
 MAX_RETRY = 60
+
+Result = TypeVar("Result")
 
 
 class Service:
@@ -75,6 +79,33 @@ class Service:
 
     async def translate(self, asked: Asked) -> dict[str, Any]:
         """The answer to /translate. Raises Refused where there is no model for it."""
+        numbers, detected = await self._numbers(asked)
+        found: dict[int, list[str]] = {place: [text] for place, text in enumerate(asked.texts)}
+        for number in dict.fromkeys(number for number in numbers if number is not None):
+            places = [place for place, own in enumerate(numbers) if own == number]
+            prepared = await self._prepared(number, asked, [asked.texts[place] for place in places])
+            found |= zip(places, await self._in_texts(prepared.texts, await self._searched(prepared)), strict=True)
+        return _answer(asked, [found[place] for place in range(len(numbers))], detected)
+
+    async def explain(self, asked: Asked) -> dict[str, Any]:
+        """The answer to /explain: that to /translate for its one text, and how the model came to it."""
+        [number], detected = await self._numbers(asked)
+        if number is None:
+            return _answer(asked, [asked.texts], detected) | explained(asked.texts[0], asked.texts[0], [])
+        prepared = await self._prepared(number, asked, asked.texts, words=True)
+        begun = time.monotonic()
+        found = await self._searched(prepared)
+        seconds = time.monotonic() - begun
+        [texts] = await self._in_texts(prepared.texts, found)
+        [lines] = await self._in_texts(prepared.words, found)
+        about = {"model": self.models.served[number].name, "seconds": round(seconds, 4)}
+        return _answer(asked, [texts], detected) | about | explained(asked.texts[0], texts[0], lines)
+
+    async def _numbers(self, asked: Asked) -> tuple[list[int | None], list[Detected]]:
+        """For each text the number of its model, None where it is in the target language, and, with auto, its language.
+
+        Raises Refused where there is none.
+        """
         target = self.models.known(asked.target, "a target")
         detected: list[Detected] = []
         if asked.source == AUTO:
@@ -83,11 +114,7 @@ class Service:
         else:
             sources = [self.models.known(asked.source, "a source")] * len(asked.texts)
         numbers = [None if source == target else self.models.number(source, target, asked.model) for source in sources]
-        found: dict[int, list[str]] = {place: [text] for place, text in enumerate(asked.texts)}
-        for number in dict.fromkeys(number for number in numbers if number is not None):
-            places = [place for place, own in enumerate(numbers) if own == number]
-            found |= zip(places, await self._translated(number, asked, places), strict=True)
-        return _answer(asked, [found[place] for place in range(len(numbers))], detected)
+        return numbers, detected
 
     def _source(self, ranked: Sequence[Detected], target: str) -> Detected:
         """The likeliest language that can be translated into the target, or is it."""
@@ -97,22 +124,26 @@ class Service:
                 return found
         raise Refused(400, f"{target} is not available as a target language from any language that was detected")
 
-    async def _translated(self, number: int, asked: Asked, places: Sequence[int]) -> list[list[str]]:
-        """Translations of the texts at some places, the best first, with one model."""
-        loop = asyncio.get_running_loop()
-        translator, texts = self.models.served[number].translator, [asked.texts[place] for place in places]
-        num_best = asked.alternatives + 1
-        prepared = await loop.run_in_executor(
-            self._texts, lambda: Prepared(translator, number, texts, html=asked.html, num_best=num_best)
+    async def _prepared(self, number: int, asked: Asked, texts: Sequence[str], *, words: bool = False) -> Prepared:
+        """Texts cut for one model."""
+        translator, num_best = self.models.served[number].translator, asked.alternatives + 1
+        return await self._in_texts(
+            lambda: Prepared(translator, number, texts, html=asked.html, num_best=num_best, words=words)
         )
+
+    async def _searched(self, prepared: Prepared) -> list[Found]:
+        """What the worker finds of its tasks."""
         try:
             for task in prepared.tasks:
                 self.worker.submit(task)
-            found = await asyncio.gather(*(asyncio.wrap_future(task.future) for task in prepared.tasks))
+            return await asyncio.gather(*(asyncio.wrap_future(task.future) for task in prepared.tasks))
         finally:
             for task in prepared.tasks:
                 task.future.cancel()  # without effect on what is done
-        return await loop.run_in_executor(self._texts, prepared.texts, found)
+
+    async def _in_texts(self, work: Callable[..., Result], *given: Any) -> Result:
+        """work(*given), in a thread for texts."""
+        return await asyncio.get_running_loop().run_in_executor(self._texts, work, *given)
 
 
 def _answer(asked: Asked, translations: Sequence[Sequence[str]], detected: Sequence[Detected]) -> dict[str, Any]:
