@@ -6,13 +6,16 @@ The Chrome DevTools Protocol: JSON messages that end in a zero byte, through fil
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +23,13 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 FLAGS = ("--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage")
 FLAGS += ("--disable-background-networking", "--disable-extensions", "--mute-audio", "--hide-scrollbars")
 SECONDS = 30
+START = "import os, sys; [os.dup2(int(sys.argv[n]), n + 2) for n in (1, 2)]; os.execv(sys.argv[3], sys.argv[3:])"
+"Python that becomes the browser, with its pipes where it looks for them; a shell has numbers of one digit only."
 KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Home": 36, "End": 35, "Tab": 9, "Escape": 27, "Enter": 13, " ": 32}
+TEXTS = {"Enter": {"text": "\r"}, " ": {"text": " "}}
 CONTROL = 2
+MIDDLE = """(() => { const one = document.querySelector(%s); one.scrollIntoView({block: 'nearest'});
+const box = one.getClientRects()[0]; return [box.x + box.width / 2, box.y + box.height / 2]; })()"""
 
 
 def find_chromium() -> str | None:
@@ -29,22 +37,33 @@ def find_chromium() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def until(value: Callable[[], Any], what: Callable[[], str]) -> Any:
+    """A value once it is true. what: is not, where it does not become so in time."""
+    end = time.monotonic() + SECONDS
+    while not (found := value()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"never true: {what()}")
+        time.sleep(0.02)
+    return found
+
+
 class Chromium:
     """One page of a browser."""
 
     def __init__(self, path: str) -> None:
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        to_read, self._write = os.pipe()
-        self._read, to_write = os.pipe()
-        sandbox = ["--no-sandbox"] if hasattr(os, "getuid") and os.getuid() == 0 else []
+        theirs, self._write = os.pipe()
+        self._read, answers = os.pipe()
+        given = [fcntl.fcntl(one, fcntl.F_DUPFD, 10) for one in (theirs, answers)]  # neither is 3 or 4
+        sandbox = ["--no-sandbox"] if os.getuid() == 0 else []
         command = [path, *FLAGS, *sandbox, f"--user-data-dir={self._folder.name}", "about:blank"]
-        shell = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh", *command]
+        start = [sys.executable, "-ISc", START, *map(str, given), *command]
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(
-            shell, pass_fds=(to_read, to_write), stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+            start, pass_fds=given, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
         )
-        os.close(to_read)
-        os.close(to_write)
+        for one in (theirs, answers, *given):
+            os.close(one)
         self._buffer, self._number, self._session = b"", 0, ""
         self.events: list[dict[str, Any]] = []
         "What the browser told of by itself."
@@ -97,9 +116,7 @@ class Chromium:
     def open(self, address: str, *, width: int = 1200, height: int = 900, dark: bool = False) -> None:
         """Load a page in a window of a size, in the dark or the light."""
         mobile = width < 600
-        self._ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._ask("Emulation.setEmulatedMedia", features=[scheme])
         if problem := self._ask("Page.navigate", url=address).get("errorText"):
@@ -115,12 +132,9 @@ class Chromium:
 
     def until(self, script: str) -> Any:
         """The value of an expression once it is true."""
-        end = time.monotonic() + SECONDS
-        while not (value := self.run(script)):
-            if time.monotonic() > end:
-                raise TimeoutError(f"never true: {script}; the page reads {self.run('document.body.innerText')!r}")
-            time.sleep(0.02)
-        return value
+        return until(
+            lambda: self.run(script), lambda: f"{script}; the page reads {self.run('document.body.innerText')!r}"
+        )
 
     def write(self, text: str) -> None:
         """Type a text where the focus is."""
@@ -129,16 +143,13 @@ class Chromium:
     def press(self, key: str, *, control: bool = False) -> None:
         """Press a key and let it go."""
         code = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": KEYS[key]}
-        code |= {"modifiers": CONTROL if control else 0} | ({"text": "\r" if key == "Enter" else key} if key in " Enter" else {})
+        code |= {"modifiers": CONTROL if control else 0, **TEXTS.get(key, {})}
         self._ask("Input.dispatchKeyEvent", type="keyDown", **code)
         self._ask("Input.dispatchKeyEvent", type="keyUp", **code)
 
     def point(self, selector: str, *, click: bool = False) -> None:
         """Move the pointer to the middle of an element, and click there."""
-        x, y = self.run(
-            f"(() => {{ const one = document.querySelector({json.dumps(selector)}); one.scrollIntoView({{block: "
-            "'nearest'}); const box = one.getClientRects()[0]; return [box.x + box.width / 2, box.y + box.height / 2]; })()"
-        )
+        x, y = self.run(MIDDLE % json.dumps(selector))
         self._ask("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         if click:
             for kind in ("mousePressed", "mouseReleased"):
@@ -152,6 +163,10 @@ class Chromium:
     def allow(self, *names: str) -> None:
         """Give the page permissions."""
         self._ask("Browser.grantPermissions", permissions=list(names))
+
+    def download_to(self, folder: Path) -> None:
+        """Where what is saved goes to, without a question."""
+        self._ask("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def names(self) -> list[tuple[str, str]]:
         """Role and name of everything that assistive technology is told of."""

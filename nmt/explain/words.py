@@ -51,7 +51,7 @@ def words_of(found: Translation, source: str, pipeline: TextPipeline) -> Words:
     """The words of a translation of `source`. The translation's parts, or the whole where it has none, come with their
     attention."""
     parts = found.parts or (found,)
-    read, written = (_spans(parts, pipeline, side, text) for side, text in (("source", source), ("target", found.text)))
+    read, written = _spans(parts, pipeline, "source", source), _spans(parts, pipeline, "target", found.text)
     return Words(
         source=tuple(Word(start=start, end=end) for start, end in read),
         target=tuple(

@@ -19,7 +19,7 @@ def explained(source: str, translation: str, lines: Sequence[LineWords]) -> dict
             read.append(_word(source, line.source_start + word.start, line.source_start + word.end))
         for own in line.words.target:
             about = {
-                "probability": round(own.probability, 4),
+                "probability": float(f"{own.probability:.4g}"),
                 "doubt": doubt(own.probability),
                 "attention": [[first + number, round(share, 3)] for number, share in own.attention],
             }

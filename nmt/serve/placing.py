@@ -1,15 +1,14 @@
 """Inline elements of a sentence -> their places in its translation, by attention.
 
-Positions are those of `nmt.explain.positions`. An element gets the run of target pieces that attend to its source pieces
-most; what is in it stays in it; one that holds the whole sentence holds the whole translation. S source pieces, T target
-pieces.
+Positions are those of `nmt.explain.positions`. An element gets the run of target pieces that attend to its source
+pieces most; what is in it stays in it; one that holds the whole sentence holds the whole translation. S source pieces,
+T target pieces.
 """
 
 from __future__ import annotations
 
 import bisect
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
