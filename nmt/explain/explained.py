@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nmt.vocabulary import EOS, SPECIAL_NAMES
+from nmt.text.vocabulary import EOS, SPECIAL_NAMES
 
 END = SPECIAL_NAMES[EOS]
 DOUBTS = {0.9: "90% or more", 0.5: "50 to 90%", 0.2: "20 to 50%", 0.0: "under 20%"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import unicodedata
 
-from nmt.vocabulary import SPECIAL_NAMES
+from nmt.text.vocabulary import SPECIAL_NAMES
 
 LONGEST_PIECE = 32
 "Longer pieces are cut where they are labels."

@@ -15,10 +15,11 @@ from nmt.explain.explained import DOUBTS, END, Explained, Written, doubt
 from nmt.explain.markup import clipped, document, escaped, percent, piece_label
 from nmt.explain.matrix import LEAST, matrix, shade
 from nmt.explain.style import STYLE
-from nmt.languages import read_tag
-from nmt.reversible import JOINER
-from nmt.text import SENTENCEPIECE_BYTES
-from nmt.vocabulary import SPECIAL_NAMES, UNK
+from nmt.text.languages import read_tag
+from nmt.text.pipeline import SENTENCEPIECE_BYTES
+from nmt.text.reversible import JOINER
+from nmt.text.vocabulary import SPECIAL_NAMES, UNK
+from nmt.translate.alignment import SPACE, pharaoh, word_attention, words_of_pieces
 
 SHOWN_SOURCES, LEAST_SHOWN = 3, 0.1
 "Source pieces named beside a piece: so many at most, and only those with such a weight."

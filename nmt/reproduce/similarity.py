@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from bpe.errors import UserError
-from nmt.bundle import Bundle, load_bundle, read_config
+from nmt.folder.bundle import Bundle, load_bundle, read_config
 from nmt.reproduce import page
 from nmt.reproduce.embeddings import (
     MATRICES,
@@ -32,7 +32,7 @@ from nmt.reproduce.embeddings import (
 )
 from nmt.reproduce.neighbours import Alignment, Neighbourhood, SharedSpace, frequent_words, sides_of
 from nmt.reproduce.rankcorrelation import MIN_PIECES, Correlation, check_memory, correlations
-from nmt.text import Side
+from nmt.text.pipeline import Side
 from nmt.tying import Tying
 
 CLOSE = 0.05

@@ -9,8 +9,8 @@ from typing import Any
 
 from bpe.command import num_cores
 from nmt.config import Config
-from nmt.data.files import CorpusFiles, find_corpus
-from nmt.data.preparation import Preparation, prepare
+from nmt.prepare.files import CorpusFiles, find_corpus
+from nmt.prepare.preparation import Preparation, prepare
 from nmt.reproduce.document import Heading, Part, Ready
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.plan import describe

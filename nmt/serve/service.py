@@ -42,7 +42,7 @@ class Service:
         limit = min(config.alternatives_limit, beam - 1)
         self.models, self.config = models, dataclasses.replace(config, alternatives_limit=limit)
         self.detector = Detector(models.codes)
-        self.worker = Worker([one.translator.engine for one in models.served], config.batch_wait / 1000)
+        self.worker = Worker([one.translator.searcher for one in models.served], config.batch_wait / 1000)
         self.num_requests = 0
         "In work or waiting."
         self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")
@@ -77,7 +77,7 @@ class Service:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._texts, lambda: [self.detector.detect(text) for text in texts])
 
-    async def translate(self, asked: Asked) -> dict[str, Any]:
+    async def translate(self, asked: TranslationRequest) -> dict[str, Any]:
         """The answer to /translate. Raises Refused where there is no model for it."""
         numbers, detected = await self._numbers(asked)
         found: dict[int, list[str]] = {place: [text] for place, text in enumerate(asked.texts)}
@@ -146,7 +146,9 @@ class Service:
         return await asyncio.get_running_loop().run_in_executor(self._texts, work, *given)
 
 
-def _answer(asked: Asked, translations: Sequence[Sequence[str]], detected: Sequence[Detected]) -> dict[str, Any]:
+def _answer(
+    asked: TranslationRequest, translations: Sequence[Sequence[str]], detected: Sequence[Detected]
+) -> dict[str, Any]:
     """One text's fields, or those of a list."""
     columns: dict[str, list[Any]] = {"translatedText": [each[0] for each in translations]}
     if asked.alternatives:

@@ -20,8 +20,8 @@ import pytest
 from safetensors.torch import load_file
 
 from nmt.cli import evaluate, reproduce
+from nmt.evaluate.testsets import every_test_set
 from nmt.reproduce import schedule, worker
-from nmt.testsets import every_test_set
 from tests.forked import Forked
 from tests.tiny_corpus import make_corpus
 

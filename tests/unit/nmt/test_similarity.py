@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bpe.errors import UserError
-from nmt.bundle import load_bundle
+from nmt.folder.bundle import load_bundle
 from nmt.reproduce import rankcorrelation
 from nmt.reproduce.embeddings import (
     DOMAINS,
@@ -34,8 +34,8 @@ from nmt.reproduce.rankcorrelation import (
     spearman,
 )
 from nmt.reproduce.similarity import Neighbours, Study, StudyOptions, html, markdown, study
+from nmt.text.vocabulary import Vocabulary
 from nmt.tying import Tying
-from nmt.vocabulary import Vocabulary
 from tests.tiny_model import make_model_folder
 
 pytestmark = pytest.mark.numeric
