@@ -10,7 +10,6 @@ from pathlib import Path
 from bpe.fallback import FALLBACK_PIECES, spelt_out
 from bpe.segmenter import SEPARATOR, desegment
 from bpe.textfiles import write_text
-from nmt.alignment import SPACE, pharaoh, word_attention, words_of_pieces
 from nmt.explain.explained import DOUBTS, END, Explained, Written, doubt
 from nmt.explain.markup import clipped, document, escaped, percent, piece_label
 from nmt.explain.matrix import LEAST, matrix, shade

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from nmt.text import TextPipeline
-from nmt.textoptions import Side
-from nmt.translator import Translation
+from nmt.text.options import Side
+from nmt.text.pipeline import TextPipeline
+from nmt.translate.translator import Translation
 
 
 def solid(text: str) -> int:

@@ -1,6 +1,7 @@
 """A translation word by word: where each stands in its text, how sure the model was of it, what it looked at.
 
-Words are those of `nmt.alignment`: the tokenizer's tokens, so that punctuation is one. Places are of characters.
+Words are those of `nmt.translate.alignment`: the tokenizer's tokens, so that punctuation is one. Places are of
+characters.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from itertools import groupby
 
 import numpy as np
 
-from nmt.alignment import word_attention, words_of_pieces
 from nmt.explain.matrix import LEAST
 from nmt.explain.positions import piece_ends, places_of, solid
-from nmt.text import TextPipeline
-from nmt.textoptions import Side
-from nmt.translator import Translation
+from nmt.text.options import Side
+from nmt.text.pipeline import TextPipeline
+from nmt.translate.alignment import word_attention, words_of_pieces
+from nmt.translate.translator import Translation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from nmt.device import peak_memory
 from nmt.serve.access import Access
 from nmt.serve.errors import Refused
-from nmt.serve.fields import AUTO, Asked, Fields, asked, read_fields, texts_of
+from nmt.serve.fields import AUTO, Fields, TranslationRequest, asked, read_fields, texts_of
 from nmt.serve.languages import name_of
 from nmt.serve.metrics import CONTENT_TYPE, Metrics
 from nmt.serve.service import Service
@@ -43,7 +43,10 @@ class Api:
         return await self._translated(request, wanted, self.service.explain)
 
     async def _translated(
-        self, request: Request, wanted: Asked, work: Callable[[Asked], Coroutine[Any, Any, Any]]
+        self,
+        request: Request,
+        wanted: TranslationRequest,
+        work: Callable[[TranslationRequest], Coroutine[Any, Any, Any]],
     ) -> Response:
         begun = time.monotonic()
         with self.service.place():

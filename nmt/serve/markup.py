@@ -12,8 +12,8 @@ from html.parser import HTMLParser
 
 from nmt.explain.positions import solid
 from nmt.serve.placing import Element, Placing, escaped
-from nmt.text import TextPipeline
-from nmt.translator import Translation
+from nmt.text.pipeline import TextPipeline
+from nmt.translate.translator import Translation
 
 
 def _tags(names: str) -> frozenset[str]:

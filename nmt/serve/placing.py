@@ -15,8 +15,8 @@ from itertools import accumulate
 import numpy as np
 
 from nmt.explain.positions import piece_ends, places_of, solid
-from nmt.text import TextPipeline
-from nmt.translator import Translation
+from nmt.text.pipeline import TextPipeline
+from nmt.translate.translator import Translation
 
 NO_BREAK = "\xa0"
 

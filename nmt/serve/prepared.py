@@ -92,7 +92,7 @@ class Prepared:
             result.append([LineWords(*places, words_of(each, line, pipeline)) for places, line, each in rows])
         return result
 
-    def _hypotheses(self, found: Sequence[Found]) -> dict[Job, list[Hypothesis]]:
+    def _hypotheses(self, found: Sequence[Found]) -> dict[SearchJob, list[Hypothesis]]:
         """What was found of each job."""
         return {
             job: best
@@ -100,7 +100,9 @@ class Prepared:
             for job, best in zip(jobs, results, strict=True)
         }
 
-    def _translation(self, jobs: Sequence[Job], found: dict[Job, list[Hypothesis]], rank: int) -> Translation:
+    def _translation(
+        self, jobs: Sequence[SearchJob], found: dict[SearchJob, list[Hypothesis]], rank: int
+    ) -> Translation:
         """A line with the hypothesis of a rank in each of its parts, or the last there is."""
         listed = [found.get(job, [NOTHING]) for job in jobs]
         chosen = [best[min(rank, len(best) - 1)] for best in listed]

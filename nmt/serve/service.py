@@ -19,7 +19,7 @@ from nmt.config import ServeConfig
 from nmt.serve.detection import Detected, Detector
 from nmt.serve.errors import Refused
 from nmt.serve.explaining import explained
-from nmt.serve.fields import AUTO, Asked
+from nmt.serve.fields import AUTO, TranslationRequest
 from nmt.serve.lane import Found
 from nmt.serve.models import Models
 from nmt.serve.prepared import Prepared
@@ -87,7 +87,7 @@ class Service:
             found |= zip(places, await self._in_texts(prepared.texts, await self._searched(prepared)), strict=True)
         return _answer(asked, [found[place] for place in range(len(numbers))], detected)
 
-    async def explain(self, asked: Asked) -> dict[str, Any]:
+    async def explain(self, asked: TranslationRequest) -> dict[str, Any]:
         """The answer to /explain: that to /translate for its one text, and how the model came to it."""
         [number], detected = await self._numbers(asked)
         if number is None:
@@ -101,7 +101,7 @@ class Service:
         about = {"model": self.models.served[number].name, "seconds": round(seconds, 4)}
         return _answer(asked, [texts], detected) | about | explained(asked.texts[0], texts[0], lines)
 
-    async def _numbers(self, asked: Asked) -> tuple[list[int | None], list[Detected]]:
+    async def _numbers(self, asked: TranslationRequest) -> tuple[list[int | None], list[Detected]]:
         """For each text the number of its model, None where it is in the target language, and, with auto, its language.
 
         Raises Refused where there is none.
@@ -124,7 +124,9 @@ class Service:
                 return found
         raise Refused(400, f"{target} is not available as a target language from any language that was detected")
 
-    async def _prepared(self, number: int, asked: Asked, texts: Sequence[str], *, words: bool = False) -> Prepared:
+    async def _prepared(
+        self, number: int, asked: TranslationRequest, texts: Sequence[str], *, words: bool = False
+    ) -> Prepared:
         """Texts cut for one model."""
         translator, num_best = self.models.served[number].translator, asked.alternatives + 1
         return await self._in_texts(

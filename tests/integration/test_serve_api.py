@@ -16,9 +16,9 @@ import pytest
 from safetensors import safe_open
 from starlette.testclient import TestClient
 
-from nmt.bundle import BEST
 from nmt.config import SearchConfig, ServeConfig
 from nmt.explain.explained import doubt
+from nmt.folder.bundle import BEST
 from nmt.serve.app import HEADERS, make_app
 from nmt.serve.models import Models, Served
 from nmt.translate.translator import Translator
@@ -153,7 +153,7 @@ def test_what_clients_read(shared):
     assert (settings["charLimit"], settings["keyRequired"], settings["suggestions"]) == (1000, False, False)
     assert settings["language"]["target"] == {"code": "de", "name": "German"}
     spec = shared.get("/spec").json()
-    assert set(spec["paths"]) >= {"/translate", "/detect", "/languages", "/frontend/settings", "/health"}
+    assert set(spec["paths"]) >= {"/translate", "/explain", "/detect", "/languages", "/frontend/settings", "/health"}
     metrics = shared.get("/metrics").text
     assert 'nmt_requests_total{path="/languages",status="200"}' in metrics
     assert "nmt_requests_in_work 0" in metrics
