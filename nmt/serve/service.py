@@ -1,6 +1,7 @@
 """From what a request asks for to its answer, without holding up the event loop.
 
-Long texts are cut and put together in a few threads of their own, searches run in the worker's. A request that is
+Long texts are cut and put together in a few threads of their own, searches run in the
+workers'. A request that is
 cancelled is given up wherever it is.
 """
 
@@ -23,8 +24,8 @@ from nmt.serve.explaining import explained
 from nmt.serve.fields import AUTO, TranslationRequest
 from nmt.serve.lane import Found
 from nmt.serve.models import Models
+from nmt.serve.pool import Pool
 from nmt.serve.prepared import Prepared
-from nmt.serve.worker import Worker
 
 TEXT_THREADS = 4
 "So that a book does not hold up the words of others."
@@ -45,7 +46,8 @@ class Service:
         limit = min(config.alternatives_limit, beam - 1)
         self.models, self.config = models, dataclasses.replace(config, alternatives_limit=limit)
         self.detector = Detector(models.codes)
-        self.worker = Worker([one.translator.searcher for one in models.served], config.batch_wait / 1000)
+        searchers = [one.translator.searcher for one in models.served]
+        self.pool = Pool(searchers, config.batch_wait / 1000, config.searches)
         self.num_requests = 0
         "In work or waiting."
         self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")
@@ -54,11 +56,11 @@ class Service:
     def start(self) -> None:
         """Begin to work, in an event loop."""
         self._awaiting = Awaiting(asyncio.get_running_loop())
-        self.worker.start()
+        self.pool.start()
 
     def close(self) -> None:
         """Finish, and end the threads."""
-        self.worker.close()
+        self.pool.close()
         self._texts.shutdown()
 
     @contextlib.contextmanager
@@ -140,10 +142,10 @@ class Service:
         )
 
     async def _searched(self, prepared: Prepared) -> list[Found]:
-        """What the worker finds of its tasks."""
+        """What is found of its tasks."""
         try:
             for task in prepared.tasks:
-                self.worker.submit(task)
+                self.pool.submit(task)
             return [await awaited for awaited in [self._awaiting(task.future) for task in prepared.tasks]]
         finally:
             for task in prepared.tasks:
