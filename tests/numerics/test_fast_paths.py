@@ -104,7 +104,7 @@ def test_without_a_backward_nothing_is_kept_and_the_numbers_are_the_same(monkeyp
     def differentiated(*_: object) -> None:
         raise AssertionError("a gradient was computed that nobody wants")
 
-    monkeypatch.setattr(loss.Chunk, "differentiate", differentiated)
+    monkeypatch.setattr(loss.ChunkProducts, "differentiate", differentiated)
     monkeypatch.setattr(torch.autograd.function.FunctionCtx, "save_for_backward", differentiated)
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
