@@ -25,11 +25,14 @@ pytestmark = pytest.mark.skipif(PATH is None, reason="needs Chromium; $CHROMIUM 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Of a server with a model of each tying mode."""
+    """Of a server with a model of each tying mode, and one that translates back."""
     folder = tmp_path_factory.mktemp("served")
     modes = [tying.value for tying in Tying]
     models = [f"{mode}={make_model_folder(folder / mode, tying=mode)}" for mode in modes]
-    server = Forked(main, ["--model", *models, "--port", "0"])
+    text = make_model_folder(folder / "back", seed=2) / "text.json"
+    options = json.loads(text.read_text(encoding="utf-8"))
+    text.write_text(json.dumps(options | {"source": "de", "target": "en"}), encoding="utf-8")
+    server = Forked(main, ["--model", *models, f"back={text.parent}", "--port", "0"])
     said = server.stderr.readline()
     found = re.search(r"http://[\d.]+:\d+", said)
     assert found, said
@@ -192,7 +195,7 @@ def test_models_side_by_side(page, address):
     open_part(page, "compare")
     compared(page)
     with urllib.request.urlopen(address + "/models", timeout=60) as answer:
-        models = {model["name"]: model for model in json.loads(answer.read())}
+        models = {model["name"]: model for model in json.loads(answer.read()) if model["source"] == "en"}
     texts = {name: answered(address, "/translate", q="ab cd", model=name)["translatedText"] for name in models}
     parts = "['h3', 'output', '.note'].map((name) => one.querySelector(name).innerText)"
     cards = each(page, "#cards article", parts)
@@ -208,6 +211,16 @@ def test_models_side_by_side(page, address):
     page.run("document.querySelector('#model').value = 'untied'")
     page.run("document.querySelector('#model').dispatchEvent(new Event('change'))")
     page.until(f"{NEW} && document.querySelector('#translation').textContent === {json.dumps(texts['untied'])}")
+
+
+def test_languages_are_swapped_with_their_texts(page, address):
+    write(page, "ab cd")
+    there = shown(page)
+    page.point("#swap", click=True)
+    page.until(f"{NEW} && {TEXT}.value === {json.dumps(there)} && document.querySelector('#source').value === 'de'")
+    assert page.run("document.querySelector('#target').value") == "en"
+    assert page.run("document.querySelector('#compare').hidden")
+    assert shown(page) == answered(address, "/translate", q=there, source="de", target="en")["translatedText"]
 
 
 def test_copying_and_saving(page, tmp_path):
