@@ -22,7 +22,7 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ("--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--disable-dev-shm-usage")
 FLAGS += ("--disable-background-networking", "--disable-extensions", "--mute-audio", "--hide-scrollbars")
-SECONDS = 30
+SECONDS = 120
 START = "import os, sys; [os.dup2(int(sys.argv[n]), n + 2) for n in (1, 2)]; os.execv(sys.argv[3], sys.argv[3:])"
 "Python that becomes the browser, with its pipes where it looks for them; a shell has numbers of one digit only."
 KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Home": 36, "End": 35, "Tab": 9, "Escape": 27, "Enter": 13, " ": 32}
