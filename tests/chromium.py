@@ -133,7 +133,7 @@ class Chromium:
     def until(self, script: str) -> Any:
         """The value of an expression once it is true."""
         return until(
-            lambda: self.run(script), lambda: f"{script}; the page reads {self.run('document.body.innerText')!r}"
+            lambda: self.run(script), lambda: f"{script}; the page reads {self.run('document.body.innerText')[:1000]!r}"
         )
 
     def write(self, text: str) -> None:
