@@ -408,6 +408,11 @@ class ServeConfig:
     "Seconds in which a request must have come, its head and then its body: what is slower is cut off."
     connection_limit: int = 4096
     "Open connections; one more is answered 503."
+    searches: int = 2
+    """Searches side by side, each with its share of `runtime.threads` and of the texts; at most one a thread.
+
+    One on a GPU.
+    """
     batch_wait: float = 3.0
     "Milliseconds that a text waits for others to be translated with, where nothing is being searched."
     rate: int = 0
@@ -421,6 +426,7 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.port <= 65_535, "serve.port", self.port, "0 to 65535")
+        require(self.searches >= 1, "serve.searches", self.searches, "1 or more")
         for name in ("char_limit", "batch_limit", "alternatives_limit", "queue_limit", "connection_limit", "rate"):
             require(getattr(self, name) >= 0, f"serve.{name}", getattr(self, name), "0 or more")
         for name in ("timeout", "receive_timeout", "batch_wait"):
