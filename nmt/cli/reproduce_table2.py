@@ -14,7 +14,7 @@ from nmt.configfile import build_config, read_yaml
 from nmt.corpora.obtain import DownloadSettings, default_cache
 from nmt.reproduce.experiment import recipe_in
 from nmt.reproduce.table2 import Order, reproduce
-from nmt.reproduce.table2_report import FILES, as_dict, as_text, write
+from nmt.reproduce.table2_report import as_dict, as_text, write
 
 PROG = "nmt-reproduce table2"
 DESCRIPTION = """Train word2vec (skip-gram with negative sampling) untied and tied on a text, and score the rows of the

@@ -142,7 +142,7 @@ def fetched_benchmarks(order: Order) -> Path:
 
 
 def claim(order: Order) -> dict[str, Any]:
-    """Write experiment.json, or find the same there; another recipe or text is a UserError. Returns the text's facts."""
+    """Write experiment.json, or find the same there: anything else is a UserError. Returns the text's facts."""
     path = order.out / "experiment.json"
     files = [{"name": text.name, "sha256": sha256_of(text)} for text in order.texts]
     body = {"format": FORMAT, "version": FORMAT_VERSION, "recipe": asdict(order.options), "text": files}
@@ -151,7 +151,9 @@ def claim(order: Order) -> dict[str, Any]:
         if there.get("format") != FORMAT or there.get("version") != FORMAT_VERSION:
             raise UserError("was not written by this version of nmt-reproduce", where=path, hint="name another --out")
         changed = [key for key, value in body["recipe"].items() if there["recipe"].get(key) != value]
-        changed += [] if [each["sha256"] for each in there["text"]] == [each["sha256"] for each in files] else ["the text"]
+        changed += (
+            [] if [each["sha256"] for each in there["text"]] == [each["sha256"] for each in files] else ["the text"]
+        )
         if changed:
             differs = f"holds another comparison: {', '.join(changed)} differ"
             raise UserError(differs, where=order.out, hint="name another folder with --out")
@@ -173,9 +175,7 @@ def work(order: Order, text: WordText, benchmarks: Sequence[Benchmark], waiting:
             done.result()
 
 
-def do_run(
-    order: Order, text: WordText, benchmarks: Sequence[Benchmark], mode: str, seed: int, threads: int
-) -> None:
+def do_run(order: Order, text: WordText, benchmarks: Sequence[Benchmark], mode: str, seed: int, threads: int) -> None:
     """Train one model, write its vectors, score them; what was found is written last."""
     torch.set_num_threads(threads)
     started, cpu_started = time.perf_counter(), time.process_time()
@@ -226,7 +226,9 @@ def read_run(order: Order, mode: str, seed: int) -> Run | None:
         }
         return Run(**body)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError("was not written by nmt-reproduce", where=path, hint="remove it; the run is done again") from None
+        raise UserError(
+            "was not written by nmt-reproduce", where=path, hint="remove it; the run is done again"
+        ) from None
 
 
 def alike(order: Order, runs: Sequence[Run]) -> dict[tuple[str, str], list[float]]:

@@ -1,4 +1,4 @@
-"""What Table 2's numbers say, by the rule of Table 8's report: a difference is shown where its interval leaves out 0."""
+"""What Table 2's numbers say, by the rule of Table 8's report: a difference counts where its interval leaves out 0."""
 
 from __future__ import annotations
 

@@ -139,7 +139,9 @@ def _parts(table: Table2) -> Iterator[Part]:
     yield Heading("How it was trained")
     yield Text(METHOD)
     yield Text(_text_words(table))
-    yield Table(["key", "value"], [(f"word2vec.{key}", value) for key, value in asdict(table.order.options).items()], "ll")
+    yield Table(
+        ["key", "value"], [(f"word2vec.{key}", value) for key, value in asdict(table.order.options).items()], "ll"
+    )
 
 
 def _alike(table: Table2) -> Iterator[Part]:

@@ -36,7 +36,7 @@ class SkipGram:
 
 
 def new_model(num_words: int, size: int, *, tied: bool, random: np.random.Generator) -> SkipGram:
-    """Before training, as word2vec starts: inputs uniform in +-0.5 / size, outputs zero; a tied matrix as the inputs."""
+    """Before training, as in word2vec: inputs uniform in +-0.5 / size, outputs zero; a tied matrix as the inputs."""
     drawn = (random.random((num_words, size)) - 0.5) / size
     inputs = torch.from_numpy(drawn.astype(np.float32))
     return SkipGram(inputs=inputs, outputs=inputs if tied else torch.zeros_like(inputs))

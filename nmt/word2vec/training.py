@@ -14,15 +14,19 @@ from bpe.errors import UserError
 from bpe.progress import Progress
 from nmt.config import Word2VecConfig
 from nmt.word2vec.skipgram import SkipGram, new_model, step
-from nmt.word2vec.windows import CHUNK_WORDS, Blocks, chunks, draw_blocks, keep_probabilities, noise_distribution
+from nmt.word2vec.windows import BLOCK, CHUNK_WORDS, Blocks, chunks, draw_blocks, keep_probabilities, noise_distribution
 from nmt.word2vec.words import WordText
 
 LEAST_RATE = 1e-4
 "Of the first learning rate: it falls no lower."
-BATCH_NOISE = 200
-"Noise words of a batch: as many blocks are one update as have these. A frequent one's steps would become too long."
-MAX_BATCH = 32
-"Blocks of a batch at most."
+LONGEST_STEP = 1.0
+"""Learning rate times the pairs of an update that have the most frequent noise word, on average, at most.
+
+All pairs of an update are learned from at the values before it. Where a row is in too many of them, their steps go too
+far together, and the next update's still farther.
+"""
+MOST_BLOCKS = 32
+"Of an update: more are hardly faster."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +46,20 @@ def train(text: WordText, options: Word2VecConfig, *, tied: bool, seed: int, lab
     """
     starts, draws = (np.random.default_rng([seed, stream]) for stream in (0, 1))
     model = new_model(len(text.words), options.size, tied=tied, random=starts)
-    batch = min(MAX_BATCH, math.ceil(BATCH_NOISE / options.negatives))
+    batch = blocks_of_an_update(text.counts, options)
     with Progress(label, options.passes * len(text.ids), unit="words", quiet=quiet) as progress:
         for piece in ahead(pieces(text, options, draws)):
             climb(model, piece, batch, options.learning_rate)
             check(model, piece, options.learning_rate)
             progress.advance(round((piece.after - piece.before) * options.passes * len(text.ids)))
     return model
+
+
+def blocks_of_an_update(counts: np.ndarray, options: Word2VecConfig) -> int:
+    """As many as LONGEST_STEP allows at the first learning rate: few where a word is a large part of the text."""
+    most = float(np.diff(noise_distribution(counts), prepend=0).max())
+    pairs = BLOCK * (options.window + 1) * options.negatives * most  # of one block: a window has window + 1 on average
+    return max(1, min(MOST_BLOCKS, int(LONGEST_STEP / (options.learning_rate * pairs))))
 
 
 def pieces(text: WordText, options: Word2VecConfig, random: np.random.Generator) -> Iterator[Piece]:
