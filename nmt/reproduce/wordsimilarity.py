@@ -76,9 +76,9 @@ def agreement(benchmark: Benchmark, index: Mapping[str, int], vectors: np.ndarra
     known = [(first, second, score) for first, second, score in rows if first is not None and second is not None]
     rho = None
     if len(known) >= LEAST_PAIRS:
-        first, second = (unit_rows(vectors[[pair[side] for pair in known]]) for side in (0, 1))
-        cosines = (first.astype(np.float64) * second).sum(axis=1)
-        rho = correlation(centred_ranks(cosines), centred_ranks(np.array([score for *_, score in known])))
+        first, second, scores = (np.array(column) for column in zip(*known, strict=True))
+        cosines = (unit_rows(vectors[first]).astype(np.float64) * unit_rows(vectors[second])).sum(axis=1)
+        rho = correlation(centred_ranks(cosines), centred_ranks(scores))
     return Agreement(rho=rho, num_pairs=len(benchmark.pairs), num_known=len(known))
 
 

@@ -55,7 +55,8 @@ def keep_probabilities(counts: np.ndarray, subsample: float) -> np.ndarray:
     if not subsample:
         return np.ones(len(counts))
     relative = subsample * counts.sum() / counts
-    return np.minimum(1.0, np.sqrt(relative) + relative)
+    kept: np.ndarray = np.minimum(1.0, np.sqrt(relative) + relative)
+    return kept
 
 
 def noise_distribution(counts: np.ndarray) -> np.ndarray:
