@@ -63,8 +63,8 @@ def test_a_step_is_the_gradient_of_the_objective(tied: bool) -> None:
     random = np.random.default_rng(2)
     first = torch.from_numpy(random.normal(size=(9, 6)))
     second = first if tied else torch.from_numpy(random.normal(size=(9, 6)))
-    model = SkipGram(inputs=first.clone(), outputs=torch.empty(0))
-    model = SkipGram(inputs=model.inputs, outputs=model.inputs if tied else second.clone())
+    start = first.clone()
+    model = SkipGram(inputs=start, outputs=start if tied else second.clone())
     inputs = first.clone().requires_grad_()
     outputs = inputs if tied else second.clone().requires_grad_()
     objective(inputs, outputs, pairs_of(blocks)).backward()
@@ -142,7 +142,6 @@ def test_keep_probabilities_are_the_original_programs() -> None:
 
 def text_of(ids: np.ndarray, line_length: int = 20) -> WordText:
     counts = np.bincount(ids)
-    assert (np.diff(counts) <= 0).all() or True
     words = tuple(f"w{number}" for number in range(len(counts)))
     lines = (np.arange(len(ids)) // line_length).astype(np.int32)
     return WordText(words=words, counts=counts, ids=ids.astype(np.int32), lines=lines, num_read=len(ids))
@@ -185,7 +184,7 @@ def test_the_learning_rate_falls_linearly(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("tied", [False, True])
 def test_words_of_a_topic_come_to_lie_together(tied: bool) -> None:
     text = topics()
-    model = train(text, dataclasses.replace(OPTIONS, passes=20), tied=tied, seed=1, label="", quiet=True)
+    model = train(text, dataclasses.replace(OPTIONS, passes=8), tied=tied, seed=1, label="", quiet=True)
     unit = torch.nn.functional.normalize(model.inputs, dim=1)
     cosines = unit @ unit.T
     same = torch.arange(18)[:, None] // 6 == torch.arange(18) // 6

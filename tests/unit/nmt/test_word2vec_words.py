@@ -26,9 +26,9 @@ def test_words_lines_and_counts(tmp_path: Path) -> None:
     paths = made(tmp_path, "b a\tb\r\n\n a c b a", "b\u00a0d a\n")
     text = read_words(paths, min_count=2, quiet=True)
     assert text.words == ("a", "b")
-    assert text.counts.tolist() == [3, 3]
-    assert [text.words[word] for word in text.ids] == ["b", "a", "b", "a", "b", "a"]
-    assert text.lines.tolist() == [0, 0, 0, 2, 2, 2] or text.lines.tolist()[:5] == [0, 0, 0, 2, 2]
+    assert text.counts.tolist() == [4, 3]
+    assert [text.words[word] for word in text.ids] == ["b", "a", "b", "a", "b", "a", "a"]
+    assert text.lines.tolist() == [0, 0, 0, 2, 2, 2, 3]
     assert text.num_read == 9
     everything = read_words(paths, min_count=1, quiet=True)
     assert set(everything.words) == {"a", "b", "c", "b\u00a0d"}
