@@ -145,12 +145,13 @@ def claim(order: Order) -> dict[str, Any]:
     """Write experiment.json, or find the same there: anything else is a UserError. Returns the text's facts."""
     path = order.out / "experiment.json"
     files = [{"name": text.name, "sha256": sha256_of(text)} for text in order.texts]
-    body = {"format": FORMAT, "version": FORMAT_VERSION, "recipe": asdict(order.options), "text": files}
+    recipe = asdict(order.options)
+    body = {"format": FORMAT, "version": FORMAT_VERSION, "recipe": recipe, "text": files}
     if path.exists():
         there = json.loads(path.read_text(encoding="utf-8"))
         if there.get("format") != FORMAT or there.get("version") != FORMAT_VERSION:
             raise UserError("was not written by this version of nmt-reproduce", where=path, hint="name another --out")
-        changed = [key for key, value in body["recipe"].items() if there["recipe"].get(key) != value]
+        changed = [key for key, value in recipe.items() if there["recipe"].get(key) != value]
         changed += (
             [] if [each["sha256"] for each in there["text"]] == [each["sha256"] for each in files] else ["the text"]
         )
