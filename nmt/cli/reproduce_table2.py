@@ -13,7 +13,7 @@ from nmt.cli.common import make_parser, overrides
 from nmt.configfile import build_config, read_yaml
 from nmt.corpora.obtain import DownloadSettings, default_cache
 from nmt.reproduce.experiment import recipe_in
-from nmt.reproduce.table2 import Order, reproduce
+from nmt.reproduce.table2 import Table2Order, reproduce
 from nmt.reproduce.table2_report import as_dict, as_text, write
 
 PROG = "nmt-reproduce table2"
@@ -56,7 +56,7 @@ def command(argv: list[str]) -> None:
         print(f"written: {', '.join(map(str, written))}", file=sys.stderr)
 
 
-def order_of(arguments: argparse.Namespace, command_line: str) -> Order:
+def order_of(arguments: argparse.Namespace, command_line: str) -> Table2Order:
     """The recipe of the scale, then --config, --set and flags over it."""
     for flag in ("seeds", "jobs"):
         value = getattr(arguments, flag)
@@ -67,7 +67,7 @@ def order_of(arguments: argparse.Namespace, command_line: str) -> Order:
     config = build_config(recipe, overrides(arguments))
     cache = Path(arguments.cache) if arguments.cache else default_cache()
     texts = tuple(map(Path, arguments.text)) if arguments.text else (Path(config.paths.corpus) / "train.txt",)
-    return Order(
+    return Table2Order(
         options=config.word2vec,
         scale=named or Path(arguments.config[-1]).stem,
         texts=texts,

@@ -44,7 +44,7 @@ ALIKE_WORDS = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Table2Order:
     """What the user asked for."""
 
     options: Word2VecConfig
@@ -67,7 +67,7 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class VectorRun:
     """One trained model: its scores by role and benchmark."""
 
     mode: str
@@ -89,11 +89,11 @@ class Run:
 class Table2:
     """Everything that was found."""
 
-    order: Order
+    order: Table2Order
     facts: dict[str, Any]
     "Of the text: files with their hashes, words read and kept, word types."
     benchmarks: tuple[str, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[VectorRun, ...]
     missing: tuple[str, ...]
     alike: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     "Two roles -> rho of their matrices over the pairs of the most frequent words, seed by seed (Table 4)."
@@ -104,7 +104,7 @@ def run_name(mode: str, seed: int) -> str:
     return f"{mode}-seed{seed}"
 
 
-def reproduce(order: Order) -> Table2:
+def reproduce(order: Table2Order) -> Table2:
     """Train what is not trained, score it, collect. Killed and called again, it goes on with the runs that are left."""
     for path in order.texts:
         if not path.is_file():
@@ -133,7 +133,7 @@ def reproduce(order: Order) -> Table2:
     )
 
 
-def fetched_benchmarks(order: Order) -> Path:
+def fetched_benchmarks(order: Table2Order) -> Path:
     """The word similarity sets in OUT/benchmarks, fetched where they are not there yet."""
     folder, corpus = order.out / "benchmarks", find("word-similarity")
     assert order.source is not None
@@ -141,7 +141,7 @@ def fetched_benchmarks(order: Order) -> Path:
     return folder
 
 
-def claim(order: Order) -> dict[str, Any]:
+def claim(order: Table2Order) -> dict[str, Any]:
     """Write experiment.json, or find the same there: anything else is a UserError. Returns the text's facts."""
     path = order.out / "experiment.json"
     files = [{"name": text.name, "sha256": sha256_of(text)} for text in order.texts]
@@ -163,7 +163,9 @@ def claim(order: Order) -> dict[str, Any]:
     return {"files": files}
 
 
-def work(order: Order, text: WordText, benchmarks: Sequence[Benchmark], waiting: Sequence[tuple[str, int]]) -> None:
+def work(
+    order: Table2Order, text: WordText, benchmarks: Sequence[Benchmark], waiting: Sequence[tuple[str, int]]
+) -> None:
     """Train and score the runs, `jobs` at a time, each in a process of its own where there are several."""
     threads = order.threads or max(1, num_cores() // order.jobs)
     if order.jobs == 1:
@@ -176,7 +178,9 @@ def work(order: Order, text: WordText, benchmarks: Sequence[Benchmark], waiting:
             done.result()
 
 
-def do_run(order: Order, text: WordText, benchmarks: Sequence[Benchmark], mode: str, seed: int, threads: int) -> None:
+def do_run(
+    order: Table2Order, text: WordText, benchmarks: Sequence[Benchmark], mode: str, seed: int, threads: int
+) -> None:
     """Train one model, write its vectors, score them; what was found is written last."""
     torch.set_num_threads(threads)
     started, cpu_started = time.perf_counter(), time.process_time()
@@ -187,7 +191,7 @@ def do_run(order: Order, text: WordText, benchmarks: Sequence[Benchmark], mode: 
     for role, matrix in matrices(model, mode):
         write_vectors(vectors_path(order, mode, seed, role), text.words, matrix.numpy())
         found[role] = {each.name: agreement(each, index, matrix.numpy()) for each in benchmarks}
-    run = Run(
+    run = VectorRun(
         mode=mode,
         seed=seed,
         seconds=seconds,
@@ -204,17 +208,17 @@ def matrices(model: SkipGram, mode: str) -> Iterator[tuple[str, torch.Tensor]]:
     return zip(MODES[mode], (model.inputs, model.outputs), strict=False)
 
 
-def vectors_path(order: Order, mode: str, seed: int, role: str) -> Path:
+def vectors_path(order: Table2Order, mode: str, seed: int, role: str) -> Path:
     """Where a matrix is written."""
     return order.out / "vectors" / f"{run_name(mode, seed)}.{role}.txt"
 
 
-def run_path(order: Order, mode: str, seed: int) -> Path:
+def run_path(order: Table2Order, mode: str, seed: int) -> Path:
     """Where what a run found is written."""
     return order.out / "runs" / f"{run_name(mode, seed)}.json"
 
 
-def read_run(order: Order, mode: str, seed: int) -> Run | None:
+def read_run(order: Table2Order, mode: str, seed: int) -> VectorRun | None:
     """What a run found; None where it is not finished."""
     path = run_path(order, mode, seed)
     if not path.exists():
@@ -225,14 +229,14 @@ def read_run(order: Order, mode: str, seed: int) -> Run | None:
             role: {name: Agreement(**each) for name, each in of_role.items()}
             for role, of_role in body["agreements"].items()
         }
-        return Run(**body)
+        return VectorRun(**body)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(
             "was not written by nmt-reproduce", where=path, hint="remove it; the run is done again"
         ) from None
 
 
-def alike(order: Order, runs: Sequence[Run]) -> dict[tuple[str, str], list[float]]:
+def alike(order: Table2Order, runs: Sequence[VectorRun]) -> dict[tuple[str, str], list[float]]:
     """Table2.alike, of the seeds whose runs of both modes are there."""
     found: dict[tuple[str, str], list[float]] = {pair: [] for pair in combinations(ROLES, 2)}
     there = {(run.mode, run.seed) for run in runs}

@@ -14,7 +14,7 @@ CLAIMS = (("input", "output"), ("input", "tied"), ("output", "tied"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class RowDifference:
     """Of one benchmark: rho of the rows that are better in the paper less that of the others, seed by seed."""
 
     benchmark: str
@@ -38,7 +38,7 @@ def mean_of(table: Table2, role: str, benchmark: str) -> Summary | None:
     return summarize(found) if found else None
 
 
-def differences(table: Table2) -> list[Difference]:
+def differences(table: Table2) -> list[RowDifference]:
     """Every claim on every benchmark, over the seeds whose runs of both modes are there."""
     return [
         found
@@ -48,7 +48,7 @@ def differences(table: Table2) -> list[Difference]:
     ]
 
 
-def _difference(table: Table2, better: str, worse: str, benchmark: str) -> Difference | None:
+def _difference(table: Table2, better: str, worse: str, benchmark: str) -> RowDifference | None:
     by_seed: dict[int, dict[str, float]] = {}
     for run in table.runs:
         for role in MODES[run.mode]:
@@ -60,7 +60,7 @@ def _difference(table: Table2, better: str, worse: str, benchmark: str) -> Diffe
         return None
     summary = summarize(found)
     printed = round(getattr(paper.TABLE_2[benchmark], better) - getattr(paper.TABLE_2[benchmark], worse), 2)
-    return Difference(
+    return RowDifference(
         benchmark=benchmark,
         better=better,
         worse=worse,
@@ -93,7 +93,7 @@ def _lines(table: Table2) -> Iterator[str]:
             yield f"{better.capitalize()} rows score higher than {worse} rows: {details}"
 
 
-def _told(each: Difference) -> str:
+def _told(each: RowDifference) -> str:
     margin = each.difference.margin
     interval = "at one seed" if margin is None else f"± {margin:.3f}"
     return f"{each.benchmark} {each.verdict} ({each.difference.mean:+.3f} {interval}; paper {each.printed:+.2f})"

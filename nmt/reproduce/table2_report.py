@@ -14,10 +14,10 @@ from bpe.progress import duration
 from bpe.textfiles import write_text
 from nmt.device import machine
 from nmt.folder.bundle import versions
+from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
+from nmt.report.pictures import LOOKS, figure_to_svg, new_figure
+from nmt.report.tables import text_table
 from nmt.reproduce import paper
-from nmt.reproduce.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
-from nmt.reproduce.page import text_table
-from nmt.reproduce.pictures import LOOKS, figure_to_svg, new_figure
 from nmt.reproduce.table2 import ALIKE_WORDS, ROLES, Table2
 from nmt.reproduce.table2_reading import differences, mean_of, reading, rhos
 
@@ -140,7 +140,7 @@ def _parts(table: Table2) -> Iterator[Part]:
     yield Text(METHOD)
     yield Text(_text_words(table))
     yield Table(
-        ["key", "value"], [(f"word2vec.{key}", value) for key, value in asdict(table.order.options).items()], "ll"
+        ["key", "value"], [(f"word2vec.{key}", str(value)) for key, value in asdict(table.order.options).items()], "ll"
     )
 
 
