@@ -28,7 +28,7 @@ from nmt.config import Word2VecConfig
 from nmt.corpora.catalogue import find
 from nmt.corpora.fetch import fetch
 from nmt.corpora.obtain import DownloadSettings
-from nmt.reproduce.rankcorrelation import spearman
+from nmt.reproduce.rankcorrelation import centred_ranks, correlation, pair_cosines
 from nmt.reproduce.wordsimilarity import Agreement, Benchmark, agreement, read_benchmarks, word_index
 from nmt.word2vec.skipgram import SkipGram
 from nmt.word2vec.training import train
@@ -242,12 +242,10 @@ def alike(order: Table2Order, runs: Sequence[VectorRun]) -> dict[tuple[str, str]
     there = {(run.mode, run.seed) for run in runs}
     for seed in sorted({seed for _, seed in there}):
         if all((mode, seed) in there for mode in MODES):
-            rows = {
-                role: read_vectors(vectors_path(order, mode, seed, role), limit=ALIKE_WORDS)[1]
-                for mode, roles in MODES.items()
-                for role in roles
-            }
+            files = {role: vectors_path(order, mode, seed, role) for mode, roles in MODES.items() for role in roles}
+            rows = {role: read_vectors(path, limit=ALIKE_WORDS)[1] for role, path in files.items()}
+            ranks = {role: centred_ranks(pair_cosines(matrix)) for role, matrix in rows.items()}
             for pair, rhos in found.items():
-                rho = spearman(*(rows[role] for role in pair))
+                rho = correlation(*(ranks[role] for role in pair))
                 rhos += [] if rho is None else [rho]
     return found

@@ -16,7 +16,20 @@ from nmt.reproduce.wordsimilarity import FILES
 from nmt.word2vec.vectors import read_vectors
 
 WORDS = [f"w{number}" for number in range(12)]
-FLAGS = ["--passes", "2", "--size", "6", "--window", "3", "--negatives", "3", "--set", "word2vec.subsample=0"]
+FLAGS = [
+    "--passes",
+    "2",
+    "--size",
+    "6",
+    "--window",
+    "3",
+    "--negatives",
+    "3",
+    "--set",
+    "word2vec.subsample=0",
+    "--threads",
+    "1",
+]
 
 
 def made(folder: Path) -> list[str]:
