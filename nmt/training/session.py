@@ -212,7 +212,7 @@ def changed_keys(before: Config, after: Config) -> list[str]:
     changes = []
     for key, value in new.items():
         section, _, name = key.partition(".")
-        if old[key] == value or section in ("paths", "prep", "runtime", "serve"):
+        if old[key] == value or section in ("paths", "prep", "runtime", "serve", "word2vec"):
             continue
         if key == "training.precision" and value == "auto":
             continue
