@@ -13,15 +13,15 @@ import torch
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write, sha256_of, write_text
-from nmt.bundle import BEST, describe_folder, load_bundle, read_config, read_manifest
 from nmt.config import Config, ModelConfig, PrepConfig
 from nmt.conversion.dl4mt import from_dl4mt, read_arrays, read_dictionary, to_dl4mt
+from nmt.folder.bundle import BEST, describe_folder, load_bundle, read_config, read_manifest
+from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
 from nmt.scratch import put_in_place, scratch_folder
-from nmt.text import TextOptions, TextPipeline
-from nmt.textoptions import old_normalization
-from nmt.weights import save_tensors, weight_metadata, weight_tensors
+from nmt.text.options import old_normalization
+from nmt.text.pipeline import TextOptions, TextPipeline
 
 ARCHITECTURE = "rnn"
 "Ours that is their gru_cond."
