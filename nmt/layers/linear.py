@@ -156,9 +156,12 @@ def column_sums(rows: Tensor) -> Tensor:
 def weight_gradient(upper: Tensor, rows: Tensor) -> Tensor:
     """upper [N, Y], rows [N, X], both prepared -> [Y, X] float32.
 
-    float32 by torch: oneDNN, called by name, is slower where the sum goes over the longest side.
+    oneDNN, called by name, is the faster in float32 the fewer rows the result has beside its columns.
     """
-    return torch.mm(upper.t(), rows) if upper.dtype == torch.float32 else multiply(upper.t(), rows)
+    by_name = upper.dtype == torch.float32 and upper.device.type == "cpu" and names_onednn()
+    if by_name and upper.shape[1] >= rows.shape[1]:
+        return multiply(rows.t(), upper).t().contiguous()
+    return multiply(upper.t(), rows)
 
 
 def affine_rows(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

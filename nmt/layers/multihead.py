@@ -47,6 +47,8 @@ class Grid:
 
 SHORT = 16
 "Rows of fewer numbers than a vector holds: torch's softmax goes through them one by one, in six times the time."
+FEW = 4096
+"Of so few numbers in all, five passes take longer than that."
 
 
 def hidden_keys(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -198,7 +200,7 @@ def laid_out(part: Tensor) -> Tensor:
 
 def softmax_(energies: Tensor) -> Tensor:
     """Softmax over the last dimension, in place."""
-    if energies.shape[-1] >= SHORT:
+    if energies.shape[-1] >= SHORT or energies.numel() < FEW:
         return torch.softmax(energies, -1, out=energies)
     energies.sub_(energies.amax(-1, keepdim=True)).exp_()
     return energies.div_(energies.sum(-1, keepdim=True))
@@ -206,7 +208,7 @@ def softmax_(energies: Tensor) -> Tensor:
 
 def softmax_backward_(grad: Tensor, weights: Tensor) -> Tensor:
     """The gradient of what the softmax got, from that of the weights, which is written over."""
-    if grad.shape[-1] >= SHORT:
+    if grad.shape[-1] >= SHORT or grad.numel() < FEW:
         return torch._softmax_backward_data(grad, weights, -1, weights.dtype)
     grad.mul_(weights)
     return grad.addcmul_(weights, grad.sum(-1, keepdim=True), value=-1)
