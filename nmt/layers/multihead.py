@@ -200,7 +200,7 @@ def laid_out(part: Tensor) -> Tensor:
 
 def softmax_(energies: Tensor) -> Tensor:
     """Softmax over the last dimension, in place."""
-    if energies.shape[-1] >= SHORT or energies.numel() < FEW:
+    if not _short(energies):
         return torch.softmax(energies, -1, out=energies)
     energies.sub_(energies.amax(-1, keepdim=True)).exp_()
     return energies.div_(energies.sum(-1, keepdim=True))
@@ -208,7 +208,12 @@ def softmax_(energies: Tensor) -> Tensor:
 
 def softmax_backward_(grad: Tensor, weights: Tensor) -> Tensor:
     """The gradient of what the softmax got, from that of the weights, which is written over."""
-    if grad.shape[-1] >= SHORT or grad.numel() < FEW:
+    if not _short(grad):
         return torch._softmax_backward_data(grad, weights, -1, weights.dtype)
     grad.mul_(weights)
     return grad.addcmul_(weights, grad.sum(-1, keepdim=True), value=-1)
+
+
+def _short(values: Tensor) -> bool:
+    """Whether rows are many and too short for torch's softmax."""
+    return values.device.type == "cpu" and values.shape[-1] < SHORT and values.numel() >= FEW

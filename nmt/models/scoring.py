@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nmt.layers.fixed import Affine, affine, is_small
+from nmt.layers.processor import has_onednn
 from nmt.layers.tying import TiedEmbeddings
 from nmt.text.vocabulary import PAD
 
@@ -42,7 +43,8 @@ class FixedScorer:
         self.weight, self.bias = embeddings.output, embeddings.output_bias
         self.precision, self.bound = precision, bound
         count = len(self.weight)
-        more = -count % WHOLE_MULTIPLE if is_small(self.weight) else 0  # a large matrix is shared, not copied
+        copied = has_onednn(self.weight.device) and is_small(self.weight)  # else it is shared
+        more = -count % WHOLE_MULTIPLE if copied else 0
         bias = functional.pad(self.bias, (0, more), value=-torch.inf)
         bias = bias.index_fill(0, torch.tensor([PAD], device=bias.device), -torch.inf)
         weight = functional.pad(self.weight, (0, 0, 0, more)) if more else self.weight
