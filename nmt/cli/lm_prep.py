@@ -32,7 +32,7 @@ def command(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     for flag, least in (("vocabulary", 3), ("joint_bpe", 1)):
         value = getattr(arguments, flag)
-        if value and value < least or value < 0:
+        if (value and value < least) or value < 0:
             parser.error(f"--{flag.replace('_', '-')} {value} is out of range: it must be {least} or more")
     if arguments.vocabulary and arguments.joint_bpe:
         parser.error("--vocabulary is of words, and --joint-bpe makes its own vocabulary: use one of them")

@@ -51,9 +51,7 @@ def perplexity_of(bundle: LanguageBundle, lines: Iterable[tuple[str, str]], stre
 
 
 def _score_lines(bundle: LanguageBundle, lines: Iterable[tuple[str, str]], arguments: Namespace) -> None:
-    scorer = LineScorer(
-        bundle, carried=not arguments.each_line_alone, draws=arguments.mc_dropout, seed=arguments.seed
-    )
+    scorer = LineScorer(bundle, carried=not arguments.each_line_alone, draws=arguments.mc_dropout, seed=arguments.seed)
     total, words = 0.0, 0
     for line in scorer.lines(lines):
         total, words = total + line.log_prob, words + line.words
@@ -63,7 +61,9 @@ def _score_lines(bundle: LanguageBundle, lines: Iterable[tuple[str, str]], argum
             print(f"{line.log_prob:.4f}\t{line.words}\t{line.text}")
     if not words:
         raise UserError("an empty text: there is no word to predict", where=arguments.file or "standard input")
-    state = "each line from a zero state after <eos>" if arguments.each_line_alone else "1 stream, state carried from zero"
+    state = (
+        "each line from a zero state after <eos>" if arguments.each_line_alone else "1 stream, state carried from zero"
+    )
     dropout = f"mean of {arguments.mc_dropout} draws of dropout" if arguments.mc_dropout else "no dropout"
     told = f"perplexity {math.exp(-total / words):,.2f} ({state}, <eos> counted, {dropout}, {words:,} {bundle.unit} predicted)"
     print(told, file=sys.stderr if arguments.lines or arguments.json else sys.stdout)
@@ -82,7 +82,9 @@ def _load(arguments: Namespace) -> LanguageBundle:
 
 
 def _parse(argv: list[str]) -> Namespace:
-    parser = Parser(prog="nmt-lm score", description="Perplexity of a text; see --lines for its lines.", allow_abbrev=False)
+    parser = Parser(
+        prog="nmt-lm score", description="Perplexity of a text; see --lines for its lines.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"nmt-lm {nmt.__version__}")
     parser.add_argument("file", nargs="?", metavar="FILE", help="the text (default: standard input)")
     add_model_flags(parser)
@@ -102,6 +104,8 @@ def _parse(argv: list[str]) -> Namespace:
 
 def add_model_flags(parser: Parser) -> None:
     """--model, --device and --threads."""
-    parser.add_argument("--model", default=MODEL, metavar="DIR", help=f"model folder, or weights in one (default: {MODEL})")
+    parser.add_argument(
+        "--model", default=MODEL, metavar="DIR", help=f"model folder, or weights in one (default: {MODEL})"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads")

@@ -94,7 +94,9 @@ def read_text_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         problem = "not a prepared text: it has no manifest.json" if folder.is_dir() else "no such folder"
-        raise UserError(problem, where=folder, hint="run nmt-lm prep first, or name the folder with --prepared") from None
+        raise UserError(
+            problem, where=folder, hint="run nmt-lm prep first, or name the folder with --prepared"
+        ) from None
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror})", where=path) from None
     except (UnicodeDecodeError, json.JSONDecodeError):

@@ -98,4 +98,4 @@ def check_streams(words: int, streams: int, steps: int, where: object) -> None:
     least = streams * (steps + 1)
     if words < least:
         problem = f"{words:,} words do not fill {streams} streams of {steps} steps, which take {least:,}"
-        raise UserError(problem, where=where, hint="lower training.streams or training.unroll, or take more text")
+        raise UserError(problem, where=where, hint="lower lm.streams or lm.unroll, or take more text")

@@ -90,9 +90,7 @@ def create_language_folder(folder: Path, config: Config, text: RunningText) -> N
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
 
 
-def load_language_bundle(
-    folder: Path | str, device: torch.device
-) -> LanguageBundle:
+def load_language_bundle(folder: Path | str, device: torch.device) -> LanguageBundle:
     """Load a model folder, or a weights file in one: the model is in evaluation mode, on `device`, its tie checked."""
     folder, weights = Path(folder), BEST
     if folder.is_file():

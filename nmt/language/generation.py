@@ -28,7 +28,11 @@ class Draw:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name, good in (("words", self.words >= 1), ("temperature", self.temperature >= 0), ("top_k", self.top_k >= 0)):
+        for name, good in (
+            ("words", self.words >= 1),
+            ("temperature", self.temperature >= 0),
+            ("top_k", self.top_k >= 0),
+        ):
             if not good:
                 least = 1 if name == "words" else 0
                 flag = f"--{name.replace('_', '-')}"

@@ -206,7 +206,9 @@ def text_summary(manifest: Mapping[str, Any], folder: Path | str) -> str:
     lines = [f"{folder}: {vocabulary['size']:,} {unit} in the vocabulary, {END_NAME} counted"]
     for name, split in manifest["splits"].items():
         told = f"{split['lines']:,} lines, {split['words']:,} {unit} with {END_NAME}"
-        share = f", {100 * split['unknown'] / split['words']:.2f}% of them {UNKNOWN_NAME}" if vocabulary["unknown"] else ""
+        share = (
+            f", {100 * split['unknown'] / split['words']:.2f}% of them {UNKNOWN_NAME}" if vocabulary["unknown"] else ""
+        )
         lines.append(f"  {name:<6} {told}{share}")
     if vocabulary["unknown"] and not manifest["splits"]["train"]["unknown"]:
         lines.append(f"  the training text has no {UNKNOWN_NAME}, and so nothing is learned of it: see --vocabulary")

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.models", "nmt.prepare"),
     ("nmt.search", "nmt.folder", "nmt.evaluate"),
     ("nmt.shortlist",),
-    ("nmt.translate",),
+    ("nmt.translate", "nmt.language"),
     ("nmt.tasks", "nmt.conversion", "nmt.explain"),
     ("nmt.training",),
     ("nmt.reproduce", "nmt.serve"),

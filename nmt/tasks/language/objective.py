@@ -27,7 +27,9 @@ class LanguageObjective(Objective[TextBatch]):
         """See Objective.loss."""
         matrices, number = model.embeddings, batch.words.shape[1]
         place = slice(batch.first, batch.first + number)
-        before = model.initial_state(number) if batch.begins else tuple(part[..., place, :] for part in carried.values())
+        before = (
+            model.initial_state(number) if batch.begins else tuple(part[..., place, :] for part in carried.values())
+        )
         rows, state = model.features(batch.words, tuple(part.contiguous() for part in before))
         cost = word_cross_entropy(
             rows.flatten(0, 1), matrices.output, matrices.output_bias, batch.labels.flatten(), model.compute_dtype
@@ -69,8 +71,8 @@ class LanguageObjective(Objective[TextBatch]):
         steps, number = batch.words.shape
         return UserError(
             f"an update does not fit in memory ({number} streams of {steps} steps)",
-            where="training.unroll",
-            hint="lower training.unroll or training.streams, or set training.part_tokens",
+            where="lm.unroll",
+            hint="lower lm.unroll or lm.streams, or set training.part_tokens",
         )
 
 

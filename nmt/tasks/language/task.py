@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from nmt.config import Config
+from nmt.config import Config, TrainingConfig
 from nmt.data.position import Position
 from nmt.data.running_text import RunningText
 from nmt.data.streams import Streams, TextBatch, check_streams
@@ -18,10 +18,23 @@ from nmt.folder.language import create_language_folder
 from nmt.folder.ledger import matrix_lines
 from nmt.models.language import LanguageModel
 from nmt.models.language_build import build_empty_language_model, build_language_model
-from nmt.tasks.interface import Task
+from nmt.tasks.interface import Task, check_foreign
 from nmt.tasks.language.objective import LanguageObjective
 from nmt.tasks.language.validation import LanguageValidator
 from nmt.tying import WordTying
+
+FOREIGN: dict[str, object] = {
+    "label_smoothing": 0.0,
+    "normalization": TrainingConfig.normalization,
+    "batch_tokens": TrainingConfig.batch_tokens,
+    "batch_sentences": TrainingConfig.batch_sentences,
+    "max_length": TrainingConfig.max_length,
+    "bpe_dropout": TrainingConfig.bpe_dropout,
+    "validation_metric": "cost",
+    "validation_beam": TrainingConfig.validation_beam,
+    "shortlist": TrainingConfig.shortlist,
+}
+"Keys of translation, with the values that do nothing here."
 
 
 class LanguageTask(Task):
@@ -32,7 +45,7 @@ class LanguageTask(Task):
 
     def __init__(self, config: Config) -> None:
         self.text = RunningText.open(config.paths.prepared)
-        super().__init__(config, LanguageObjective(config.training.streams, config.lm.weight_decay))
+        super().__init__(config, LanguageObjective(config.lm.streams, config.lm.weight_decay))
 
     @property
     def fingerprint(self) -> str:
@@ -45,13 +58,14 @@ class LanguageTask(Task):
         return self._streams("train")
 
     def _streams(self, split: str) -> Streams:
-        return Streams(self.text.split(split), self.settings.streams, self.settings.unroll)
+        return Streams(self.text.split(split), self.config.lm.streams, self.config.lm.unroll)
 
     def check(self) -> None:
         """See Task.check."""
+        check_foreign(self.settings, FOREIGN, "translation")
         for split in ("train", "valid"):
             words, where = len(self.text.split(split)), f"{split} of {self.text.folder}"
-            check_streams(words, self.settings.streams, self.settings.unroll, where)
+            check_streams(words, self.config.lm.streams, self.config.lm.unroll, where)
 
     def build(self) -> LanguageModel:
         """See Task.build."""
@@ -67,7 +81,7 @@ class LanguageTask(Task):
             lines += matrix_lines(build_empty_language_model(lm, rows, torch.device("meta")))
         lines += ["size in each tying mode:", *mode_lines(self.config, rows)]
         lines.append(
-            f"{len(self.text.split('train')):,} {unit} in {settings.streams} streams, {settings.unroll} steps an update: "
+            f"{len(self.text.split('train')):,} {unit} in {lm.streams} streams, {lm.unroll} steps an update: "
             f"{len(self.streams):,} updates an epoch; the cost is summed over the steps and averaged over the streams"
         )
         return lines
@@ -99,9 +113,9 @@ class LanguageTask(Task):
 def mode_lines(config: Config, rows: int) -> list[str]:
     """The size in both modes; the chosen one marked."""
     sizes = {mode: size_of_mode(config, mode, rows) for mode in WordTying}
-    untied = sizes[WordTying.UNTIED]
+    untied, mark = sizes[WordTying.UNTIED], {config.lm.tying: "  <- this model"}
     return [
-        f"  {mode.value:<12} {size:>14,}  {100 * size / untied:8.1f}%{'  <- this model' * (mode.value == config.lm.tying)}"
+        f"  {mode.value:<12} {size:>14,}  {100 * size / untied:8.1f}%{mark.get(mode.value, '')}"
         for mode, size in sizes.items()
     ]
 

@@ -62,7 +62,7 @@ class LanguageValidator:
         refused = UserError(
             "the validation does not fit in memory",
             where="validation",
-            hint=f"lower training.unroll, or choose a smaller model ({model.how_to_shrink()})",
+            hint=f"lower lm.unroll, or choose a smaller model ({model.how_to_shrink()})",
         )
         model.eval()
         with enough_memory(refused), torch.inference_mode(), model.in_float32():
