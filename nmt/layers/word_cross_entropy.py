@@ -29,12 +29,13 @@ def word_cross_entropy(
     weight: Tensor,
     bias: Tensor,
     labels: Tensor,
-    scale: float = 1.0,
     dtype: torch.dtype = torch.float32,
+    *,
+    scale: float = 1.0,
 ) -> Tensor:
     """The sum over all positions, in nats, times scale. rows: [N, E]. weight: [C, E]. bias: [C]. labels: [N] int64.
 
-    scale: such as one over the streams; given here it costs no pass over the gradients. dtype: of the products.
+    dtype: of the products. scale: such as one over the streams; given here it costs no pass over the gradients.
     """
     differentiate = wants_gradient(rows, weight, bias)
     found: Tensor = WordCrossEntropy.apply(rows, weight, bias, labels, (scale, dtype, differentiate))

@@ -32,7 +32,7 @@ def test_loss_and_gradients_are_torchs_in_chunks_of_any_size(
     monkeypatch.setattr(module, "CHUNK_ELEMENTS", elements)
     rows, weight, bias, labels = tensors(dtype)
     for scale, factor in ((1.0, 1.0), (0.05, 1.0), (0.05, 3.0)):
-        found = word_cross_entropy(rows, weight, bias, labels, scale) * factor
+        found = word_cross_entropy(rows, weight, bias, labels, scale=scale) * factor
         expected = plain_word_cross_entropy(rows, weight, bias, labels) * scale * factor
         torch.testing.assert_close(found, expected, atol=limit, rtol=limit)
         for mine, other in zip(
