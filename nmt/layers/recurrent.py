@@ -38,12 +38,12 @@ class Recurrence:
 
     def prepare_forward(self) -> Recurrence:
         """Before the first `step`."""
-        self.ahead = [StepProduct(rows.t(), self.batch, self.dtype) for rows in self.rows]
+        self.ahead = [StepProduct(rows.t(), self.batch, self.dtype, always=True) for rows in self.rows]
         return self
 
     def prepare_backward(self) -> Recurrence:
         """Before the first `gradient`."""
-        self.back = [StepProduct(rows, self.batch, self.dtype) for rows in self.rows]
+        self.back = [StepProduct(rows, self.batch, self.dtype, always=True) for rows in self.rows]
         return self
 
     def step(self, base: Tensor, hidden: Tensor, out: Tensor) -> None:
