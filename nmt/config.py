@@ -394,8 +394,7 @@ class TrainingConfig:
         require(1 <= self.decay < math.inf, "training.decay", self.decay, "1 or more and finite")
         cosine = self.schedule != "cosine" or self.max_updates > 0
         require(cosine, "training.max_updates", self.max_updates, "above 0 where training.schedule is cosine")
-        counts = ("max_length", "validation_beam", "save_every", "log_every", "decay_from")
-        for name in (*counts, "update_every"):
+        for name in ("max_length", "validation_beam", "save_every", "log_every", "decay_from", "update_every"):
             require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
 
 

@@ -65,8 +65,11 @@ def _score_lines(bundle: LanguageBundle, lines: Iterable[tuple[str, str]], argum
         "each line from a zero state after <eos>" if arguments.each_line_alone else "1 stream, state carried from zero"
     )
     dropout = f"mean of {arguments.mc_dropout} draws of dropout" if arguments.mc_dropout else "no dropout"
-    told = f"perplexity {math.exp(-total / words):,.2f} ({state}, <eos> counted, {dropout}, {words:,} {bundle.unit} predicted)"
-    print(told, file=sys.stderr if arguments.lines or arguments.json else sys.stdout)
+    protocol = f"{state}, <eos> counted, {dropout}, {words:,} {bundle.unit} predicted"
+    print(
+        f"perplexity {math.exp(-total / words):,.2f} ({protocol})",
+        file=sys.stderr if arguments.lines or arguments.json else sys.stdout,
+    )
 
 
 def _lines(path: str | None) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""The model folder of a language model: everything that scoring and drawing text need, as `nmt.folder.bundle` has it."""
+"""The model folder of a language model: all that scoring and drawing text need, as `nmt.folder.bundle` has it."""
 
 from __future__ import annotations
 

@@ -72,7 +72,8 @@ def find_text(folder: Path | str, named: Mapping[str, str | None]) -> dict[str, 
         if len(files) > 1:
             names = ", ".join(path.name for path in files)
             raise UserError(f"several files could be {split} ({names})", where=folder, hint=f"name one with --{split}")
-        found |= {split: path for path in files}
+        if files:
+            found[split] = files[0]
     if "train" not in found:
         hint = "call it train.txt or the like, or name it with --train FILE"
         raise UserError("holds no file of training text", where=folder, hint=hint)

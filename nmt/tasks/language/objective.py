@@ -14,7 +14,7 @@ from nmt.tasks.interface import Carried, Loss, Objective
 
 
 class LanguageObjective(Objective[TextBatch]):
-    """Cross entropy summed over the steps and averaged over the streams, as in Zaremba et al.'s code, and the penalties.
+    """Cross entropy summed over the steps and averaged over the streams, as Zaremba et al.'s code has it, with penalties.
 
     What is carried is the state of every stream after the last update: truncated backpropagation through time. It is
     zero where the text begins anew.
@@ -31,14 +31,15 @@ class LanguageObjective(Objective[TextBatch]):
             model.initial_state(number) if batch.begins else tuple(part[..., place, :] for part in carried.values())
         )
         rows, state = model.features(batch.words, tuple(part.contiguous() for part in before))
-        cost = word_cross_entropy(
-            rows.flatten(0, 1), matrices.output, matrices.output_bias, batch.labels.flatten(), model.compute_dtype
+        flat, labels = rows.flatten(0, 1), batch.labels.flatten()
+        mean = word_cross_entropy(
+            flat, matrices.output, matrices.output_bias, labels, model.compute_dtype, scale=1 / number
         )
-        loss = cost / number + model.penalty(batch.num_streams)
+        loss, cost = mean + model.penalty(batch.num_streams), mean.detach() * number
         left = {name: torch.zeros_like(part) for name, part in carried.items()}
         for part, after in zip(left.values(), detached(state), strict=True):
             part[..., place, :] = after
-        return Loss(loss, cost.detach(), cost.detach(), left)
+        return Loss(loss, cost, cost, left)
 
     def start(self, model: LanguageModel) -> Carried:
         """Zeros."""
