@@ -48,18 +48,17 @@ class SGD(Bare, torch.optim.SGD):
     """
 
     found_inf: Tensor | None = None
-    _torchs_step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step, or none where it is to be left out."""
-        if self.found_inf is not None:
-            refused = self.found_inf > 0
-            for group in self.param_groups:
-                for parameter in group["params"]:
-                    if parameter.grad is not None:
-                        parameter.grad.masked_fill_(refused, 0)
-        self._torchs_step(closure)
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            gradients = [parameter.grad for parameter in parameters]
+            if self.found_inf is not None:
+                for gradient in gradients:
+                    gradient.masked_fill_(self.found_inf > 0, 0)
+            torch._foreach_add_(parameters, gradients, alpha=-group["lr"])
 
 
 class Adadelta(Bare, torch.optim.Adadelta):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from nmt.configfile import Values
 
 DEFAULTS: Values = {
+    "training.precision": "float32",
     "training.optimizer": "sgd",
     "training.learning_rate": 1.0,
     "training.schedule": "epochs",

@@ -14,7 +14,7 @@ from nmt.tasks.interface import Carried, Loss, Objective
 
 
 class LanguageObjective(Objective[TextBatch]):
-    """Cross entropy summed over the steps and averaged over the streams, as Zaremba et al.'s code has it, with penalties.
+    """Cross entropy summed over the steps and averaged over the streams, as in Zaremba et al.'s code; and penalties.
 
     What is carried is the state of every stream after the last update: truncated backpropagation through time. It is
     zero where the text begins anew.
