@@ -341,13 +341,15 @@ class TrainingConfig:
     bpe_dropout: float = 0.0
     "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
     max_updates: int = 20_000
-    "Training ends after this many updates in all, earlier sessions counted; 0: no limit."
+    "Training ends after this many updates in all, earlier sessions counted."
     max_epochs: int = 0
-    "Training ends after this many epochs in all; 0: no limit. Language models only."
+    "Training ends after this many epochs in all; 0: max_updates alone. Language models only."
     max_minutes: float = 0.0
     "Training ends after this many minutes in all, earlier sessions counted; 0: no limit."
     validate_every: int = 500
-    "Updates between validations; 0: one at the end of each epoch (language models only)."
+    "Updates between validations."
+    validate_epochs: int = 0
+    "Epochs between validations, in place of validate_every; 0: validate_every. Language models only."
     validation_metric: str = "bleu"
     "What chooses the best and stops early: bleu (beam output, raw references) or cost (cross entropy). Fixed."
     validation_beam: int = 2
@@ -389,12 +391,11 @@ class TrainingConfig:
             "above 0 where training.batch_sentences is 0",
         )
         counts = ("seed", "warmup_updates", "batch_tokens", "batch_sentences", "patience", "average_last")
-        for name in (*counts, "part_tokens", "skip_nonfinite", "max_updates", "max_epochs", "validate_every"):
+        for name in (*counts, "part_tokens", "skip_nonfinite", "max_epochs", "validate_epochs"):
             require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "0 or more")
         require(1 <= self.decay < math.inf, "training.decay", self.decay, "1 or more and finite")
-        cosine = self.schedule != "cosine" or self.max_updates > 0
-        require(cosine, "training.max_updates", self.max_updates, "above 0 where training.schedule is cosine")
-        for name in ("max_length", "validation_beam", "save_every", "log_every", "decay_from", "update_every"):
+        counts = ("max_length", "max_updates", "validate_every", "validation_beam", "save_every", "log_every")
+        for name in (*counts, "update_every", "decay_from"):
             require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
 
 

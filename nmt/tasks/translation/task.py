@@ -61,17 +61,10 @@ class TranslationTask(Task):
 
     def check(self) -> None:
         """See Task.check."""
-        check_foreign(self.settings, {"max_epochs": 0}, "language models")
-        by_epoch = [
-            name
-            for name, value in (("schedule", "epochs"), ("validate_every", 0))
-            if getattr(self.settings, name) == value
-        ]
-        if by_epoch:
-            where, value = f"training.{by_epoch[0]}", getattr(self.settings, by_epoch[0])
-            raise UserError(
-                f"{value!r} is of language models, whose epochs have ends", where=where, hint="choose another"
-            )
+        check_foreign(self.settings, {"max_epochs": 0, "validate_epochs": 0}, "language models")
+        if self.settings.schedule == "epochs":
+            problem = "'epochs' is of language models, whose epochs have ends"
+            raise UserError(problem, where="training.schedule", hint="choose another")
         if self.settings.bpe_dropout:
             check_merges(self.corpus)
         longest = self.settings.max_length
