@@ -7,7 +7,6 @@ import math
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -137,9 +136,9 @@ def test_perplexity_is_that_of_the_whole_text_and_says_how_it_was_measured(
     assert (found["words"], found["streams"], found["unit"]) == (len(words) - 1, 1, "words")
     told = f"(1 stream, state carried from zero, <eos> counted, no dropout, {len(words) - 1} words predicted)"
     assert score(folder, "corpus/test.txt") == f"perplexity {found['perplexity']:.2f} {told}\n"
-    assert score(folder, "corpus/test.txt", "--streams", 3).endswith(
-        f"(3 streams, state carried from zero, <eos> counted, no dropout, {3 * (len(words) // 3 - 1)} words predicted)\n"
-    )
+    number = 3 * (len(words) // 3 - 1)
+    told = f"(3 streams, state carried from zero, <eos> counted, no dropout, {number} words predicted)\n"
+    assert score(folder, "corpus/test.txt", "--streams", 3).endswith(told)
 
 
 def test_lines_are_scored_after_each_other_or_each_alone(folder: Path, bundle: LanguageBundle) -> None:
@@ -192,7 +191,7 @@ def test_subwords_come_out_as_raw_text(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def copied(folder: Path, tmp_path: Path) -> Iterator[Path]:
+def copied(folder: Path, tmp_path: Path) -> Path:
     """A folder whose lm-prepared/ and lm/ may be spoilt."""
     for name in ("corpus", "lm-prepared", "lm"):
         for path in (folder / name).rglob("*"):
@@ -200,7 +199,7 @@ def copied(folder: Path, tmp_path: Path) -> Iterator[Path]:
                 target = tmp_path / path.relative_to(folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
-    yield tmp_path
+    return tmp_path
 
 
 def spoil_vocabulary(place: Path) -> None:

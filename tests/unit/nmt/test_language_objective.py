@@ -52,7 +52,7 @@ def plain_update(model: LanguageModel, batch: TextBatch, state: tuple[torch.Tens
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter -= rate * factor * gradient
             parameter *= 1 - CONFIG.weight_decay
-    return [float(cost + penalty), tuple(part.detach() for part in state)]
+    return [float((cost + penalty).detach()), tuple(part.detach() for part in state)]
 
 
 def test_updates_are_the_papers_and_the_state_goes_from_one_to_the_next() -> None:

@@ -55,7 +55,7 @@ def test_a_prepared_text_is_its_words_with_line_ends(corpus: Path) -> None:
     assert code == 0
     text = RunningText.open(prepared)
     names = [text.vocabulary.name(int(row)) for row in text.split("train")]
-    assert names == " <eos> ".join(LINES).split() + ["<eos>"]
+    assert names == [*" <eos> ".join(LINES).split(), "<eos>"]
     assert [text.vocabulary.name(int(row)) for row in text.split("valid")] == ["a", "<unk>", "b", "<eos>"]
     assert text.manifest["splits"]["train"] == {"lines": 4, "words": 14, "unknown": 1}
     assert not text.has_split("test")

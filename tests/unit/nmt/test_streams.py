@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_training_goes_on_from_any_place_and_knows_where_an_epoch_ends() -> None
     streams = Streams(TEXT, 4, 3)
     whole = [place for place, _ in islice(streams.forever(Position(0, 0, 0)), 8)]
     assert whole[:4] == [Position(0, 0, 0), Position(0, 0, 1), Position(0, 0, 2), Position(1, 0, 0)]
-    for before, after in zip(whole, whole[1:], strict=False):
+    for before, after in pairwise(whole):
         assert streams.after(before) == after
         found, batch = next(streams.forever(streams.after(before)))
         assert found == after
