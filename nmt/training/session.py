@@ -12,7 +12,7 @@ from bpe.textfiles import write_text
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.device import arithmetic, keep_freed_memory, pick_device, repeat_bits, set_threads
-from nmt.folder.bundle import BEST, CONFIG, read_config, read_manifest
+from nmt.folder.bundle import BEST, CONFIG, MANIFEST, read_config, read_manifest
 from nmt.layers.processor import native_bfloat16
 from nmt.tasks.interface import OpenTask, Task
 from nmt.training.checkpoint import Checkpoint, mark_begun
@@ -54,10 +54,12 @@ ROUNDED_ONLY = (
 class Request:
     """What the user asked for.
 
-    values: dotted keys that were set. force: start over where a model already is. dry_run: tell, and train nothing.
+    values: dotted keys that were set. defaults: of a new run, where its task has others. force: start over where a
+    model already is. dry_run: tell, and train nothing.
     """
 
     values: Values
+    defaults: Values = dataclasses.field(default_factory=dict)
     force: bool = False
     dry_run: bool = False
     quiet: bool = False
@@ -76,8 +78,9 @@ def train(request: Request, open_task: OpenTask, workers: Workers | None = None)
 
 def lead(request: Request, open_task: OpenTask, workers: Workers) -> TrainingProgress:
     """What the first worker does, which may be alone."""
-    folder = Path(build_config(request.values).paths.model)
+    folder = Path(build_config(request.defaults, request.values).paths.model)
     with locked(folder):
+        check_kind(folder, open_task.kind)
         continues = not request.force and in_progress(folder)
         before = read_config(folder) if continues else None
         config, changes = resolve(request, folder, before)
@@ -115,7 +118,7 @@ def follow(open_task: OpenTask, workers: Workers) -> TrainingProgress:
 def resolve(request: Request, folder: Path, before: Config | None) -> tuple[Config, list[str]]:
     """The configuration, and what the user changed since `before`, the one of the run that is continued."""
     if before is None:
-        return with_paths(build_config(request.values), folder), []
+        return with_paths(build_config(request.defaults, request.values), folder), []
     values = flatten(dataclasses.asdict(before), str(folder / CONFIG))
     config = with_paths(build_config(values, request.values), folder)
     return config, changed_keys(before, config)
@@ -216,7 +219,7 @@ def changed_keys(before: Config, after: Config) -> list[str]:
             continue
         if key == "training.precision" and value == "auto":
             continue
-        if section == "model" or (section == "training" and name in FIXED_KEYS):
+        if section in ("model", "lm") or (section == "training" and name in FIXED_KEYS):
             raise UserError(
                 f"this run has {key} = {old[key]!r}, which cannot become {value!r} half way",
                 where=after.paths.model,
@@ -240,9 +243,15 @@ def with_precision(config: Config, before: Config | None) -> Config:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
 
 
+def check_kind(folder: Path, kind: str) -> None:
+    """A model of another task is not continued, nor removed."""
+    if (folder / MANIFEST).exists():
+        read_manifest(folder, kind)
+
+
 def check_same_data(folder: Path, task: Task) -> None:
     """A run continues on the data it began with."""
-    if read_manifest(folder)["data"].get("fingerprint") != task.fingerprint:
+    if read_manifest(folder, None)["data"].get("fingerprint") != task.fingerprint:
         raise UserError(
             f"was trained on other data than {task.config.paths.prepared} holds",
             where=folder,

@@ -16,11 +16,11 @@ from nmt.data.dropout import check_merges
 from nmt.data.feed import DropoutFeed, Feed
 from nmt.data.order import PairLengths
 from nmt.data.position import Position
-from nmt.folder.bundle import create_folder
+from nmt.folder.bundle import TRANSLATION, create_folder
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
 from nmt.shortlist import Shortlist
-from nmt.tasks.interface import Task
+from nmt.tasks.interface import Task, check_foreign
 from nmt.tasks.translation.introduction import introduction
 from nmt.tasks.translation.objective import TranslationObjective
 from nmt.tasks.translation.validation import TranslationValidator, can_score
@@ -31,6 +31,7 @@ from nmt.tying import Tying
 class TranslationTask(Task):
     """Learns to translate the pairs of a prepared corpus."""
 
+    kind = TRANSLATION
     reader = "nmt-translate"
 
     def __init__(self, config: Config) -> None:
@@ -60,6 +61,10 @@ class TranslationTask(Task):
 
     def check(self) -> None:
         """See Task.check."""
+        check_foreign(self.settings, {"max_epochs": 0, "validate_epochs": 0}, "language models")
+        if self.settings.schedule == "epochs":
+            problem = "'epochs' is of language models, whose epochs have ends"
+            raise UserError(problem, where="training.schedule", hint="choose another")
         if self.settings.bpe_dropout:
             check_merges(self.corpus)
         longest = self.settings.max_length
