@@ -257,6 +257,10 @@ class LanguageConfig:
     "After each update every weight shrinks by this share of itself, whatever the rate (WD in Table 5: 1e-7)."
     weight_penalty: float = 0.0
     "This times half of the sum of all squared weights joins the cost of an update (Zilly et al.'s code: 1e-7)."
+    streams: int = 20
+    "The text is read in this many streams side by side (the paper's batch)."
+    unroll: int = 20
+    "Words of each stream in an update: backpropagation goes back so far, and the state goes on."
     initialization: float = 0.1
     "Weights start uniformly between minus this and this."
     uniform_biases: bool = False
@@ -269,7 +273,7 @@ class LanguageConfig:
         require_own_keys(self, "lm", LANGUAGE_ARCHITECTURES)
         choice("lm.tying", self.tying, tuple(mode.value for mode in WordTying))
         choice("lm.word_masks", self.word_masks, ("token", "word"))
-        for name in ("embedding_size", "layers", "depth"):
+        for name in ("embedding_size", "layers", "depth", "streams", "unroll"):
             require(getattr(self, name) >= 1, f"lm.{name}", getattr(self, name), "1 or more")
         for name in ("hidden_size", "projection_penalty", "weight_decay", "weight_penalty", "initialization"):
             require(0 <= getattr(self, name) < math.inf, f"lm.{name}", getattr(self, name), "0 or more and finite")
@@ -304,13 +308,17 @@ class TrainingConfig:
     fast: bool = True
     "Hand-written backward passes; false: the plain computation that they are tested against, rounded otherwise."
     optimizer: str = "adam"
-    "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8. Fixed."
+    "adam, adadelta (rho 0.95, eps 1e-6; Table 8), or sgd, plain gradient descent (language models). Fixed."
     learning_rate: float = 0.002
     "Peak step size (Table 8's Adadelta: 1)."
     adam_beta2: float = 0.98
     "Adam's second decay rate (the first is 0.9, eps 1e-9). Fixed: its states are means of it."
     schedule: str = "inverse-sqrt"
-    "constant, inverse-sqrt (after the warm-up) or cosine (to zero at max_updates)."
+    "constant, inverse-sqrt (after the warm-up), cosine (to zero at max_updates), or epochs (see decay)."
+    decay: float = 2.0
+    "epochs: the rate is divided by this in every epoch from decay_from on. Language models only."
+    decay_from: int = 6
+    "epochs: the first epoch, from 1, with a lower rate."
     warmup_updates: int = 400
     "Updates over which the learning rate rises linearly from zero; 0: none."
     clip_norm: float = 1.0
@@ -333,11 +341,13 @@ class TrainingConfig:
     bpe_dropout: float = 0.0
     "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
     max_updates: int = 20_000
-    "Training ends after this many updates in all, earlier sessions counted."
+    "Training ends after this many updates in all, earlier sessions counted; 0: no limit."
+    max_epochs: int = 0
+    "Training ends after this many epochs in all; 0: no limit. Language models only."
     max_minutes: float = 0.0
     "Training ends after this many minutes in all, earlier sessions counted; 0: no limit."
     validate_every: int = 500
-    "Updates between validations."
+    "Updates between validations; 0: one at the end of each epoch (language models only)."
     validation_metric: str = "bleu"
     "What chooses the best and stops early: bleu (beam output, raw references) or cost (cross entropy). Fixed."
     validation_beam: int = 2
@@ -361,8 +371,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         choice("training.precision", self.precision, ("auto", "float32", "bf16"))
-        choice("training.optimizer", self.optimizer, ("adam", "adadelta"))
-        choice("training.schedule", self.schedule, ("constant", "inverse-sqrt", "cosine"))
+        choice("training.optimizer", self.optimizer, ("adam", "adadelta", "sgd"))
+        choice("training.schedule", self.schedule, ("constant", "inverse-sqrt", "cosine", "epochs"))
         choice("training.normalization", self.normalization, ("tokens", "sentences"))
         choice("training.validation_metric", self.validation_metric, ("bleu", "cost"))
         require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
@@ -379,10 +389,12 @@ class TrainingConfig:
             "above 0 where training.batch_sentences is 0",
         )
         counts = ("seed", "warmup_updates", "batch_tokens", "batch_sentences", "patience", "average_last")
-        for name in (*counts, "part_tokens", "skip_nonfinite"):
+        for name in (*counts, "part_tokens", "skip_nonfinite", "max_updates", "max_epochs", "validate_every"):
             require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "0 or more")
-        counts = ("max_length", "max_updates", "validate_every", "validation_beam", "save_every", "log_every")
-        for name in (*counts, "update_every"):
+        require(1 <= self.decay < math.inf, "training.decay", self.decay, "1 or more and finite")
+        cosine = self.schedule != "cosine" or self.max_updates > 0
+        require(cosine, "training.max_updates", self.max_updates, "above 0 where training.schedule is cosine")
+        for name in ("max_length", "validation_beam", "save_every", "log_every", "decay_from", "update_every"):
             require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
 
 

@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bpe.command import num_cores
 from bpe.errors import UserError
@@ -55,6 +57,16 @@ def keep_freed_memory() -> None:
         library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def answers_at_once(device: torch.device) -> bool:
+    """Whether tensors can be asked for their numbers at no cost; elsewhere that waits for all that was begun before."""
+    return device.type == "cpu"
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the processor's on a device; nobody waits for CUDA's copy, which the device makes in its turn."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
 def peak_memory(device: torch.device) -> int:
     """Most bytes this process has held at once: on CUDA of that GPU, elsewhere resident; 0 where nothing tells."""
     if device.type == "cuda":
@@ -83,6 +95,17 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+@contextlib.contextmanager
+def enough_memory(refused: UserError) -> Iterator[None]:
+    """Raise `refused`, which says what to lower, where the machine or the device refuses memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise refused from None
 
 
 def machine() -> str:

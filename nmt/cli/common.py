@@ -9,7 +9,7 @@ import nmt
 from bpe.command import Parser, run
 from nmt.config import DROPPED, Config
 from nmt.configfile import Values, build_config, parse_assignments, read_yaml
-from nmt.models.architectures import ARCHITECTURES
+from nmt.models.architectures import ARCHITECTURES, LANGUAGE_ARCHITECTURES
 
 __all__ = ["FLAGS", "Parser", "config_from", "make_parser", "overrides", "run"]
 
@@ -47,6 +47,9 @@ FLAGS: dict[str, dict[str, object]] = {
     },
     "model.tying": {"flag": "--tying", "help": "untied, decoder or three-way (the default)"},
     "model.architecture": {"flag": "--architecture", "help": " or ".join(ARCHITECTURES)},
+    "lm.tying": {"flag": "--tying", "help": "untied, or tied (the default)"},
+    "lm.architecture": {"flag": "--architecture", "help": " or ".join(LANGUAGE_ARCHITECTURES)},
+    "training.max_epochs": {"flag": "--max-epochs", "type": int, "metavar": "N", "help": "epochs in all"},
     "training.max_updates": {"flag": "--max-updates", "type": int, "metavar": "N", "help": "updates in all"},
     "training.seed": {"flag": "--seed", "type": int, "metavar": "N", "help": "random seed"},
     "training.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "target pieces a batch"},

@@ -9,13 +9,14 @@ Shapes: T steps, B streams, C words of the vocabulary, E embedding.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nmt.layers.tied_words import TiedWords
 from nmt.models.architectures import LANGUAGE_ARCHITECTURES
+from nmt.models.interface import TrainableModel
 
 LanguageState = tuple[Tensor, ...]
 "What a model keeps of the words before: tensors whose second dimension is the streams, [..., B, H]."
@@ -30,23 +31,11 @@ class Features(NamedTuple):
     "After the last step, part of the graph: detach it (`detached`) before the next call."
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(TrainableModel):
     """A recurrent language model, tied or not (Press & Wolf, 2017, section 3)."""
 
-    architecture: ClassVar[str]
-    "Its name in `nmt.models.architectures`."
     embeddings: TiedWords
     "Input and output embedding and the output bias: see nmt.layers.tied_words."
-    fast: bool
-    "Compute in the fast way; False takes the plain steps that it is tested against."
-    compute_dtype: torch.dtype
-    "Precision of the matrix products in training (float32 or bfloat16); weights and sums stay float32."
-
-    def __init__(self, embeddings: TiedWords) -> None:
-        super().__init__()
-        self.embeddings = embeddings
-        self.fast = True
-        self.compute_dtype = torch.float32
 
     def how_to_shrink(self) -> str:
         """The keys to lower where the model is too large for the machine, for people."""
