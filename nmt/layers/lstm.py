@@ -3,9 +3,10 @@
     i, f, o = sigmoid(x W' + h U' + b);  g = tanh(x W' + h U' + b);  c' = f * c + i * g;  h' = o * tanh(c')
 
 Gates lie one after another in the order i, f, g, o, and weights are named and laid out as those of torch.nn.LSTM, with
-one bias for each gate where there are not two. `run_lstm` has a plain version, which autograd differentiates, and a
-fast one with a hand-written backward: what does not need the next step is computed for all steps at once, and weight
-gradients are summed over the steps in one product each. Both give the same numbers.
+one bias for each gate where there are not two. `run_layer` has a plain version, which autograd differentiates, and fast
+ones that give the same numbers: oneDNN's own layer where the matrices are small, so that the calls of a step would take
+longer than their work; otherwise a hand-written backward, in which what does not need the next step is computed for all
+steps at once and weight gradients are summed over the steps in one product each.
 
 Shapes: T steps, B sequences, X input size, H hidden size.
 """
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from nmt.layers.linear import linear
-from nmt.layers.precision import wants_gradient
+from nmt.layers.precision import LARGE_BYTES, wants_gradient
+from nmt.layers.processor import has_onednn
 from nmt.layers.recurrent import Masks, Recurrence, masked_product
 from nmt.layers.squash import squash
 
@@ -83,6 +85,8 @@ def run_layer(
     fast: bool = True,
 ) -> tuple[Tensor, LSTMState]:
     """inputs: [T, B, X] -> states of all steps, [T, B, H], and the last. dtype: of the products."""
+    if fast and masks.inputs is None and masks.hidden is None and suits_onednn(weights.weight_hh, dtype):
+        return onednn_layer(inputs, state, weights)
     if masks.inputs is None:
         projected = linear(inputs, weights.weight_ih, weights.bias, dtype)
     else:
@@ -97,6 +101,21 @@ def run_layer(
         state = lstm_step(gates, state.cell)
         found.append(state.hidden)
     return torch.stack(found), state
+
+
+def suits_onednn(weight: Tensor, dtype: torch.dtype) -> bool:
+    """Whether oneDNN has the layer and it is the faster way. weight: [4H, H]. dtype: of the products."""
+    of_type = weight.dtype == dtype == torch.float32
+    return of_type and has_onednn(weight.device) and 4 * weight.numel() <= LARGE_BYTES
+
+
+def onednn_layer(inputs: Tensor, state: LSTMState, weights: LayerWeights) -> tuple[Tensor, LSTMState]:
+    """`run_layer` as torch.nn.LSTM computes it on the CPU."""
+    matrices = [weights.weight_ih, weights.weight_hh, weights.bias, torch.zeros_like(weights.bias)]
+    first = [part[None] for part in state]
+    training = wants_gradient(inputs, *state, *matrices)
+    rows, hidden, cell = torch.lstm(inputs, first, matrices, True, 1, 0.0, training, False, False)
+    return rows, LSTMState(hidden[0], cell[0])
 
 
 def lstm_step(gates: Tensor, cell: Tensor) -> LSTMState:

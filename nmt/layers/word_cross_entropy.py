@@ -23,6 +23,9 @@ from nmt.layers.precision import is_prepared, multiply, rounded, wants_gradient
 CHUNK_ELEMENTS = 2**24
 "Scores held at a time (rows x C): 64 MiB in float32."
 
+NARROW = 512
+"Up to this width E the gradient of the weight is faster made as its transpose, though that is copied then."
+
 
 def word_cross_entropy(
     rows: Tensor,
@@ -129,4 +132,6 @@ class WordProducts:
         part = self.part * scale
         if self.prepare:
             grad, part = rounded(grad, self.dtype), rounded(part, self.dtype)
-        return multiply(grad, self.matrix).mul_(scale), multiply(grad.t(), part)
+        narrow = part.shape[1] <= NARROW
+        of_weight = multiply(part.t(), grad).t().contiguous() if narrow else multiply(grad.t(), part)
+        return multiply(grad, self.matrix).mul_(scale), of_weight

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nmt.layers import lstm
 from nmt.layers.lstm import LSTM, NO_MASKS, LSTMMasks, LSTMState, run_layer
 from nmt.layers.rhn import RHN, RHNMasks, run_rhn
 
@@ -68,6 +69,22 @@ def test_lstm_is_torchs_with_its_names_states_and_gradients(
         of_both.append([found, states, cells, *grads])
     for mine, other in zip(*of_both, strict=True):
         torch.testing.assert_close(mine, other, atol=limit, rtol=limit)
+
+
+def test_both_fast_ways_are_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """float32 layers whose matrices are small are oneDNN's, all others ours, whatever the size."""
+    ours, theirs = LSTM(X, H, 2, two_biases=True), nn.LSTM(X, H, 2)
+    drawn(ours, torch.float32)
+    theirs.load_state_dict(ours.state_dict())
+    inputs, first = numbers(T, B, X, dtype=torch.float32), torch.randn(2, 2, B, H)
+    expected, _ = theirs(inputs, tuple(first))
+    other = torch.autograd.grad(expected.sin().sum(), [inputs, *theirs.parameters()])
+    for limit in (0, 2**22):
+        monkeypatch.setattr(lstm, "LARGE_BYTES", limit)
+        rows, _ = layers(ours, inputs, [LSTMState(*pair) for pair in first.unbind(1)], fast=True)
+        parameters = [ours.get_parameter(name) for name, _ in theirs.named_parameters()]
+        mine = torch.autograd.grad(rows.sin().sum(), [inputs, *parameters])
+        torch.testing.assert_close((rows, *mine), (expected, *other), atol=1e-6, rtol=1e-6)
 
 
 def check_gradients(run: Callable[..., Tensor], *tensors: Tensor) -> None:

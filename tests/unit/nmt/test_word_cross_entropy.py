@@ -24,11 +24,13 @@ def tensors(dtype: torch.dtype = torch.float64, spread: float = 1.0) -> tuple[Te
     return (*(each.requires_grad_() for each in (rows, weight, bias)), torch.randint(C, (N,)))
 
 
+@pytest.mark.parametrize("narrow", [0, 512])
 @pytest.mark.parametrize("elements", [1, 5 * C, 2**24])
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-12), (torch.float32, 2e-5)])
 def test_loss_and_gradients_are_torchs_in_chunks_of_any_size(
-    dtype: torch.dtype, limit: float, elements: int, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, limit: float, elements: int, narrow: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "NARROW", narrow)
     monkeypatch.setattr(module, "CHUNK_ELEMENTS", elements)
     rows, weight, bias, labels = tensors(dtype)
     for scale, factor in ((1.0, 1.0), (0.05, 1.0), (0.05, 3.0)):
