@@ -42,6 +42,8 @@ class PathsConfig:
     "Folder nmt-prep writes and nmt-train reads."
     model: str = "model"
     "Folder nmt-train writes; the only one nmt-translate reads."
+    start: str | None = None
+    "Model folder whose weights, architecture and search settings nmt-train starts from; None: weights at random."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +252,8 @@ class TrainingConfig:
     "Pairs with more pieces than this on a side are left out of training. Table 8: 50. Fixed."
     bpe_dropout: float = 0.0
     "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
+    mix: tuple[str, ...] = ()
+    "Other prepared folders, FOLDER=WEIGHT each: so many of its pairs come for every pair of the training data. Fixed."
     max_updates: int = 20_000
     "Training ends after this many updates in all, earlier sessions counted."
     max_minutes: float = 0.0

@@ -14,6 +14,8 @@ PROG = "nmt-train"
 KEYS = (
     "paths.prepared",
     "paths.model",
+    "paths.start",
+    "training.mix",
     "model.tying",
     "model.architecture",
     "training.max_updates",

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,9 +14,10 @@ from bpe.errors import UserError
 from bpe.textfiles import write_text
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
-from nmt.data.batching import Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.dropout import check_merges
+from nmt.data.feed import epoch_plan
+from nmt.data.mixing import MixedPlan, describe_mix
 from nmt.data.order import PairLengths
 from nmt.device import arithmetic, keep_freed_memory, pick_device, set_threads
 from nmt.folder.bundle import BEST, CONFIG, create_folder, read_config, read_manifest
@@ -28,6 +30,7 @@ from nmt.training.distributed import Workers
 from nmt.training.folder import check_room, in_progress, last_checkpoint, locked, make_room, tidy
 from nmt.training.loop import LAST, Trainer
 from nmt.training.reporting import Reporter
+from nmt.training.start import KEY, Start, check_same_start
 
 FIXED_KEYS = (
     "seed",
@@ -87,19 +90,23 @@ def lead(request: Request, workers: Workers) -> TrainingProgress:
     with locked(folder):
         continues = not request.force and in_progress(folder)
         before = read_config(folder) if continues else None
-        config, changes = resolve(request, folder, before)
+        start = None if continues else start_of(request, folder)
+        config, changes = resolve(request, folder, before, start)
         corpus = PreparedCorpus.open(config.paths.prepared)
         config = with_precision(with_languages(config, corpus), before)
         check_fits(config, corpus)
+        if start is not None:
+            start.check_fits(corpus)
         if continues:
-            check_same_data(folder, corpus)
+            check_same_data(folder, corpus, config)
+            check_same_start(folder, request.values.get(KEY))
         else:
             check_room(folder)
         if request.dry_run:
             workers.send()
-            print("\n".join(introduction(config, corpus)))
+            print("\n".join([*introduction(config, corpus), *(start.lines(corpus) if start else [])]))
             return TrainingProgress()
-        session = Session(config, corpus, folder, workers)
+        session = Session(config, corpus, folder, workers, start)
         checkpoint = last_checkpoint(folder) if continues else None
         session.open_folder(continues=continues)
         if workers.size > 1:
@@ -120,10 +127,19 @@ def follow(workers: Workers) -> TrainingProgress:
     return Session(config, corpus, Path(config.paths.model), workers).run(None, [])
 
 
-def resolve(request: Request, folder: Path, before: Config | None) -> tuple[Config, list[str]]:
+def start_of(request: Request, folder: Path) -> Start | None:
+    """The model that the user wants to start from."""
+    start = build_config(request.values).paths.start
+    return Start.read(start, folder) if start else None
+
+
+def resolve(
+    request: Request, folder: Path, before: Config | None, start: Start | None = None
+) -> tuple[Config, list[str]]:
     """The configuration, and what the user changed since `before`, the one of the run that is continued."""
     if before is None:
-        return with_paths(build_config(request.values), folder), []
+        own = start.values(request.values) if start else {}
+        return with_paths(build_config(own, request.values), folder), []
     values = flatten(dataclasses.asdict(before), str(folder / CONFIG))
     config = with_paths(build_config(values, request.values), folder)
     return config, changed_keys(before, config)
@@ -132,8 +148,10 @@ def resolve(request: Request, folder: Path, before: Config | None) -> tuple[Conf
 class Session:
     """One call of nmt-train with everything resolved."""
 
-    def __init__(self, config: Config, corpus: PreparedCorpus, folder: Path, workers: Workers) -> None:
-        self.config, self.corpus, self.folder, self.workers = config, corpus, folder, workers
+    def __init__(
+        self, config: Config, corpus: PreparedCorpus, folder: Path, workers: Workers, start: Start | None = None
+    ) -> None:
+        self.config, self.corpus, self.folder, self.workers, self.start = config, corpus, folder, workers, start
         self.device = workers.device(config.runtime.device)
         self.threads = set_threads(workers.threads(config.runtime.threads))
         keep_freed_memory()
@@ -147,18 +165,29 @@ class Session:
             write_text(self.folder / CONFIG, to_yaml(self.config))
             return
         make_room(self.folder)
-        create_folder(self.folder, self.config, self.corpus)
+        create_folder(self.folder, self.config, self.corpus, self._origin())
         mark_begun(self.folder / LAST)
+
+    def _origin(self) -> dict[str, Any]:
+        """What the model is made from beside its own data, for the manifest."""
+        mix = self.config.training.mix
+        origin = {"mix": describe_mix(mix)} if mix else {}
+        return origin | ({"from": self.start.described(self.corpus)} if self.start else {})
 
     def run(self, checkpoint: Checkpoint | None, changes: list[str], *, quiet: bool = False) -> TrainingProgress:
         """Build, tell the ledger, resume, train."""
         sizes = VocabularySizes.of(self.corpus.vocabulary)
-        model = build_model(self.config.model, sizes, seed=self.config.training.seed).to(self.device)
+        model = build_model(self.config.model, sizes, seed=self.config.training.seed)
+        if self.start is not None:
+            self.start.load_into(model, self.corpus)
+        model = model.to(self.device)
         model.embeddings.assert_tied()
         resumed_at = checkpoint.progress.update if checkpoint else 0
         reporter = self._reporter(resumed_at, quiet)
         trainer = Trainer(model, self.corpus, self.config, reporter, self.workers)
         reporter.say("\n".join(introduction(self.config, self.corpus, matrices=not checkpoint)))
+        if self.start is not None:
+            reporter.say("\n".join(self.start.lines(self.corpus)))
         reporter.say(self._where())
         if self.config.training.precision == "bf16" and not native_bfloat16(self.device):
             reporter.say(ROUNDED_ONLY)
@@ -167,6 +196,8 @@ class Session:
         if checkpoint:
             trainer.resume(checkpoint)
         trainer.share_state()
+        if self.start is not None:
+            trainer.save()  # from here on the run needs its own folder alone
         if trainer.progress.finished and trainer.reason_to_stop():
             reporter.close()
             reporter.say(already_finished(self.folder, trainer.progress.finished))
@@ -221,12 +252,14 @@ def introduction(config: Config, corpus: PreparedCorpus, *, matrices: bool = Tru
         lines += matrix_lines(build_empty(config.model, sizes, torch.device("meta")))
     lines += ["size in each tying mode:", *mode_lines(config.model, sizes)]
     settings = config.training
-    plan = EpochPlan(pairs, Budget(settings.batch_tokens, settings.batch_sentences, settings.max_length), settings.seed)
+    plan = epoch_plan(corpus, settings)
     batches = plan.batches(0)
     lines.append(
         f"{plan.num_pairs:,} of {len(pairs):,} pairs have at most {settings.max_length} pieces a side; "
         f"{len(batches):,} batches an epoch, {100 * batches.padding():.1f}% padding"
     )
+    if isinstance(plan, MixedPlan):
+        lines += [f"  mixed in: {text}, {count:,} pairs" for text, count in zip(settings.mix, plan.taken, strict=True)]
     if settings.bpe_dropout:
         lines[-1] += ", both before BPE-dropout"
         if not config.prep.bpe_dropout:
@@ -295,9 +328,16 @@ def check_fits(config: Config, corpus: PreparedCorpus) -> None:
         raise UserError(problem, where="training.max_length", hint="raise it")
 
 
-def check_same_data(folder: Path, corpus: PreparedCorpus) -> None:
-    """A run continues on the data it began with."""
-    if read_manifest(folder)["data"].get("fingerprint") != corpus.fingerprint:
+def check_same_data(folder: Path, corpus: PreparedCorpus, config: Config) -> None:
+    """A run continues on the data it began with, and with the same mixed in, wherever it lies now."""
+    manifest = read_manifest(folder)
+    mixes = manifest.get("mix", []), describe_mix(config.training.mix)
+    before, now = ([(mix["fingerprint"], mix["weight"]) for mix in each] for each in mixes)
+    if before != now:
+        named = ", ".join(f"{mix['folder']}={mix['weight']:g}" for mix in mixes[0]) or "nothing"
+        hint = f"this run has {named}; name another folder with --model, or start over with --force"
+        raise UserError("other data is mixed in than the run began with", where="training.mix", hint=hint)
+    if manifest["data"].get("fingerprint") != corpus.fingerprint:
         raise UserError(
             f"was trained on other data than {corpus.folder} holds",
             where=folder,
