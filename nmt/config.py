@@ -44,6 +44,8 @@ class PathsConfig:
     "Folder nmt-train writes; the only one nmt-translate reads."
     start: str | None = None
     "Model folder whose weights, architecture and search settings nmt-train starts from; None: weights at random."
+    embeddings: str | None = None
+    "File of vectors in word2vec's text format from which rows of the vocabulary start; None: from none."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ FLAGS: dict[str, dict[str, object]] = {
     "paths.prepared": {"flag": "--prepared", "metavar": "DIR", "help": "folder of prepared data"},
     "paths.model": {"flag": "--model", "metavar": "DIR", "help": "model folder"},
     "paths.start": {"flag": "--from", "metavar": "MODEL", "help": "model folder whose weights training starts from"},
+    "paths.embeddings": {"flag": "--embeddings", "metavar": "FILE", "help": "start rows from word2vec's text format"},
     "training.mix": {
         "flag": "--mix",
         "nargs": "+",

@@ -15,6 +15,7 @@ KEYS = (
     "paths.prepared",
     "paths.model",
     "paths.start",
+    "paths.embeddings",
     "training.mix",
     "model.tying",
     "model.architecture",

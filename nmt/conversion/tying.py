@@ -66,7 +66,7 @@ def change_tying(folder: Path, wanted: Tying, output: Path, keep: str | None = N
     manifest = read_manifest(bundle.folder)
     hashed = sha256_of(folder if folder.is_file() else folder / BEST)
     data = manifest["data"] | {"converted": {"tying": said, "weights": hashed}}
-    origin = {key: manifest[key] for key in ("from", "mix") if key in manifest}
+    origin = {key: value for key, value in manifest.items() if key in ("from", "mix", "embeddings")}
     output = output.resolve()
     with scratch_folder(output) as scratch:
         made = scratch / "model"

@@ -30,7 +30,7 @@ from nmt.training.distributed import Workers
 from nmt.training.folder import check_room, in_progress, last_checkpoint, locked, make_room, tidy
 from nmt.training.loop import LAST, Trainer
 from nmt.training.reporting import Reporter
-from nmt.training.start import KEY, Start, check_same_start
+from nmt.training.start import KEY, VECTORS_KEY, Beginning, beginning_of, check_same_start, check_same_vectors
 
 FIXED_KEYS = (
     "seed",
@@ -90,16 +90,17 @@ def lead(request: Request, workers: Workers) -> TrainingProgress:
     with locked(folder):
         continues = not request.force and in_progress(folder)
         before = read_config(folder) if continues else None
-        start = None if continues else start_of(request, folder)
+        start = None if continues else beginning_of(request.values, folder)
         config, changes = resolve(request, folder, before, start)
         corpus = PreparedCorpus.open(config.paths.prepared)
         config = with_precision(with_languages(config, corpus), before)
         check_fits(config, corpus)
         if start is not None:
-            start.check_fits(corpus)
+            start.check_fits(corpus, config)
         if continues:
             check_same_data(folder, corpus, config)
             check_same_start(folder, request.values.get(KEY))
+            check_same_vectors(folder, request.values.get(VECTORS_KEY))
         else:
             check_room(folder)
         if request.dry_run:
@@ -127,14 +128,8 @@ def follow(workers: Workers) -> TrainingProgress:
     return Session(config, corpus, Path(config.paths.model), workers).run(None, [])
 
 
-def start_of(request: Request, folder: Path) -> Start | None:
-    """The model that the user wants to start from."""
-    start = build_config(request.values).paths.start
-    return Start.read(start, folder) if start else None
-
-
 def resolve(
-    request: Request, folder: Path, before: Config | None, start: Start | None = None
+    request: Request, folder: Path, before: Config | None, start: Beginning | None = None
 ) -> tuple[Config, list[str]]:
     """The configuration, and what the user changed since `before`, the one of the run that is continued."""
     if before is None:
@@ -149,7 +144,7 @@ class Session:
     """One call of nmt-train with everything resolved."""
 
     def __init__(
-        self, config: Config, corpus: PreparedCorpus, folder: Path, workers: Workers, start: Start | None = None
+        self, config: Config, corpus: PreparedCorpus, folder: Path, workers: Workers, start: Beginning | None = None
     ) -> None:
         self.config, self.corpus, self.folder, self.workers, self.start = config, corpus, folder, workers, start
         self.device = workers.device(config.runtime.device)
@@ -172,7 +167,7 @@ class Session:
         """What the model is made from beside its own data, for the manifest."""
         mix = self.config.training.mix
         origin = {"mix": describe_mix(mix)} if mix else {}
-        return origin | ({"from": self.start.described(self.corpus)} if self.start else {})
+        return origin | ({self.start.entry: self.start.described(self.corpus)} if self.start else {})
 
     def run(self, checkpoint: Checkpoint | None, changes: list[str], *, quiet: bool = False) -> TrainingProgress:
         """Build, tell the ledger, resume, train."""

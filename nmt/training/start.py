@@ -1,4 +1,8 @@
-"""A run that starts from another model: its weights, its architecture, its text; optimizer and schedule are new."""
+"""Where weights come from that do not start at random: another model's, or vectors for rows of the vocabulary.
+
+From a model a run has weights, architecture, vocabulary and text; optimizer, schedule and patience are new. What a run
+began with is in the manifest; from its first moment it needs its own folder alone.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,26 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
 
 from bpe.errors import UserError
 from bpe.textfiles import sha256_of
-from nmt.configfile import Values
+from nmt.config import Config
+from nmt.configfile import Values, build_config
 from nmt.data.corpus import PreparedCorpus
 from nmt.folder.bundle import BEST, MANIFEST, VOCABULARY, Bundle, load_bundle, read_manifest
 from nmt.folder.growth import Growth
+from nmt.folder.vectors import Filled, fill_rows, names_of, read_vectors, root_mean_square
 from nmt.layers.tying import load_unique
 from nmt.models.interface import TranslationModel
 from nmt.text.fitting import misfit
 from nmt.text.pipeline import TextPipeline
+from nmt.text.vocabulary import NUM_SPECIALS
 
-KEY = "paths.start"
+KEY, VECTORS_KEY = "paths.start", "paths.embeddings"
 FLAG = "--from"
 FREE = frozenset(("dropout", "attention_dropout", "feedforward_dropout", "attention_layer", "initialization"))
 "Keys of the model that its weights do not depend on; the others are the model's."
@@ -35,10 +43,43 @@ def fingerprint_of(folder: Path, weights: str = BEST) -> str:
     return hashlib.sha256(listing.encode("utf-8")).hexdigest()
 
 
+class Beginning(Protocol):
+    """What a run starts from."""
+
+    entry: ClassVar[str]
+    "Its name in the manifest."
+
+    def values(self, wanted: Values) -> Values:
+        """The keys that it decides, to stand below what the user asked for; a contradiction is a UserError."""
+
+    def check_fits(self, corpus: PreparedCorpus, config: Config) -> None:
+        """Raise a UserError unless it suits the data and the model."""
+
+    def load_into(self, model: TranslationModel, corpus: PreparedCorpus) -> None:
+        """Give a new model its weights."""
+
+    def described(self, corpus: PreparedCorpus) -> dict[str, Any]:
+        """For the manifest."""
+
+    def lines(self, corpus: PreparedCorpus) -> list[str]:
+        """What the ledger says of it."""
+
+
+def beginning_of(values: Values, folder: Path) -> Beginning | None:
+    """What the user wants to start from; None: weights at random. folder: the new model's."""
+    paths = build_config(values).paths
+    if paths.start and paths.embeddings:
+        raise UserError(f"rows come from {paths.start} already", where="--embeddings", hint=f"leave one out: {FLAG}")
+    if paths.start:
+        return Start.read(paths.start, folder)
+    return VectorStart(Path(paths.embeddings)) if paths.embeddings else None
+
+
 @dataclass(frozen=True)
 class Start:
     """The model that a run starts from."""
 
+    entry: ClassVar[str] = "from"
     bundle: Bundle
     fingerprint: str
 
@@ -53,7 +94,7 @@ class Start:
         return cls(bundle, fingerprint_of(bundle.folder, weights))
 
     def values(self, wanted: Values) -> Values:
-        """The keys that are the model's, to stand below what the user asked for; a contradiction is a UserError."""
+        """See Beginning.values: the architecture and the settings of search are the model's."""
         model, folder = self.bundle.config.model, self.bundle.folder
         sections = {"model": {key: getattr(model, key) for key in model.own_keys()}}
         sections["search"] = dataclasses.asdict(self.bundle.config.search)
@@ -69,13 +110,12 @@ class Start:
             raise UserError(f"is {there!r} in {folder}, and cannot become {value!r}", where=key, hint=hint)
         return own
 
-    def check_fits(self, corpus: PreparedCorpus) -> None:
-        """Raise a UserError unless the data is in the model's text and has all its pieces."""
+    def check_fits(self, corpus: PreparedCorpus, config: Config) -> None:
+        """See Beginning.check_fits: the data is in the model's text and has all its pieces."""
         bundle = self.bundle
         if problem := misfit(corpus.text, corpus.vocabulary, bundle.text, bundle.vocabulary):
             hint = f"prepare it with nmt-prep --like {bundle.folder}"
             raise UserError(f"does not fit {bundle.folder}: {problem}", where=corpus.folder, hint=hint)
-        self.growth(corpus)
 
     def growth(self, corpus: PreparedCorpus) -> Growth:
         """Where the new model's rows come from."""
@@ -127,6 +167,50 @@ class Start:
         return lines
 
 
+class VectorStart:
+    """A file of vectors that rows start from."""
+
+    entry: ClassVar[str] = "embeddings"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._vectors: dict[str, np.ndarray] = {}
+        self._filled: dict[str, Filled] = {}
+
+    def values(self, wanted: Values) -> Values:
+        """See Beginning.values: vectors decide none."""
+        return {}
+
+    def check_fits(self, corpus: PreparedCorpus, config: Config) -> None:
+        """See Beginning.check_fits: the vectors are as wide as the model's rows, and some are of its pieces."""
+        names = frozenset(name for piece in corpus.vocabulary.pieces[NUM_SPECIALS:] for name in names_of(piece))
+        self._vectors = read_vectors(self.path, names, config.model.embedding_size)
+
+    def load_into(self, model: TranslationModel, corpus: PreparedCorpus) -> None:
+        """See Beginning.load_into; `check_fits` has read them."""
+        self._filled = fill_rows(model.embeddings, corpus.vocabulary, self._vectors)
+        model.embeddings.assert_tied()
+
+    def described(self, corpus: PreparedCorpus) -> dict[str, Any]:
+        """See Beginning.described."""
+        return {"file": self.path.name, "fingerprint": sha256_of(self.path), "vectors": len(self._vectors)}
+
+    def lines(self, corpus: PreparedCorpus) -> list[str]:
+        """See Beginning.lines."""
+        size = root_mean_square(list(self._vectors.values()))
+        lines = [f"rows from {self.path}: {len(self._vectors):,} vectors of root mean square {size:.3g}"]
+        return lines + [f"  {view}: {each.found:,} of {each.rows:,} rows" for view, each in self._filled.items()]
+
+
+def check_same_vectors(folder: Path, path: str | None) -> None:
+    """The same for vectors: they have been read, and other ones would change nothing."""
+    began = read_manifest(folder).get(VectorStart.entry)
+    same = path is None or (began and (not Path(path).is_file() or sha256_of(Path(path)) == began["fingerprint"]))
+    if not same:
+        hint = "leave --embeddings out to go on, name another folder with --model, or start over with --force"
+        raise UserError(f"this run did not start from {path}", where=folder, hint=hint)
+
+
 def check_same_start(folder: Path, start: str | None) -> None:
     """A run continues from what it began with; where the model to start from is no longer there, from what is known.
 
@@ -134,7 +218,7 @@ def check_same_start(folder: Path, start: str | None) -> None:
     """
     if start is None:
         return
-    began = read_manifest(folder).get("from")
+    began = read_manifest(folder).get(Start.entry)
     hint = "leave --from out to go on, name another folder with --model, or start over with --force"
     if began is None:
         raise UserError(f"this run did not start from {start}", where=folder, hint=hint)

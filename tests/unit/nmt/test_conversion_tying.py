@@ -10,8 +10,8 @@ from torch import Tensor
 
 from bpe.errors import UserError
 from nmt.cli import convert
-from nmt.conversion.tying import change_tying, retied
 from nmt.config import ModelConfig
+from nmt.conversion.tying import change_tying, retied
 from nmt.data.batching import Batch
 from nmt.folder.bundle import Bundle, load_bundle, read_manifest
 from nmt.models.architectures import ARCHITECTURES
