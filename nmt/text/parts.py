@@ -13,9 +13,9 @@ from nmt.text.pipeline import SENTENCEPIECE_BYTES, TextPipeline
 class PieceParts:
     """Known parts of pieces. known: the pieces there are.
 
-    BPE: what a piece was merged from, as far down as needed; a character that is not there, the same one at the other
-    place of a word (with `@@` or without), or its bytes. sentencepiece: characters, or their bytes. Nothing where no
-    part is known, and where words are pieces.
+    BPE: what a piece was merged from, as far down as needed. Where there is no merge: the same letters at the other
+    place of a word (with `@@` or without), or each by itself, at last its bytes. sentencepiece: characters, or their
+    bytes. Nothing where no part is known, and where words are pieces.
     """
 
     def __init__(self, text: TextPipeline, known: frozenset[str]) -> None:
@@ -45,6 +45,9 @@ class PieceParts:
                 yield from self._merged(parts[1], final)
         elif elsewhere in self._known:
             yield elsewhere
+        elif len(symbol) > 1:
+            for place, letter in enumerate(symbol, 1):
+                yield from self._merged(letter, final and place == len(symbol))
         else:
             spelt = [BYTE_PIECES[value] for value in symbol.encode("utf-8")] + [END_PIECE] * final
             yield from filter(self._known.__contains__, spelt)
