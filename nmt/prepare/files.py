@@ -1,4 +1,7 @@
-"""Which files make up a corpus: train*.LANG, valid*.LANG and test*.LANG of one folder, or files named one by one."""
+"""Which files make up a corpus: train*.LANG, valid*.LANG and test*.LANG of one folder, or files named one by one.
+
+Beside valid.LANG, files valid.NAME.LANG are further validation sets; without it, they are its shards.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from bpe.compressed import SUFFIXES as PACKED
 from bpe.errors import UserError
+from nmt.data.corpus import VALID
 from nmt.prepare.bitext import SUFFIXES as ONE_FILE
 from nmt.prepare.bitext import Form, Tmx, Tsv
 from nmt.text import languages
@@ -70,7 +74,7 @@ class CorpusFiles:
     target: str
     "Target language."
     splits: Mapping[str, Sequence[PairOfFiles]]
-    "train and valid, perhaps test; each with its pairs of files in the order in which they are read."
+    "train and valid, perhaps valid.NAME and test; each with its pairs of files in the order in which they are read."
     chosen: str
     "How the direction was chosen, for people."
     folder: Path | None = None
@@ -102,15 +106,39 @@ def find_corpus(
     for stem, files in stems.items():
         sides = [languages.among(tag, files) for tag in (source, target)]
         if sides[0] and sides[1]:
-            split = next(name for name in SPLITS if stem.startswith(name))
-            splits.setdefault(split, []).append(_pair(files[sides[0]], files[sides[1]], sides[0], sides[1]))
+            splits.setdefault(split_of(stem), []).append(_pair(files[sides[0]], files[sides[1]], sides[0], sides[1]))
         elif any(sides) and len(files) == 1:
             missing = target if sides[0] else source
             (there,) = files.values()
             raise UserError("has no partner", where=there, hint=f"add {stem}.{missing}, or take it away")
+    further = [name for name in splits if name.startswith(f"{VALID}.")]
+    if VALID not in splits and further:
+        splits[VALID] = [pair for name in further for pair in splits.pop(name)]
     splits |= _pairs_of(named or {}, source, target)
     _check_splits(folder, splits, (source, target), needed)
-    return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen, folder)
+    order = ("train", *sorted(name for name in splits if name not in ("train", "test")), "test")
+    return CorpusFiles(source, target, {name: splits[name] for name in order if name in splits}, chosen, folder)
+
+
+def split_of(stem: str) -> str:
+    """The split of text by its files' name without the language: train, valid, test, or valid.NAME.
+
+    Of valid.news.en and valid.news.en-de.tsv it is valid.news, of valid-1.en and valid.en-de.tsv valid.
+    """
+    name = plain_name(Path(stem)).removesuffix(".tsv").removesuffix(".tmx")
+    words = [word for word in name.split(".") if not _names_pair(word)]
+    if words[0] == VALID and len(words) > 1:
+        return ".".join(words)
+    return next(split for split in SPLITS if stem.startswith(split))
+
+
+def _names_pair(word: str) -> bool:
+    """Whether a part of a name is that of a language pair, as en-de."""
+    halves = word.split("-")
+    return any(
+        names_language("-".join(halves[:cut])) and names_language("-".join(halves[cut:]))
+        for cut in range(1, len(halves))
+    )
 
 
 def named_files(named: Named, source: str | None = None, target: str | None = None) -> CorpusFiles:
