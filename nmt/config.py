@@ -255,7 +255,7 @@ class TrainingConfig:
     bpe_dropout: float = 0.0
     "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
     mix: tuple[str, ...] = ()
-    "Other prepared folders, FOLDER=WEIGHT each: so many of its pairs come for every pair of the training data. Fixed."
+    "Other prepared folders, FOLDER=WEIGHT each: so many of its pairs come for every pair of the training data."
     max_updates: int = 20_000
     "Training ends after this many updates in all, earlier sessions counted."
     max_minutes: float = 0.0

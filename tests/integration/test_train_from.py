@@ -18,11 +18,14 @@ from nmt.cli import prep, train
 from nmt.data.corpus import PreparedCorpus
 from nmt.folder.bundle import BEST, load_bundle, read_manifest
 from nmt.models.architectures import ARCHITECTURES
+from nmt.text.pipeline import SIDES
 from nmt.text.vocabulary import NUM_SPECIALS, Vocabulary
 from nmt.training.loop import Trainer
 from nmt.training.start import fingerprint_of
 from nmt.tying import Tying
+from tests.integration.test_convert_command import from_dl4mt, write_model
 from tests.integration.test_train_command import assert_same_run
+from tests.prep_corpus import write_pairs
 from tests.tiny_corpus import make_corpus, make_prepared
 from tests.tiny_model import make_model_of
 
@@ -247,3 +250,30 @@ def test_vectors_that_are_none_are_refused(
     message = message.replace("Berlin", vocabulary_of(old).both[0])
     assert message in refused(capsys, [*words, "--set", "model.embedding_size=4"])
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("tying", [mode.value for mode in Tying])
+def test_an_imported_model_is_trained_further(tmp_path: Path, tying: str) -> None:
+    """DL4MT's, whose words are pieces already and whose matrices have rows without one; it learns a word, too."""
+    write_model(tmp_path, tying, extra_rows=2)
+    assert from_dl4mt(tmp_path) == 0
+    imported = load_bundle(tmp_path / "out", CPU)
+    write_pairs(tmp_path / "corpus", "train", [("the c@@ at mouse", "die Ka@@ tze mouse"), ("at", "at die")] * 20,
+                ("source", "target"))  # fmt: skip
+    write_pairs(tmp_path / "corpus", "valid", [("the mouse", "die mouse")] * 3, ("source", "target"))
+    files = {split: [str(tmp_path / f"corpus/{split}.{side}") for side in SIDES] for split in ("train", "valid")}
+    text = [word for split, names in files.items() for word in (f"--{split}", *names)]
+    like = ["--like", str(tmp_path / "out"), "--extend", "--set", "prep.check_sides=false", "--quiet"]
+    assert prep.main([*text, *like, "--prepared", str(tmp_path / "prepared")]) == 0
+    step = ["--max-updates", "1", "--set", "training.learning_rate=1e-9"]
+    assert train.main(arguments(tmp_path / "out", tmp_path / "prepared", tmp_path / "model", *step)) == 0
+    trained = load_bundle(tmp_path / "model", CPU)
+    assert "mouse" in trained.vocabulary.both
+    converted = read_manifest(tmp_path / "out")["data"]["converted"]
+    assert read_manifest(tmp_path / "model")["from"]["converted"] == converted
+    old, new = (bundle.model.embeddings for bundle in (imported, trained))
+    assert new.output.shape[0] == old.output.shape[0] + 1
+    for piece in ("die", "at", "Ka@@"):
+        rows = [int(bundle.target_view.from_union(np.array(bundle.vocabulary.id_of(piece))))
+                for bundle in (imported, trained)]  # fmt: skip
+        torch.testing.assert_close(new.output[rows[1]], old.output[rows[0]], rtol=0, atol=1e-6)

@@ -17,7 +17,13 @@ from nmt.config import Config, TrainingConfig
 from nmt.configfile import Values, build_config, flatten
 from nmt.training.session import FIXED_KEYS, changed_keys
 
-OTHERS = {"optimizer": "adadelta", "schedule": "cosine", "normalization": "sentences", "validation_metric": "cost"}
+OTHERS: dict[str, object] = {
+    "optimizer": "adadelta",
+    "schedule": "cosine",
+    "normalization": "sentences",
+    "validation_metric": "cost",
+}
+OTHERS |= {"mix": ("prepared=1",), "validation_set": "news"}
 "Another value of what is neither a number nor a switch."
 
 
