@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -83,6 +84,17 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+@contextlib.contextmanager
+def enough_memory(refused: UserError) -> Iterator[None]:
+    """Raise `refused`, which says what to lower, where the machine or the device refuses memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise refused from None
 
 
 def machine() -> str:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from nmt.cli.common import make_parser, overrides, run
+from nmt.tasks.translation.start import start_values
+from nmt.tasks.translation.task import TranslationTask
 from nmt.training.distributed import Silent, workers_of_torchrun
 from nmt.training.interruption import Interrupted
 from nmt.training.session import Request, train
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command(argv: list[str]) -> None:
     """Join the other workers, if there are any, and train."""
     with workers_of_torchrun() as workers, workers.together():
-        train(request_of(argv), workers)
+        train(request_of(argv), TranslationTask, workers)
 
 
 def request_of(argv: list[str]) -> Request:
@@ -55,7 +57,9 @@ def request_of(argv: list[str]) -> Request:
     parser.add_argument("--dry-run", action="store_true", help="print the parameter ledger and train nothing")
     arguments = parser.parse_args(argv)
     values = overrides(arguments)
-    return Request(values=values, force=arguments.force, dry_run=arguments.dry_run, quiet=arguments.quiet)
+    return Request(
+        values=values, base=start_values, force=arguments.force, dry_run=arguments.dry_run, quiet=arguments.quiet
+    )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ class Batch:
     num_target_tokens: int
     "Real target pieces, </s> included."
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All it holds."""
+        return self.source, self.source_lengths, self.target, self.target_lengths
+
     @property
     def source_mask(self) -> Tensor:
         """[B, S], True at real tokens."""
@@ -57,7 +61,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        if device.type == "cpu":
+        if device in (self.source.device, torch.device("cpu")):
             return self
 
         def moved(tensor: Tensor) -> Tensor:

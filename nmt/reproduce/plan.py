@@ -21,6 +21,7 @@ from nmt.models.build import VocabularySizes, build_model
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.schedule import last_update
 from nmt.reproduce.scoring import open_prepared, read_scores
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.training.reporting import METRICS, read_metrics
 from nmt.training.step import Updater
 from nmt.tying import Tying
@@ -108,7 +109,7 @@ def timed_update(config: Config, sizes: VocabularySizes) -> float:
     device = pick_device(config.runtime.device)
     set_threads(config.runtime.threads)
     model = build_model(dataclasses.replace(config.model, tying=Tying.THREE_WAY.value), sizes).to(device)
-    updater = Updater(model, config.training)
+    updater = Updater(model, config.training, TranslationObjective(config.training))
     batch = invented_batch(config, sizes.union).to(device)
     times = []
     for number in range(TIMED_UPDATES + 1):

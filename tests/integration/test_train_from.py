@@ -18,10 +18,10 @@ from nmt.cli import prep, train
 from nmt.data.corpus import PreparedCorpus
 from nmt.folder.bundle import BEST, load_bundle, read_manifest
 from nmt.models.architectures import ARCHITECTURES
+from nmt.tasks.translation.start import fingerprint_of
 from nmt.text.pipeline import SIDES
 from nmt.text.vocabulary import NUM_SPECIALS, Vocabulary
 from nmt.training.loop import Trainer
-from nmt.training.start import fingerprint_of
 from nmt.tying import Tying
 from tests.integration.test_convert_command import from_dl4mt, write_model
 from tests.integration.test_train_command import assert_same_run
@@ -176,7 +176,7 @@ def test_a_run_goes_on_with_what_it_began_with(
     folder = shutil.copytree(uninterrupted, tmp_path / "model")
     other = make_model_of(old, tmp_path / "other", seed=3)
     mix = ["--mix", f"{old}=0.5"]
-    assert "started from another model than" in refused(capsys, arguments(other, new, folder, *mix))
+    assert "as it is now" in refused(capsys, arguments(other, new, folder, *mix))
     said = refused(capsys, arguments(model, new, folder, "--mix", f"{old}=0.6"))
     assert "training.mix: other data is mixed in than the run began with; this run has prepared=0.5" in said
     own = tmp_path / "own"

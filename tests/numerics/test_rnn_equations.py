@@ -8,10 +8,10 @@ import torch
 
 from nmt.config import ModelConfig
 from nmt.data.batching import Batch
+from nmt.layers.cross_entropy import chunked_cross_entropy
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import START
 from nmt.models.rnn.model import RNNModel
-from nmt.training.loss import chunked_cross_entropy
 from nmt.tying import Tying
 from tests.numerics.reference_rnn import Arrays, scores
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nmt.config import ModelConfig
 from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import ParallelIds
+from nmt.layers.cross_entropy import chunked_cross_entropy, plain_cross_entropy
 from nmt.layers.linear import Linear
 from nmt.layers.multihead import Computing, Grid, hidden_future, hidden_keys, multihead
 from nmt.layers.positions import sinusoids
@@ -19,7 +20,6 @@ from nmt.layers.transformer import DecoderLayer, Encoded, EncoderLayer, Layer, L
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import START, TranslationModel
 from nmt.text.vocabulary import SourceView, TargetView
-from nmt.training.loss import chunked_cross_entropy, plain_cross_entropy
 
 pytestmark = pytest.mark.numeric
 ROWS = 40

@@ -13,8 +13,9 @@ from bpe.errors import UserError
 from nmt.cli import prep
 from nmt.config import TrainingConfig
 from nmt.data.corpus import PreparedCorpus
-from nmt.data.feed import DropoutFeed, Feed, Position
+from nmt.data.feed import DropoutFeed, Feed
 from nmt.data.mixing import MixedPlan, Share, describe_mix
+from nmt.data.position import Position
 from tests.prep_corpus import sentences, write_pairs
 from tests.tiny_model import make_model_of
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +19,11 @@ import torch
 
 from bpe.errors import UserError
 from bpe.textfiles import sha256_of
-from nmt.config import Config
+from nmt.config import Config, PathsConfig
 from nmt.configfile import Values, build_config
 from nmt.data.corpus import PreparedCorpus
-from nmt.folder.bundle import BEST, MANIFEST, VOCABULARY, Bundle, load_bundle, read_manifest
+from nmt.data.mixing import describe_mix
+from nmt.folder.bundle import BEST, MANIFEST, VOCABULARY, Bundle, load_bundle, read_config, read_manifest
 from nmt.folder.growth import Growth
 from nmt.folder.vectors import Filled, fill_rows, names_of, read_vectors, root_mean_square
 from nmt.layers.tying import load_unique
@@ -49,9 +51,6 @@ class Beginning(Protocol):
     entry: ClassVar[str]
     "Its name in the manifest."
 
-    def values(self, wanted: Values) -> Values:
-        """The keys that it decides, to stand below what the user asked for; a contradiction is a UserError."""
-
     def check_fits(self, corpus: PreparedCorpus, config: Config) -> None:
         """Raise a UserError unless it suits the data and the model."""
 
@@ -65,14 +64,48 @@ class Beginning(Protocol):
         """What the ledger says of it."""
 
 
-def beginning_of(values: Values, folder: Path) -> Beginning | None:
-    """What the user wants to start from; None: weights at random. folder: the new model's."""
-    paths = build_config(values).paths
+def beginning_of(paths: PathsConfig) -> Beginning | None:
+    """What the weights of a new run start from; None: they start at random."""
     if paths.start and paths.embeddings:
         raise UserError(f"rows come from {paths.start} already", where="--embeddings", hint=f"leave one out: {FLAG}")
     if paths.start:
-        return Start.read(paths.start, folder)
+        return Start.read(paths.start)
     return VectorStart(Path(paths.embeddings)) if paths.embeddings else None
+
+
+def start_values(wanted: Values, folder: Path) -> Values:
+    """The keys that are the model's where a run starts from one, to stand below what the user asked for.
+
+    Its architecture and its settings of search. A contradiction is a UserError. folder: of the new model, which must be
+    another.
+    """
+    start = build_config({key: value for key, value in wanted.items() if key == KEY}).paths.start
+    if not start:
+        return {}
+    owner, _ = weights_in(Path(start))
+    read_manifest(owner)
+    if owner.resolve() == folder.resolve():
+        raise UserError("is the model to start from itself", where=folder, hint="name another folder with --model")
+    config = read_config(owner)
+    sections = {"model": {key: getattr(config.model, key) for key in config.model.own_keys()}}
+    sections["search"] = dataclasses.asdict(config.search)
+    own = {f"{section}.{key}": value for section, body in sections.items() for key, value in body.items()}
+    for key, value in wanted.items():
+        section, _, name = key.partition(".")
+        if section == "model" and name not in FREE and value != (there := getattr(config.model, name)):
+            hint = f"leave it out: {FLAG} takes it from the model"
+            if name == "tying":
+                hint = f"nmt-convert --tying {value} {owner} --model OTHER makes a model to start from"
+            raise UserError(f"is {there!r} in {owner}, and cannot become {value!r}", where=key, hint=hint)
+    return own
+
+
+def weights_in(start: Path) -> tuple[Path, str]:
+    """The model folder that is meant, and the name of its weights: start is the folder, or a weights file in one."""
+    if start.is_file():
+        owner = next((parent for parent in start.parents if (parent / MANIFEST).exists()), start.parent)
+        return owner, str(start.relative_to(owner))
+    return start, BEST
 
 
 @dataclass(frozen=True)
@@ -84,31 +117,10 @@ class Start:
     fingerprint: str
 
     @classmethod
-    def read(cls, start: str, folder: Path) -> Start:
-        """start: a model folder, or a weights file in one. folder: the new model's, which must be another."""
-        given = Path(start)
-        bundle = load_bundle(given, torch.device("cpu"))
-        if bundle.folder.resolve() == folder.resolve():
-            raise UserError("is the model to start from itself", where=folder, hint="name another folder with --model")
-        weights = str(given.relative_to(bundle.folder)) if given.is_file() else BEST
-        return cls(bundle, fingerprint_of(bundle.folder, weights))
-
-    def values(self, wanted: Values) -> Values:
-        """See Beginning.values: the architecture and the settings of search are the model's."""
-        model, folder = self.bundle.config.model, self.bundle.folder
-        sections = {"model": {key: getattr(model, key) for key in model.own_keys()}}
-        sections["search"] = dataclasses.asdict(self.bundle.config.search)
-        own = {f"{section}.{key}": value for section, body in sections.items() for key, value in body.items()}
-        for key, value in wanted.items():
-            section, _, name = key.partition(".")
-            there = getattr(model, name) if section == "model" else value
-            if name in FREE or value == there:
-                continue
-            hint = f"leave it out: {FLAG} takes it from the model"
-            if name == "tying":
-                hint = f"nmt-convert --tying {value} {folder} --model OTHER makes a model to start from"
-            raise UserError(f"is {there!r} in {folder}, and cannot become {value!r}", where=key, hint=hint)
-        return own
+    def read(cls, start: str) -> Start:
+        """start: a model folder, or a weights file in one."""
+        owner, weights = weights_in(Path(start))
+        return cls(load_bundle(start, torch.device("cpu")), fingerprint_of(owner, weights))
 
     def check_fits(self, corpus: PreparedCorpus, config: Config) -> None:
         """See Beginning.check_fits: the data is in the model's text and has all its pieces."""
@@ -177,10 +189,6 @@ class VectorStart:
         self._vectors: dict[str, np.ndarray] = {}
         self._filled: dict[str, Filled] = {}
 
-    def values(self, wanted: Values) -> Values:
-        """See Beginning.values: vectors decide none."""
-        return {}
-
     def check_fits(self, corpus: PreparedCorpus, config: Config) -> None:
         """See Beginning.check_fits: the vectors are as wide as the model's rows, and some are of its pieces."""
         names = frozenset(name for piece in corpus.vocabulary.pieces[NUM_SPECIALS:] for name in names_of(piece))
@@ -202,28 +210,33 @@ class VectorStart:
         return lines + [f"  {view}: {each.found:,} of {each.rows:,} rows" for view, each in self._filled.items()]
 
 
-def check_same_vectors(folder: Path, path: str | None) -> None:
-    """The same for vectors: they have been read, and other ones would change nothing."""
-    began = read_manifest(folder).get(VectorStart.entry)
-    same = path is None or (began and (not Path(path).is_file() or sha256_of(Path(path)) == began["fingerprint"]))
-    if not same:
-        hint = "leave --embeddings out to go on, name another folder with --model, or start over with --force"
-        raise UserError(f"this run did not start from {path}", where=folder, hint=hint)
+def check_same_beginning(manifest: Mapping[str, Any], asked: Values, folder: Path) -> None:
+    """A run continues from what it began with; where that is no longer there, from what is known.
 
-
-def check_same_start(folder: Path, start: str | None) -> None:
-    """A run continues from what it began with; where the model to start from is no longer there, from what is known.
-
-    start: what the user asks for now; None: nothing.
+    asked: the keys that the user set now. folder: the run's.
     """
-    if start is None:
-        return
-    began = read_manifest(folder).get(Start.entry)
-    hint = "leave --from out to go on, name another folder with --model, or start over with --force"
-    if began is None:
-        raise UserError(f"this run did not start from {start}", where=folder, hint=hint)
-    given = Path(start)
-    owner = given if given.is_dir() else next((one for one in given.parents if (one / MANIFEST).exists()), given.parent)
-    weights = str(given.relative_to(owner)) if given.is_file() else BEST
-    if (owner / weights).is_file() and fingerprint_of(owner, weights) != began["fingerprint"]:
-        raise UserError(f"this run started from another model than {start}", where=folder, hint=hint)
+    start, vectors = asked.get(KEY), asked.get(VECTORS_KEY)
+    for path, entry, flag in ((start, Start.entry, FLAG), (vectors, VectorStart.entry, "--embeddings")):
+        began = manifest.get(entry)
+        if path is None or (began and _fingerprint(Path(path), entry) in ("", began["fingerprint"])):
+            continue
+        hint = f"leave {flag} out to go on, name another folder with --model, or start over with --force"
+        raise UserError(f"this run did not start from {path}" + " as it is now" * bool(began), where=folder, hint=hint)
+
+
+def _fingerprint(path: Path, entry: str) -> str:
+    """Of what a run may have started from; empty where it is no longer there."""
+    if entry == VectorStart.entry:
+        return sha256_of(path) if path.is_file() else ""
+    owner, weights = weights_in(path)
+    return fingerprint_of(owner, weights) if (owner / weights).is_file() else ""
+
+
+def check_same_mix(manifest: Mapping[str, Any], mix: Sequence[str]) -> None:
+    """A run continues with the same data mixed in, wherever it lies now."""
+    mixes = manifest.get("mix", []), describe_mix(mix)
+    before, now = ([(each["fingerprint"], each["weight"]) for each in one] for one in mixes)
+    if before != now:
+        named = ", ".join(f"{each['folder']}={each['weight']:g}" for each in mixes[0]) or "nothing"
+        hint = f"this run has {named}; name another folder with --model, or start over with --force"
+        raise UserError("other data is mixed in than the run began with", where="training.mix", hint=hint)
