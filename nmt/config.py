@@ -264,6 +264,8 @@ class TrainingConfig:
     "Updates between validations."
     validation_metric: str = "bleu"
     "What chooses the best and stops early: bleu (beam output, raw references) or cost (cross entropy). Fixed."
+    validation_set: str = "valid"
+    "The validation set that chooses the best and stops early: valid, or the NAME of valid.NAME. Fixed."
     validation_beam: int = 2
     "Beam size of the validation translations. Fixed: scores of two sizes are not compared."
     patience: int = 8

@@ -39,6 +39,7 @@ FIXED_KEYS = (
     "bpe_dropout",
     "ema",
     "validation_metric",
+    "validation_set",
     "validation_beam",
 )
 """Training keys that a run cannot change half way: what is minimised, over which batches, what the optimizer's states

@@ -27,6 +27,7 @@ from nmt.tasks.translation.introduction import introduction
 from nmt.tasks.translation.objective import TranslationObjective
 from nmt.tasks.translation.start import Beginning, beginning_of, check_same_beginning, check_same_mix
 from nmt.tasks.translation.validation import TranslationValidator, can_score
+from nmt.tasks.translation.validation_sets import SetsValidator, chosen_split
 from nmt.text.vocabulary import SourceView, TargetView
 from nmt.tying import Tying
 
@@ -65,6 +66,7 @@ class TranslationTask(Task):
 
     def check(self) -> None:
         """See Task.check."""
+        chosen_split(self.corpus, self.settings.validation_set)
         if self.settings.bpe_dropout:
             check_merges(self.corpus)
         longest = self.settings.max_length
@@ -116,14 +118,17 @@ class TranslationTask(Task):
         """See Task.largest."""
         return self.feed.largest()
 
-    def validator(self, say: Callable[[str], None]) -> TranslationValidator:
+    def validator(self, say: Callable[[str], None]) -> TranslationValidator | SetsValidator:
         """See Task.validator."""
-        return TranslationValidator(
-            self.corpus,
-            BatchMaker(self.corpus.split("valid"), *self.views),
-            beam=self.settings.validation_beam,
-            with_bleu=can_score(self.corpus, self.settings.validation_metric, say),
-        )
+        with_bleu = can_score(self.corpus, self.settings.validation_metric, say)
+        chosen = self._validator(chosen_split(self.corpus, self.settings.validation_set), with_bleu)
+        others = [self._validator(split, with_bleu) for split in self.corpus.validation_sets if split != chosen.split]
+        return SetsValidator(chosen, others) if others else chosen
+
+    def _validator(self, split: str, with_bleu: bool) -> TranslationValidator:
+        batches = BatchMaker(self.corpus.split(split), *self.views)
+        beam = self.settings.validation_beam
+        return TranslationValidator(self.corpus, batches, beam=beam, with_bleu=with_bleu, split=split)
 
     def after_training(self, folder: Path, *, quiet: bool) -> None:
         """Write the shortlist, where it is asked for."""

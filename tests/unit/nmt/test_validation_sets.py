@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from nmt.cli import prep
+from nmt.cli import prep, train
 from nmt.data.corpus import PreparedCorpus
 from nmt.prepare.files import find_corpus, split_of
+from nmt.training.reporting import read_metrics
 from tests.prep_corpus import sentences, write_corpus, write_pairs
 
 
@@ -57,3 +58,38 @@ def test_without_valid_they_are_its_shards(tmp_path: Path) -> None:
     splits = find_corpus(corpus).splits
     assert list(splits) == ["train", "valid", "test"]
     assert [pair.source.name for pair in splits["valid"]] == ["valid.a.en", "valid.b.en"]
+
+
+SMALL = [
+    "--threads", "1", "--device", "cpu", "--batch-tokens", "200", "--max-updates", "4",
+    "--set", "model.embedding_size=4", "--set", "model.hidden_size=4", "--set", "training.validate_every=2",
+    "--set", "training.validation_metric=cost", "--set", "training.tensorboard=false",
+    "--set", "training.precision=float32",
+]  # fmt: skip
+
+
+def test_each_has_its_curve_and_one_chooses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A set's figures are the same whichever chooses, and those of a run that has that set alone."""
+    corpus = write_corpus(tmp_path / "corpus")
+    write_pairs(corpus, "valid.news", sentences(7, seed=11))
+    folder = tmp_path / "prepared"
+    assert prep.main(["--corpus", str(corpus), "--prepared", str(folder), "--joint-bpe", "50", "--quiet"]) == 0
+    common = ["--prepared", str(folder), *SMALL]
+    found = {}
+    for name in ("valid", "news"):
+        model = tmp_path / f"by-{name}"
+        capsys.readouterr()
+        assert train.main([*common, "--model", str(model), "--set", f"training.validation_set={name}"]) == 0
+        found[name] = [record for record in read_metrics(model / "metrics.jsonl") if record["kind"] == "validation"]
+        said = capsys.readouterr().err
+        chosen, other = ("valid", "valid.news") if name == "valid" else ("valid.news", "valid")
+        assert f"validation at update 2: {chosen} cross entropy" in said
+        assert f"\n  {other} cross entropy" in said
+    for one, other in zip(found["valid"], found["news"], strict=True):
+        for figure in ("cross_entropy", "cost", "bleu"):
+            assert one[figure] == other[f"valid.{figure}"]
+            assert one[f"valid.news.{figure}"] == other[figure]
+        assert one["cost"] != other["cost"]
+    assert train.main([*common, "--model", str(tmp_path / "no"), "--set", "training.validation_set=new"]) == 2
+    message = f"training.validation_set: no validation set 'new' was prepared; {folder} holds valid, news"
+    assert message in capsys.readouterr().err
