@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nmt.cli.common import config_from, make_parser
 from nmt.config import choice
-from nmt.conversion.tying import KEPT, OUTPUT, change_tying
+from nmt.conversion.tying import KEPT, MEAN, change_tying
 from nmt.tying import Tying
 
 DESCRIPTION = """Write a model folder with the model of another in a tying mode. Matrices that become one are not the
@@ -21,7 +21,7 @@ def retie(prog: str, argv: list[str]) -> None:
     parser.add_argument("folder", metavar="MODEL", help="the model folder to convert, or a weights file in one")
     modes = tuple(mode.value for mode in Tying)
     parser.add_argument("--tying", required=True, metavar="MODE", help=" or ".join(modes))
-    kept = f"of matrices that become one: {' or '.join(KEPT)} (default: {OUTPUT})"
+    kept = f"of matrices that become one: {' or '.join(KEPT)} (default: {MEAN})"
     parser.add_argument("--keep", metavar="MATRIX", help=kept)
     arguments = parser.parse_args(argv)
     choice("--tying", arguments.tying, modes)

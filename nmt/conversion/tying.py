@@ -51,7 +51,7 @@ class UnionRows:
 def change_tying(folder: Path, wanted: Tying, output: Path, keep: str | None = None) -> str:
     """Write a model folder with the model of another in a tying mode; returns what was done, in words.
 
-    keep: which of the matrices that become one; None: the output matrix. A folder that is not empty is a UserError.
+    keep: which of the matrices that become one; None: their mean. A folder that is not empty is a UserError.
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError("is there already", where=output, hint="name a new folder with --model")
@@ -95,7 +95,7 @@ def check_change(before: Tying, wanted: Tying, keep: str | None, folder: Path) -
             hint = "leave --keep out: each role gets a copy"
             raise UserError(f"from {before.value} to {wanted.value} no matrix is left out", where="--keep", hint=hint)
         return None
-    keep = keep or OUTPUT
+    keep = keep or MEAN
     choice("--keep", keep, KEPT[1:] if wanted is Tying.DECODER else KEPT)
     return keep
 

@@ -144,9 +144,9 @@ def test_the_rest_of_the_network_is_untouched_and_the_folder_says_what_was_done(
     folder = make_model_folder(tmp_path / "old", tying="untied")
     assert convert.main(["--tying", "three-way", str(folder), "--model", str(tmp_path / "new")]) == 0
     said = capsys.readouterr().err
-    assert "from untied to three-way, the output matrix kept; train it further with nmt-train --from" in said
+    assert "from untied to three-way, the mean of the matrices kept; train it further with nmt-train --from" in said
     manifest = read_manifest(tmp_path / "new")
-    assert manifest["data"]["converted"]["tying"] == "from untied to three-way, the output matrix kept"
+    assert manifest["data"]["converted"]["tying"] == "from untied to three-way, the mean of the matrices kept"
     assert len(manifest["data"]["converted"]["weights"]) == 64
     old, new = (dict(opened(place).model.named_parameters()) for place in (folder, tmp_path / "new"))
     for name, value in new.items():
