@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bpe.command import num_cores
 from bpe.errors import UserError
@@ -54,6 +55,16 @@ def keep_freed_memory() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_MAX, 0)
         library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def answers_at_once(device: torch.device) -> bool:
+    """Whether tensors can be asked for their numbers at no cost; elsewhere that waits for all that was begun before."""
+    return device.type == "cpu"
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the processor's on a device; nobody waits for CUDA's copy, which the device makes in its turn."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def peak_memory(device: torch.device) -> int:

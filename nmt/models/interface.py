@@ -46,8 +46,11 @@ class Memory(Protocol):
 class State(Protocol):
     """What a model keeps of the pieces before, of K hypotheses for each of B sentences."""
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> State:
-        """New state whose [b, k] is this one's [sentences[b], hypotheses[b, k]]. Shapes [B'] and [B', K'], int64."""
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> State:
+        """New state whose [b, k] is this one's [sentences[b], hypotheses[b, k]]. Shapes [B'] and [B', K'], int64.
+
+        None: all sentences, in their places, as in most steps.
+        """
 
     def join(self, other: Any) -> Any:
         """The sentences of both, this state's first; both hold the same number of hypotheses."""

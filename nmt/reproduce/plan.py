@@ -125,7 +125,7 @@ def invented_batch(config: Config, rows: int) -> Batch:
     count = settings.batch_sentences or max(1, settings.batch_tokens // LENGTH)
     ids = torch.randint(3, max(4, rows), (count, LENGTH), generator=torch.Generator().manual_seed(1))
     lengths = torch.full((count,), LENGTH)
-    return Batch(ids, lengths, ids, lengths, tuple(range(count)), count * LENGTH)
+    return Batch.of(ids, lengths, ids, lengths, tuple(range(count)))
 
 
 def disk_bytes(experiment: Experiment, waiting: list[Run], sizes: VocabularySizes) -> int:

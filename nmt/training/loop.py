@@ -31,7 +31,7 @@ from nmt.training.readings import NonFiniteLoss, Readings
 from nmt.training.reporting import Reporter
 from nmt.training.selection import Selection
 from nmt.training.step import Updater
-from nmt.training.tally import Cost, Work
+from nmt.training.tally import Cost, Work, note_memory
 
 LAST = "last"
 
@@ -140,7 +140,7 @@ class Trainer:
 
         All go by the time of this meeting until the next, so that they stop at the same update.
         """
-        cost.note(self.progress, self.updater.device)
+        cost.note(self.progress)
         news = self.workers.meet(self.progress.seconds, signal=self.workers.interruption.received or 0)
         self.progress.agree(news.seconds)
         if news.signal:
@@ -197,7 +197,8 @@ class Trainer:
             found = validator.run(self.updater.model, self.workers.interruption.check)
             self.selection.judge(self.updater.model, found, state)
         took = time.monotonic() - started
-        cost.note(state, self.updater.device)
+        cost.note(state)
+        note_memory(state, self.updater.device)
         values = {**found.figures(), "epoch": state.epoch + 1, "target_tokens": state.target_tokens}
         values |= {"seconds": state.seconds, "cpu_seconds": state.cpu_seconds, "peak_memory": state.peak_memory}
         self.reporter.record("validation", state.update, values)
@@ -210,6 +211,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write last/."""
+        note_memory(self.progress, self.updater.device)
         if self.workers.first:
             save_checkpoint(self.folder / LAST, self._state())
 

@@ -70,9 +70,12 @@ class TrainingProgress:
         else:
             self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
 
-    def spend(self, seconds: float, cpu_seconds: float, peak_memory: int) -> None:
-        """All that has been spent up to now; of memory the most is kept."""
+    def spend(self, seconds: float, cpu_seconds: float) -> None:
+        """All the time that has been spent up to now."""
         self.seconds, self.cpu_seconds = seconds, cpu_seconds
+
+    def hold(self, peak_memory: int) -> None:
+        """Of memory the most is kept, in bytes."""
         self.peak_memory = max(self.peak_memory, peak_memory)
 
     def agree(self, seconds: float) -> None:

@@ -93,12 +93,12 @@ class Updater:
         """Make update `number` (from 1) of the given batches as if they were one; `read` tells what came of it."""
         torch.manual_seed(update_seed(self.config.seed, number, self.workers.rank))
         self.model.train()
-        totals = torch.zeros(4, device=self.device)  # loss, smoothed, cross entropy, workers
-        totals[3] = 1
+        sums = torch.zeros(3, device=self.device)  # loss, smoothed, cross entropy
         carried, count = self.carried, sum(map(self.objective.count, batches))
         for batch in batches:
-            carried = self._add(batch, count, carried, totals)
+            carried = self._add(batch, count, carried, sums)
         gradients = self._gradients()
+        totals = torch.cat([sums, sums.new_ones(1)])  # one worker more whose part is in them
         self.workers.add_up([*gradients, *carried.values()], totals)
         norm = torch.nn.utils.get_total_norm(gradients)
         refused = self._must_not(totals, norm)
@@ -116,12 +116,12 @@ class Updater:
         size = self.workers.size
         return [StepResult(loss, smoothed, plain, norm, parts == size) for loss, smoothed, plain, parts, norm in rows]
 
-    def _add(self, batch: Any, count: int, carried: Carried, totals: Tensor) -> Carried:
-        """Add a batch's part of an update's gradients and totals; returns what it leaves, of this worker's share."""
+    def _add(self, batch: Any, count: int, carried: Carried, sums: Tensor) -> Carried:
+        """Add a batch's part of an update's gradients and sums; returns what it leaves, of this worker's share."""
         left = {name: torch.zeros_like(tensor) for name, tensor in carried.items()}
         for part in self._parts(batch):
             costs, parts_left = self._differentiate(part, self.objective.count(part) / count, carried)
-            totals[:3] += costs
+            sums += costs
             for name, tensor in parts_left.items():
                 left[name] += tensor
         return left

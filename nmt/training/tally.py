@@ -17,14 +17,20 @@ from nmt.training.step import StepResult
 
 
 class Cost:
-    """Time and memory of a run, earlier sessions counted."""
+    """Time that a run took, earlier sessions counted."""
 
     def __init__(self, progress: TrainingProgress) -> None:
         self.wall, self.processor = time.monotonic() - progress.seconds, time.process_time() - progress.cpu_seconds
 
-    def note(self, progress: TrainingProgress, device: torch.device) -> None:
-        """Have the progress know what has been spent up to now."""
-        progress.spend(time.monotonic() - self.wall, time.process_time() - self.processor, peak_memory(device))
+    def note(self, progress: TrainingProgress) -> None:
+        """Have the progress know the time that has been spent up to now."""
+        progress.spend(time.monotonic() - self.wall, time.process_time() - self.processor)
+
+
+def note_memory(progress: TrainingProgress, device: torch.device) -> None:
+    """Have the progress know the most memory that was held. Somebody else keeps the maximum, so that this need not be
+    asked at every update, which takes long on CUDA."""
+    progress.hold(peak_memory(device))
 
 
 @dataclass

@@ -75,7 +75,7 @@ def make_step(wanted: Namespace, variant: str, device: torch.device) -> Callable
     size = (wanted.sentences, wanted.length)
     source, target = (torch.randint(3, wanted.vocabulary, size, generator=generator) for _ in range(2))
     lengths = torch.full(size[:1], wanted.length)
-    batch = Batch(source, lengths, target, lengths, tuple(range(size[0])), size[0] * size[1]).to(device)
+    batch = Batch.of(source, lengths, target, lengths, tuple(range(size[0]))).to(device)
     return lambda: updater.update(batch, 1)
 
 

@@ -135,7 +135,7 @@ def test_all_pairs_dropped(corpus, capsys):
     )
 
 
-@pytest.mark.parametrize("writer", ["joining.SideFiles.append", "encoding.EncodedPart.save", "tokenizing.count_words"])
+@pytest.mark.parametrize("writer", ["merging.SideFiles.append", "encoding.EncodedShard.save", "tokenizing.count_words"])
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_no_space_left(corpus, capsys, monkeypatch, writer, threads):
     def full(*arguments):
@@ -143,7 +143,7 @@ def test_no_space_left(corpus, capsys, monkeypatch, writer, threads):
 
     monkeypatch.setattr(parts, "STRIDE", 50)
     monkeypatch.setattr(executors, "FEW_PAIRS", 0)
-    monkeypatch.setattr(f"nmt.data.{writer}", full)
+    monkeypatch.setattr(f"nmt.prepare.{writer}", full)
     assert "no space left on the device; free some space" in fails(capsys, "--threads", threads)
     assert os.listdir(".") == ["corpus"]
 

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bpe",),
     ("nmt.packages", "nmt.scratch", "nmt.tying", "nmt.waiting"),
     ("nmt.models.architectures", "nmt.text"),
-    ("nmt.config", "nmt.layers", "nmt.corpora", "nmt.device"),
+    ("nmt.config", "nmt.layers", "nmt.corpora", "nmt.device", "nmt.report"),
     ("nmt.configfile", "nmt.data"),
     ("nmt.models", "nmt.prepare"),
     ("nmt.search", "nmt.folder", "nmt.evaluate"),

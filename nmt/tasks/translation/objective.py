@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+
+import numpy as np
 
 from bpe.errors import UserError
 from nmt.config import TrainingConfig
@@ -67,19 +68,8 @@ def share_of(batch: Batch, rank: int, size: int) -> Batch | None:
     """
     if size == 1:
         return batch
-    lengths = batch.source_lengths + batch.target_lengths
-    ends = lengths.cumsum(0)
+    lengths = batch.lengths.sum(0)
+    ends = lengths.cumsum()
     owners = (2 * ends - lengths) * size // (2 * ends[-1])  # by the middle of each pair
-    rows = (owners == rank).nonzero()[:, 0]
-    if not len(rows):
-        return None
-    source_lengths, target_lengths = batch.source_lengths[rows], batch.target_lengths[rows]
-    return dataclasses.replace(
-        batch,
-        source=batch.source[rows, : int(source_lengths.max())],
-        source_lengths=source_lengths,
-        target=batch.target[rows, : int(target_lengths.max())],
-        target_lengths=target_lengths,
-        pairs=tuple(batch.pairs[row] for row in rows.tolist()),
-        num_target_tokens=int(target_lengths.sum()),
-    )
+    start, end = np.searchsorted(owners, [rank, rank + 1]).tolist()
+    return batch.part(start, end) if start < end else None

@@ -48,7 +48,7 @@ class ChainMemory:
 class ChainState:
     """Nothing: a chain knows its last piece alone."""
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> ChainState:
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> ChainState:
         return self
 
 
