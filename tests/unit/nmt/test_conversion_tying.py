@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -12,7 +13,8 @@ from bpe.errors import UserError
 from nmt.cli import convert
 from nmt.config import ModelConfig
 from nmt.conversion.tying import change_tying, retied
-from nmt.data.batching import Batch
+from nmt.data.batching import BatchMaker
+from nmt.data.corpus import ParallelIds
 from nmt.folder.bundle import Bundle, load_bundle, read_manifest
 from nmt.models.architectures import ARCHITECTURES
 from nmt.models.build import VocabularySizes, build_empty, build_model
@@ -33,11 +35,9 @@ def opened(folder: Path) -> Bundle:
 def log_probs(bundle: Bundle) -> Tensor:
     """Of every piece of the target view after each piece of a translation, [pieces + 1, Ct], renormalised over it."""
     vocabulary, model = bundle.vocabulary, bundle.model
-    encode = lambda pieces: torch.tensor([[*vocabulary.encode(pieces), 2]])  # noqa: E731
-    source = torch.from_numpy(bundle.source_view.from_union(encode(SOURCE).numpy()))
-    target = torch.from_numpy(bundle.target_view.from_union(encode(TARGET).numpy()))
-    lengths = torch.tensor([source.shape[1]]), torch.tensor([target.shape[1]])
-    batch = Batch(source, lengths[0], target, lengths[1], (0,), int(lengths[1]))
+    sides = [np.array(vocabulary.encode(pieces), dtype=np.int32) for pieces in (SOURCE, TARGET)]
+    pairs = ParallelIds(*(array for ids in sides for array in (ids, np.array([0, len(ids)]))))
+    batch = BatchMaker(pairs, bundle.source_view, bundle.target_view).make([0])
     scores = model.embeddings.scores(model.readout(batch))
     view = vocabulary.target_view(False)
     rows = bundle.target_view.from_union(view.to_union(torch.arange(view.size).numpy()))

@@ -10,7 +10,8 @@ import torch
 
 from bpe.codes import MergeTable
 from bpe.fallback import BYTE_PIECES, FALLBACK_PIECES
-from nmt.data.batching import Batch
+from nmt.data.batching import BatchMaker
+from nmt.data.corpus import ParallelIds
 from nmt.folder.bundle import load_bundle
 from nmt.folder.growth import Growth
 from nmt.layers.tying import load_unique
@@ -104,14 +105,11 @@ def test_old_text_scores_as_before(tmp_path: Path, tying: str, architecture: str
     old = load_bundle(tmp_path / "model", CPU).vocabulary
     found = []
     for model, vocabulary in ((old_model, old), (new_model, new)):
-        views = (
-            vocabulary.source_view(model.embeddings.tying.shares_source),
-            vocabulary.target_view(model.embeddings.tying.shares_source),
-        )
-        ids = [np.array([[*vocabulary.encode(pieces), 2]]) for pieces in (["a@@", "b", "only"], ["one", "c", "two"])]
-        source, target = (torch.from_numpy(view.from_union(own)) for view, own in zip(views, ids, strict=True))
-        batch = Batch(source, torch.tensor([4]), target, torch.tensor([4]), (0,), 4)
-        scores = model.embeddings.scores(model.readout(batch))
+        shared = model.embeddings.tying.shares_source
+        views = vocabulary.source_view(shared), vocabulary.target_view(shared)
+        sides = [np.array(vocabulary.encode(pieces)) for pieces in (["a@@", "b", "only"], ["one", "c", "two"])]
+        pairs = ParallelIds(*(array for ids in sides for array in (ids, np.array([0, len(ids)]))))
+        scores = model.embeddings.scores(model.readout(BatchMaker(pairs, *views).make([0])))
         wanted = vocabulary.encode(old.side("target"))
         found.append(scores[:, torch.from_numpy(views[1].from_union(np.array(wanted)))])
     torch.testing.assert_close(found[1], found[0], rtol=0, atol=1e-5)
