@@ -108,6 +108,27 @@ def test_a_threshold_holds_for_what_joins(corpora: tuple[Path, Path], tmp_path: 
     assert "☃" in new.vocabulary.side("source"), "twelve times in the new text"
 
 
+def test_pieces_of_sentencepiece_join_too(corpora: tuple[Path, Path], tmp_path: Path) -> None:
+    """Those that its model has and the old text did not use on a side; it learns none."""
+    pytest.importorskip("sentencepiece")
+    own = PreparedCorpus.open(prepared(corpora[0], tmp_path / "own", "--sentencepiece", "60"))
+    folder = make_model_of(own.folder, tmp_path / "model")
+    new = PreparedCorpus.open(prepared(corpora[1], tmp_path / "new", "--like", str(folder), "--extend"))
+    for side in ("source", "target"):
+        assert set(own.vocabulary.side(side)) < set(new.vocabulary.side(side))
+    assert pieces_of(new, "valid", 41) == [*new.text.pieces_of_pair(*NEW[1])]
+    assert new.vocabulary.decode(new.split("valid").target(41).tolist()) == new.text.pieces(NEW[1][1], "target")
+
+
+def test_what_bpe_dropout_can_make_of_new_words_joins(corpora: tuple[Path, Path], tmp_path: Path) -> None:
+    options = ["--joint-bpe", "50", "--set", "prep.bpe_dropout=true"]
+    own = PreparedCorpus.open(prepared(corpora[0], tmp_path / "own", *options))
+    folder = make_model_of(own.folder, tmp_path / "model")
+    new = PreparedCorpus.open(prepared(corpora[1], tmp_path / "new", "--like", str(folder), "--extend"))
+    assert "Q@@" in new.vocabulary.both
+    assert "Q@@" not in own.vocabulary.pieces
+
+
 def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert prep.main(["--quiet", *arguments]) == 2
     said = capsys.readouterr().err

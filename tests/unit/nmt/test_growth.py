@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from nmt.models.architectures import ARCHITECTURES
 from nmt.models.build import VocabularySizes, build_empty
 from nmt.models.interface import TranslationModel
 from nmt.text.parts import PieceParts
-from nmt.text.pipeline import TextOptions, TextPipeline
+from nmt.text.pipeline import SENTENCEPIECE_BYTES, TextOptions, TextPipeline
 from nmt.text.vocabulary import NUM_SPECIALS, Vocabulary
 from nmt.tying import Tying
 from tests.tiny_model import make_model_folder
@@ -52,6 +53,13 @@ def test_parts_of_pieces() -> None:
         PieceParts(TextPipeline(TextOptions(source="en", target="de", subwords="none"), None), frozenset()).of("word")
         == []
     )
+
+
+def test_parts_of_sentencepieces_are_characters_or_bytes() -> None:
+    text = SimpleNamespace(subwords=b"a model")
+    parts = PieceParts(text, frozenset({"▁", "a", *SENTENCEPIECE_BYTES}))  # type: ignore[arg-type]
+    assert parts.of("▁aé") == ["▁", "a", "<0xC3>", "<0xA9>"]
+    assert parts.of("a") == ["a"]
 
 
 def grown_model(folder: Path, tying: str, architecture: str) -> tuple[TranslationModel, TranslationModel, Vocabulary]:
