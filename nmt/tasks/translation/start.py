@@ -90,8 +90,8 @@ def start_values(wanted: Values, folder: Path) -> Values:
     sections = {"model": {key: getattr(config.model, key) for key in config.model.own_keys()}}
     sections["search"] = dataclasses.asdict(config.search)
     own = {f"{section}.{key}": value for section, body in sections.items() for key, value in body.items()}
-    for key, value in wanted.items():
-        section, _, name = key.partition(".")
+    for key in sorted(wanted, key=lambda key: key != "model.architecture"):  # others may follow from it
+        (section, _, name), value = key.partition("."), wanted[key]
         if section == "model" and name not in FREE and value != (there := getattr(config.model, name)):
             hint = f"leave it out: {FLAG} takes it from the model"
             if name == "tying":
@@ -138,6 +138,7 @@ class Start:
         """Give a new model of the same architecture and tying the weights."""
         load_unique(model, self.growth(corpus).weights(self.bundle.model))
         model.embeddings.assert_tied()
+        self.bundle.model.to(torch.device("meta"))  # only its sizes are needed from here on
 
     @cached_property
     def _manifest(self) -> dict[str, Any]:

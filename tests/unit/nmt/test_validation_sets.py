@@ -8,7 +8,8 @@ import pytest
 
 from nmt.cli import prep, train
 from nmt.data.corpus import PreparedCorpus
-from nmt.prepare.files import find_corpus, split_of
+from nmt.prepare.files import find_corpus
+from nmt.prepare.names import split_of
 from nmt.training.reporting import read_metrics
 from tests.prep_corpus import sentences, write_corpus, write_pairs
 
