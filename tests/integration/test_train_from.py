@@ -109,6 +109,22 @@ def test_continued_it_is_the_same_run(uninterrupted: Path, model: Path, new: Pat
         assert all(torch.equal(one[key], other[key]) for key in one), name
 
 
+def test_the_ledger_says_what_a_run_starts_from(
+    model: Path, new: Path, old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here a single weights file; nothing is trained, and nothing is left behind."""
+    mix = ["--mix", f"{old}=0.25", f"{new}=1", "--dry-run"]
+    assert train.main(arguments(model / BEST, new, tmp_path / "model", *mix)) == 0
+    said = capsys.readouterr().out
+    assert f"from {model} ({fingerprint_of(model)[:8]}): update 7; optimizer and schedule are new" in said
+    grown = vocabulary_of(new).size - vocabulary_of(old).size
+    assert f"  union: {vocabulary_of(old).size} rows kept, {grown} new: means of their parts' rows" in said
+    pairs = len(PreparedCorpus.open(new).split("train"))
+    assert f"  mixed in: {old}=0.25, {round(0.25 * pairs)} pairs" in said
+    assert f"  mixed in: {new}=1, {pairs} pairs" in said
+    assert not (tmp_path / "model").exists()
+
+
 def test_the_manifest_says_what_came_from_where(uninterrupted: Path, model: Path, old: Path) -> None:
     manifest, start = read_manifest(uninterrupted), load_bundle(model, CPU)
     told = manifest["from"]
