@@ -8,13 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from bpe.errors import UserError
 from bpe.textfiles import write_text
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
-from nmt.device import arithmetic, keep_freed_memory, pick_device, set_threads
+from nmt.device import arithmetic, keep_freed_memory, pick_device, repeat_bits, set_threads
 from nmt.folder.bundle import BEST, CONFIG, read_config, read_manifest
 from nmt.layers.processor import native_bfloat16
 from nmt.tasks.interface import OpenTask, Task
@@ -108,11 +106,11 @@ def lead(request: Request, open_task: OpenTask, workers: Workers) -> TrainingPro
             workers.send()
             print("\n".join(task.introduction(matrices=True)))
             return TrainingProgress()
+        if workers.size > 1:  # before the session, whose devices the workers connect together
+            workers.send(json.dumps({"config": dataclasses.asdict(task.config), "data": task.fingerprint}).encode())
         session = Session(task, folder, workers)
         checkpoint = last_checkpoint(folder) if continues else None
         session.open_folder(continues=continues)
-        if workers.size > 1:
-            workers.send(json.dumps({"config": dataclasses.asdict(task.config), "data": task.fingerprint}).encode())
         return session.run(checkpoint, changes, quiet=request.quiet)
 
 
@@ -146,8 +144,7 @@ class Session:
         self.device = workers.device(self.config.runtime.device)
         self.threads = set_threads(workers.threads(self.config.runtime.threads))
         keep_freed_memory()
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        repeat_bits(self.device)
 
     def open_folder(self, *, continues: bool) -> None:
         """Make the model folder ready for a new run, in place of what is there, or for one that goes on."""
@@ -232,7 +229,7 @@ def changed_keys(before: Config, after: Config) -> list[str]:
     changes = []
     for key, value in new.items():
         section, _, name = key.partition(".")
-        if old[key] == value or section in ("paths", "prep", "runtime", "serve"):
+        if old[key] == value or section in ("paths", "prep", "runtime", "serve", "word2vec"):
             continue
         if key == "training.precision" and value == "auto":
             continue
