@@ -50,6 +50,10 @@ class PathsConfig:
     "Folder nmt-prep writes and nmt-train reads."
     model: str = "model"
     "Folder nmt-train writes; the only one nmt-translate reads."
+    start: str | None = None
+    "Model folder whose weights, architecture and search settings nmt-train starts from; None: weights at random."
+    embeddings: str | None = None
+    "File of vectors in word2vec's text format from which rows of the vocabulary start; None: from none."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,6 +344,8 @@ class TrainingConfig:
     "Pairs with more pieces than this on a side are left out of training. Table 8: 50. Fixed."
     bpe_dropout: float = 0.0
     "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
+    mix: tuple[str, ...] = ()
+    "Other prepared folders, FOLDER=WEIGHT each: so many of its pairs come for every pair of the training data."
     max_updates: int = 20_000
     "Training ends after this many updates in all, earlier sessions counted."
     max_epochs: int = 0
@@ -352,6 +358,8 @@ class TrainingConfig:
     "Epochs between validations, in place of validate_every; 0: validate_every. Language models only."
     validation_metric: str = "bleu"
     "What chooses the best and stops early: bleu (beam output, raw references) or cost (cross entropy). Fixed."
+    validation_set: str = "valid"
+    "The validation set that chooses the best and stops early: valid, or the NAME of valid.NAME. Fixed."
     validation_beam: int = 2
     "Beam size of the validation translations. Fixed: scores of two sizes are not compared."
     patience: int = 8

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from nmt.cli.common import config_from, make_parser, run
+from nmt.cli.retie import retie
 from nmt.config import choice
 from nmt.conversion.folders import Files, TextChoice, export_dl4mt, import_dl4mt
 
 PROG = "nmt-convert"
 DESCRIPTION = """Convert an attention model of DL4MT or Nematus (gru_cond, .npz) and its two dictionaries (JSON) into a
-model folder (--from dl4mt), or a model folder into these (--to dl4mt). The arrays tell which matrices are tied."""
+model folder (--from dl4mt), or a model folder into these (--to dl4mt). The arrays tell which matrices are tied. With
+--tying MODE: a model folder in another tying mode (nmt-convert --tying MODE --help)."""
 FORMATS = ("dl4mt",)
 
 
@@ -24,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(argv: list[str]) -> None:
     """Parse, convert, say what came of it."""
+    if any(word.partition("=")[0] == "--tying" for word in argv):
+        return retie(PROG, argv)
     parser = make_parser(PROG, DESCRIPTION, ("paths.model", "prep.source", "prep.target", "prep.tokenizer"))
     direction = parser.add_mutually_exclusive_group(required=True)
     direction.add_argument("--from", dest="origin", metavar="FORMAT", help="read this format: dl4mt")
