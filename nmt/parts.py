@@ -33,9 +33,22 @@ class Part:
     "What its numbered placeholders stand for."
 
 
-def parts_of(text: TextPipeline, line: str, *, sentences: bool = False, glossary: Glossary | None = None) -> list[Part]:
-    """One part for nearly every line; an empty one for a blank line. sentences: each of them is a part."""
+def parts_of(
+    text: TextPipeline,
+    line: str,
+    *,
+    sentences: bool = False,
+    glossary: Glossary | None = None,
+    prefix: Sequence[str] = (),
+) -> list[Part]:
+    """One part for nearly every line; an empty one for a blank line.
+
+    sentences: each of them is a part. prefix: pieces before those of every part; a line's own target code goes before
+    them all instead.
+    """
     language = text.options.source
+    code, line = text.target_code(line)
+    before = (code,) if code else tuple(prefix)
     found: list[Part] = []
     for sentence in _whole(text, split_sentences(line, language)) if sentences else [line]:
         terms = glossary.terms(text, sentence) if glossary else ()
@@ -43,7 +56,8 @@ def parts_of(text: TextPipeline, line: str, *, sentences: bool = False, glossary
         cut = split_source(text, reading)
         strings = _strings_of(cut, reading.strings, text.placeholders)
         after = [*[" "] * (len(cut) - 1), gap_after(sentence, text.options.target)]
-        found += [Part(*each) for each in zip(cut, after, strings, strict=True)]
+        parts = [(*before, *pieces) if pieces else () for pieces in cut]
+        found += [Part(*each) for each in zip(parts, after, strings, strict=True)]
     return found or [Part((), "")]
 
 

@@ -21,7 +21,7 @@ from nmt.alignment import pharaoh, replace_unknown
 from nmt.bundle import Bundle, load_bundle
 from nmt.config import SearchConfig
 from nmt.device import pick_device
-from nmt.engine import Engine
+from nmt.engine import Engine, source_prefix
 from nmt.glossary import Glossary
 from nmt.numbering import Strings
 from nmt.parts import Part, parts_of
@@ -121,6 +121,7 @@ class Translator:
         self.bundle, self.ensemble, self.glossary = bundle, tuple(ensemble), glossary
         self._placeholders = frozenset(bundle.text.placeholders)
         self.search = search or bundle.config.search
+        self._source_prefix = source_prefix(bundle, self.search)
         self.engine = Engine.of([bundle, *ensemble], self.search)
 
     @classmethod
@@ -189,7 +190,13 @@ class Translator:
 
     def _jobs(self, line: str, number: int, prefix: str) -> list[Job]:
         """What is searched for a line. Where nothing is drawn, equal texts are equal jobs."""
-        parts = parts_of(self.bundle.text, line, sentences=self.search.split_sentences, glossary=self.glossary)
+        parts = parts_of(
+            self.bundle.text,
+            line,
+            sentences=self.search.split_sentences,
+            glossary=self.glossary,
+            prefix=self._source_prefix,
+        )
         first = number * MAX_PARTS if self.search.sampling else 0
         numbers = range(first, first + len(parts)) if self.search.sampling else [0] * len(parts)
         prefixes = [prefix, *[""] * len(parts)]
