@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from bpe.errors import UserError
 from nmt.models.architectures import ARCHITECTURES, applies, owners
-from nmt.normalization import NORMALIZATIONS
-from nmt.protection import Patterns
+from nmt.text.normalization import NORMALIZATIONS
+from nmt.text.protection import Patterns
 from nmt.tying import Tying
 
 DROPPED = ("held-out", "held-out-source", "identical", "entities", "unprintable", "language", "shifted")

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from bpe.codes import MergeTable
-from nmt.bundle import BEST, create_folder, load_bundle
 from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
 from nmt.data.corpus import PreparedCorpus
-from nmt.glossary import Glossary
+from nmt.folder.bundle import BEST, create_folder, load_bundle
+from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import Step
 from nmt.models.rows import joined_rows
-from nmt.text import TextOptions, TextPipeline
-from nmt.translator import Translator
-from nmt.vocabulary import EOS, PAD, Vocabulary
-from nmt.weights import save_tensors, weight_metadata, weight_tensors
+from nmt.text.pipeline import TextOptions, TextPipeline
+from nmt.text.vocabulary import EOS, PAD, Vocabulary
+from nmt.translate.glossary import Glossary
+from nmt.translate.translator import Translator
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEHST0123456789.,:/￭"
 NUMBERS = (("placeholder", 2), ("url", 1), ("tag", 1), ("end", 1))
@@ -134,7 +134,7 @@ def copying(
     config = replace(bundle.config.search, **search)  # type: ignore[arg-type]
     translator = Translator(bundle, config, glossary=glossary)
     model = CopyModel(bundle.vocabulary.size, change(bundle.vocabulary) if change else lambda ids: ids)
-    translator.engine = replace(translator.engine, model=model)
+    translator.searcher = replace(translator.searcher, model=model)
     return translator
 
 

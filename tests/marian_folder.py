@@ -12,12 +12,48 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nmt.folder.weights import save_tensors
 from nmt.packages import import_package
-from nmt.weights import save_tensors
 
 WORDS = {
-    "source": "the cat sat on a red mat and saw house trees while old dogs slept below big windows".split(),
-    "target": "die katze sass auf einer roten matte und sah haus im wald wo alte hunde schliefen".split(),
+    "source": [
+        "the",
+        "cat",
+        "sat",
+        "on",
+        "a",
+        "red",
+        "mat",
+        "and",
+        "saw",
+        "house",
+        "trees",
+        "while",
+        "old",
+        "dogs",
+        "slept",
+        "below",
+        "big",
+        "windows",
+    ],
+    "target": [
+        "die",
+        "katze",
+        "sass",
+        "auf",
+        "einer",
+        "roten",
+        "matte",
+        "und",
+        "sah",
+        "haus",
+        "im",
+        "wald",
+        "wo",
+        "alte",
+        "hunde",
+        "schliefen",
+    ],
 }
 CODES = (">>deu<<", ">>nld<<")
 
@@ -50,7 +86,9 @@ def make_marian(folder: Path, kind: Kind, size: int = 16) -> Path:
     folder.mkdir(parents=True)
     sides = {side: make_sentencepiece(folder / f"{side}.spm", words) for side, words in WORDS.items()}
     both = sorted({*sides["source"], *sides["target"]})
-    names = {"vocab.json": sides["source"], "target_vocab.json": sides["target"]} if kind.separate else {"vocab.json": both}
+    names = (
+        {"vocab.json": sides["source"], "target_vocab.json": sides["target"]} if kind.separate else {"vocab.json": both}
+    )
     rows = max(map(len, names.values())) + len(CODES) + 3
     for name, pieces in names.items():
         spare = [f"spare{number}" for number in range(rows - len(pieces) - len(CODES) - 3)]
@@ -77,7 +115,12 @@ def config_ids(rows: int) -> dict[str, object]:
 
 def config(kind: Kind, rows: int, size: int) -> dict[str, object]:
     """config.json."""
-    sizes = {"d_model": size, "encoder_layers": 2, "decoder_layers": kind.decoder_layers, "max_position_embeddings": 256}
+    sizes = {
+        "d_model": size,
+        "encoder_layers": 2,
+        "decoder_layers": kind.decoder_layers,
+        "max_position_embeddings": 256,
+    }
     heads = {"encoder_attention_heads": 4, "decoder_attention_heads": kind.decoder_heads}
     widths = {"encoder_ffn_dim": 24, "decoder_ffn_dim": kind.decoder_width, "activation_function": kind.activation}
     flags = {"share_encoder_decoder_embeddings": kind.share, "tie_word_embeddings": kind.tie, "scale_embedding": True}
@@ -125,7 +168,11 @@ def tables(kind: Kind, source: Tensor, target: Tensor, output: Tensor) -> dict[s
     if kind.aliases:
         return {name: table.clone() for name, table in found.items()}
     missing = {"model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"} if kind.share else set()
-    return {name: table for name, table in found.items() if name not in {*missing, *(["lm_head.weight"] if kind.tie else [])}}
+    return {
+        name: table
+        for name, table in found.items()
+        if name not in {*missing, *(["lm_head.weight"] if kind.tie else [])}
+    }
 
 
 def make_sentencepiece(path: Path, words: list[str]) -> list[str]:

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from bpe.codes import MergeTable
-from nmt.bundle import BEST, create_folder
 from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
 from nmt.data.corpus import PreparedCorpus
+from nmt.folder.bundle import BEST, create_folder
+from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.models.build import VocabularySizes, build_model
-from nmt.text import TextOptions, TextPipeline
-from nmt.vocabulary import Vocabulary
-from nmt.weights import save_tensors, weight_metadata, weight_tensors
+from nmt.text.pipeline import TextOptions, TextPipeline
+from nmt.text.vocabulary import Vocabulary
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,"
 

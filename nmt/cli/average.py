@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bpe.errors import UserError
-from nmt.averaging import Source, average_models, newest
 from nmt.cli.common import config_from, make_parser, run
+from nmt.folder.averaging import WeightsFile, average_models, newest
 
 PROG = "nmt-average"
 DESCRIPTION = """Write a model folder whose weights are the mean of several checkpoints: the newest ones that a run kept
@@ -36,7 +36,7 @@ def command(argv: list[str]) -> None:
     if arguments.last is None:
         if not arguments.output:
             raise UserError("where to?", hint="name a new folder with --output")
-        sources = [Source.of(Path(name)) for name in arguments.files]
+        sources = [WeightsFile.of(Path(name)) for name in arguments.files]
     else:
         if arguments.last < 1:
             raise UserError(f"{arguments.last} is out of range: it must be 1 or more", where="--last")

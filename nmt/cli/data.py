@@ -15,7 +15,7 @@ from nmt.cli.common import Parser, run
 from nmt.config import PathsConfig
 from nmt.corpora.catalogue import CORPORA, find
 from nmt.corpora.fetch import fetch
-from nmt.corpora.obtain import Source, default_cache
+from nmt.corpora.obtain import DownloadSettings, default_cache
 from nmt.corpora.records import SHOWN_PAIRS, Corpus, Pair, megabytes
 
 PROG = "nmt-data"
@@ -147,7 +147,7 @@ def fetch_command(arguments: argparse.Namespace) -> None:
     corpus = find(arguments.name)
     pair = corpus.resolve(arguments.src, arguments.tgt)
     cache = Path(arguments.cache) if arguments.cache else default_cache()
-    source = Source(cache=cache.expanduser(), mirror=arguments.mirror, quiet=arguments.quiet)
+    source = DownloadSettings(cache=cache.expanduser(), mirror=arguments.mirror, quiet=arguments.quiet)
     folder = Path(arguments.corpus)
 
     def announce() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
-from nmt.scorer import Scorer
+from nmt.translate.scorer import Scorer
 
 KEPT_LINES = 100_000
 "Source lines of an n-best list that can be gone back to without reading all of them into memory."
@@ -29,7 +29,7 @@ class Piecewise:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ScoredEntry:
     """What is scored as one."""
 
     parts: Sequence[Piecewise]
@@ -46,7 +46,7 @@ class Reader:
     scorer: Scorer
     segmented: bool = False
 
-    def parallel(self, source_path: str, target_path: str) -> Iterator[Entry]:
+    def parallel(self, source_path: str, target_path: str) -> Iterator[ScoredEntry]:
         """Line n of one file with line n of the other."""
         source, target = read_lines(Path(source_path)), read_lines(Path(target_path))
         for done, (first, second) in enumerate(zip_longest(source, target)):
@@ -59,7 +59,7 @@ class Reader:
                 )
             yield self._entry(first, second)
 
-    def listed(self, source_path: str, list_path: str) -> Iterator[Entry]:
+    def listed(self, source_path: str, list_path: str) -> Iterator[ScoredEntry]:
         """Each line of an n-best list with the source line that its number names."""
         sources = SourceLines(source_path)
         for line_number, line in enumerate(read_lines(Path(list_path)), 1):
@@ -74,8 +74,8 @@ class Reader:
                 raise UserError(problem, where=place, hint="name the source that the list was made from")
             yield self._entry(source, fields[1], number)
 
-    def _entry(self, source: str, target: str, number: int | None = None) -> Entry:
-        return Entry([Piecewise(*self.scorer.pieces(source, target, self.segmented))], target, number)
+    def _entry(self, source: str, target: str, number: int | None = None) -> ScoredEntry:
+        return ScoredEntry([Piecewise(*self.scorer.pieces(source, target, self.segmented))], target, number)
 
 
 class SourceLines:
@@ -100,7 +100,7 @@ class SourceLines:
         return self.kept.get(number)
 
 
-def translations(path: str) -> Iterator[Entry]:
+def translations(path: str) -> Iterator[ScoredEntry]:
     """Every translation in the JSON lines of nmt-translate, with the pieces that the model read and wrote.
 
     Needed of a line are source_pieces, and of each of its translations text, pieces, finished and, if there, parts.
@@ -118,13 +118,13 @@ def translations(path: str) -> Iterator[Entry]:
         yield from found
 
 
-def _translation(record: dict[str, Any], found: dict[str, Any], number: int) -> Entry:
+def _translation(record: dict[str, Any], found: dict[str, Any], number: int) -> ScoredEntry:
     whole = {"source_pieces": record["source_pieces"], "pieces": found["pieces"], "finished": found["finished"]}
     parts = [
         Piecewise(_strings(part["source_pieces"]), _strings(part["pieces"]), bool(part["finished"]))
         for part in found.get("parts", [whole])
     ]
-    return Entry([part for part in parts if part.source], str(found["text"]), number)
+    return ScoredEntry([part for part in parts if part.source], str(found["text"]), number)
 
 
 def _strings(pieces: Any) -> list[str]:

@@ -14,19 +14,19 @@ from typing import Any
 
 from bpe.errors import UserError
 from bpe.progress import Progress
-from nmt import evaluation, metrics, testsets
-from nmt.bundle import versions
 from nmt.cli.common import config_from, run
+from nmt.cli.pipes import open_output
 from nmt.cli.searching import load_translator, search_parser
 from nmt.config import Config
-from nmt.data.files import names_language
-from nmt.evaluation import NUM_SAMPLES
-from nmt.kept import count_kept
-from nmt.languages import read_tag
-from nmt.metrics import Options
-from nmt.streams import open_output
-from nmt.testsets import TestSet, TextFile
-from nmt.translator import Translator
+from nmt.evaluate import metrics, scoring, testsets
+from nmt.evaluate.kept import count_kept
+from nmt.evaluate.metrics import Options
+from nmt.evaluate.scoring import NUM_SAMPLES
+from nmt.evaluate.testsets import TestSet, TextFile
+from nmt.folder.bundle import versions
+from nmt.prepare.files import names_language
+from nmt.text.languages import read_tag
+from nmt.translate.translator import Translator
 
 PROG = "nmt-evaluate"
 DESCRIPTION = """Translate a test set with a model and print BLEU, chrF2, chrF2++ and TER with sacreBLEU's signatures.
@@ -159,15 +159,15 @@ def _translated(translator: Translator, test: TestSet, quiet: bool) -> System:
 def _report(arguments: argparse.Namespace, test: TestSet, system: System, options: Options) -> dict[str, Any]:
     references, more = test.reference.lines, test.more_references
     samples = arguments.confidence
-    scores = evaluation.score(system.lines, references, options, more_references=more, num_samples=samples)
+    scores = scoring.score(system.lines, references, options, more_references=more, num_samples=samples)
     report: dict[str, Any] = dataclasses.asdict(scores)
     report |= {"notes": metrics.notes(options), "test_set": test.description(), **system.origin, "versions": versions()}
     if arguments.sentence_level:
-        sentences = evaluation.score_sentences(system.lines, references, options, more_references=more)
+        sentences = scoring.score_sentences(system.lines, references, options, more_references=more)
         report |= {"sentences": sentences.scores, "sentence_signatures": sentences.signatures}
     if arguments.baseline:
         baseline = TextFile.read(arguments.baseline)
-        found = evaluation.paired_bootstrap(baseline.lines, system.lines, references, options, more_references=more)
+        found = scoring.paired_bootstrap(baseline.lines, system.lines, references, options, more_references=more)
         report["comparison"] = {"with": baseline.description(), **dataclasses.asdict(found)}
     if test.source:
         report["placeholders"] = dataclasses.asdict(count_kept(test.source.lines, system.lines))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
 from nmt.config import require
-from nmt.translator import Translation, Translator
+from nmt.translate.translator import Translation, Translator
 
 Write = Callable[[bytes], object]
 

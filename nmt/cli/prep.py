@@ -17,13 +17,13 @@ from bpe.command import num_cores
 from bpe.errors import UserError
 from nmt.cli.common import config_from, make_parser, run
 from nmt.config import Config
-from nmt.data.dask_cluster import LOCAL
-from nmt.data.files import CorpusFiles, find_corpus, named_files
-from nmt.data.leftout import in_words, left_out
-from nmt.data.preparation import Preparation, prepare
-from nmt.data.report import summary
-from nmt.languages import read_tag
-from nmt.tokenization import without_rules
+from nmt.prepare.dask_cluster import LOCAL
+from nmt.prepare.files import CorpusFiles, find_corpus, named_files
+from nmt.prepare.leftout import in_words, left_out
+from nmt.prepare.preparation import Preparation, prepare
+from nmt.prepare.report import summary
+from nmt.text.languages import read_tag
+from nmt.text.tokenization import without_rules
 
 KEYS = (
     "paths.corpus",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import nmt
 from bpe.errors import UserError
-from nmt.cli import reproduce_similarity, reproduce_table1, reproduce_table8
+from nmt.cli import reproduce_render, reproduce_similarity, reproduce_table1, reproduce_table8
 from nmt.cli.common import run
 
 PROG = "nmt-reproduce"
@@ -18,6 +18,7 @@ TABLES: dict[str, tuple[Callable[[list[str]], None], str]] = {
         "how two languages share the pieces of a joint BPE, and what tying would save",
     ),
     "similarity": (reproduce_similarity.command, "what tying does to the embeddings of trained models"),
+    "render": (reproduce_render.command, "table 8's report again from its report.json, as this version shows it"),
 }
 
 

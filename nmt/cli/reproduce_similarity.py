@@ -12,7 +12,8 @@ import nmt
 from bpe.textfiles import write_text
 from nmt.cli.common import Parser
 from nmt.device import set_threads
-from nmt.reproduce.similarity import TITLE, Study, StudyOptions, markdown, study, text
+from nmt.report.document import as_markdown, as_text
+from nmt.reproduce.similarity import TITLE, Study, StudyOptions, study, study_parts
 
 PROG = "nmt-reproduce similarity"
 DESCRIPTION = """Compare the vocabulary matrices of trained models that share a vocabulary: Spearman's rank correlation
@@ -32,7 +33,7 @@ def command(argv: list[str]) -> None:
         write(found, Path(arguments.out))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack a character of the pieces
-    print(json.dumps(found.as_dict()) if arguments.json else text(found))
+    print(json.dumps(found.as_dict()) if arguments.json else as_text(study_parts(found)))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -59,5 +60,5 @@ def make_parser() -> argparse.ArgumentParser:
 
 def write(found: Study, folder: Path) -> None:
     """The two files."""
-    write_text(folder / "similarity.md", f"# {TITLE}\n\n{markdown(found, level=2)}\n")
+    write_text(folder / "similarity.md", as_markdown(TITLE, study_parts(found), {}))
     write_text(folder / "similarity.json", json.dumps(found.as_dict(), indent=1, ensure_ascii=False) + "\n")

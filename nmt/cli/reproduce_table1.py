@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from nmt.cli.common import config_from, make_parser
-from nmt.data.files import find_corpus
 from nmt.device import set_threads
+from nmt.prepare.files import find_corpus
 from nmt.reproduce.table1 import LADDER, measure
 from nmt.reproduce.table1_report import FILES, as_dict, as_text, write
 

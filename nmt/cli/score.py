@@ -12,10 +12,10 @@ from itertools import islice
 
 from bpe.errors import UserError
 from nmt.cli.common import run
-from nmt.cli.entries import Entry, Reader, translations
+from nmt.cli.entries import Reader, ScoredEntry, translations
 from nmt.cli.searching import load_asked, models_parser
-from nmt.scorer import Scorer
 from nmt.search.scoring import Scoring
+from nmt.translate.scorer import Scorer
 
 PROG = "nmt-score"
 DESCRIPTION = """Print the log-probability of each pair, one per line: natural logarithm, summed over the target's
@@ -75,7 +75,7 @@ class ScoreForm:
     "Normalises by length; None: log-probabilities are scores."
     as_json: bool
 
-    def line(self, entry: Entry, log_probs: Sequence[float]) -> str:
+    def line(self, entry: ScoredEntry, log_probs: Sequence[float]) -> str:
         """The line of an entry, given the log-probabilities of its pieces and of </s>."""
         total = math.fsum(log_probs)
         score = self.scoring.score(total, len(log_probs)) if self.scoring else total
@@ -141,7 +141,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def log_probs_of(scorer: Scorer, entries: Sequence[Entry]) -> Iterator[list[float]]:
+def log_probs_of(scorer: Scorer, entries: Sequence[ScoredEntry]) -> Iterator[list[float]]:
     """Log-probabilities of each entry's pieces, and of </s> where it follows, part after part."""
     parts = [part for entry in entries for part in entry.parts]
     found = iter(scorer.score_pieces([part.source for part in parts], [part.target for part in parts]))
@@ -150,7 +150,7 @@ def log_probs_of(scorer: Scorer, entries: Sequence[Entry]) -> Iterator[list[floa
         yield [value for values, finished in pairs for value in (values if finished else values[:-1])]
 
 
-def _entries(arguments: argparse.Namespace, scorer: Scorer) -> Iterator[Entry]:
+def _entries(arguments: argparse.Namespace, scorer: Scorer) -> Iterator[ScoredEntry]:
     if arguments.translations:
         return translations(arguments.translations)
     reader = Reader(scorer, arguments.pieces)

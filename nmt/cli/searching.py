@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bpe.errors import UserError
-from nmt.bundle import Bundle, load_bundle
 from nmt.cli.common import Parser, make_parser, overrides
 from nmt.config import SearchConfig
 from nmt.configfile import build_config, flatten, parse_assignments
 from nmt.device import keep_freed_memory, pick_device, set_threads
-from nmt.glossary import Glossary
-from nmt.sentences import without_abbreviations
-from nmt.translator import Translator
+from nmt.folder.bundle import Bundle, load_bundle
+from nmt.text.sentences import without_abbreviations
+from nmt.translate.glossary import Glossary
+from nmt.translate.translator import Translator
 
 KEYS = (
     "paths.model",
@@ -28,7 +28,7 @@ KEYS = (
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchArguments:
     """What a command line asks for."""
 
     bundle: Bundle
@@ -58,8 +58,8 @@ def load_translator(arguments: argparse.Namespace) -> Translator:
     path = getattr(arguments, "glossary", None)
     glossary = Glossary.load(path) if path else None
     translator = Translator(asked.bundle, asked.search, ensemble=asked.ensemble, glossary=glossary)
-    if translator.engine.note and not arguments.quiet:
-        print(f"search.precision: {translator.engine.note}", file=sys.stderr)
+    if translator.searcher.note and not arguments.quiet:
+        print(f"search.precision: {translator.searcher.note}", file=sys.stderr)
     if translator.search.split_sentences and not arguments.quiet:
         note = without_abbreviations(translator.bundle.text.options.source)
         print(note, end="\n" if note else "", file=sys.stderr)
@@ -73,7 +73,7 @@ def check_set(arguments: argparse.Namespace) -> None:
             raise UserError(f"{key} is fixed once a model is trained", where="--set", hint="search.* can be set here")
 
 
-def load_asked(arguments: argparse.Namespace) -> Asked:
+def load_asked(arguments: argparse.Namespace) -> SearchArguments:
     """Load the model folders on the device asked for, and set the number of threads."""
     check_set(arguments)
     values = overrides(arguments)
@@ -83,4 +83,4 @@ def load_asked(arguments: argparse.Namespace) -> Asked:
     device = pick_device(asked.runtime.device)
     bundle, *ensemble = (load_bundle(Path(path), device) for path in (asked.paths.model, *arguments.ensemble))
     own = flatten({"search": dataclasses.asdict(bundle.config.search)}, asked.paths.model)
-    return Asked(bundle, ensemble, build_config(own, values).search)
+    return SearchArguments(bundle, ensemble, build_config(own, values).search)

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bpe.errors import UserError
-from nmt.bundle import Bundle, load_bundle
 from nmt.cli.common import FLAGS, make_parser, overrides, run
 from nmt.cli.searching import KEYS, check_set
 from nmt.config import ServeConfig
 from nmt.configfile import Values, build_config, flatten
 from nmt.device import keep_freed_memory, pick_device, set_threads
+from nmt.folder.bundle import Bundle, load_bundle
 from nmt.packages import import_package
-from nmt.translator import Translator
+from nmt.translate.translator import Translator
 
 if TYPE_CHECKING:
     from nmt.serve.models import Served
@@ -76,8 +76,8 @@ def _load(arguments: argparse.Namespace) -> list[Served]:
     served = []
     for name, folder in _named(arguments.models or [asked.paths.model]).items():
         translator = translator_of(load_bundle(Path(folder), device), values)
-        if translator.engine.note and not arguments.quiet:
-            print(f"{PROG}: {name}: search.precision: {translator.engine.note}", file=sys.stderr)
+        if translator.searcher.note and not arguments.quiet:
+            print(f"{PROG}: {name}: search.precision: {translator.searcher.note}", file=sys.stderr)
         served.append(Served(name=name, translator=translator))
     return served
 

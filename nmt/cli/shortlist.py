@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bpe.errors import UserError
-from nmt.bundle import VOCABULARY, read_manifest
 from nmt.cli.common import config_from, make_parser, run
 from nmt.data.corpus import PreparedCorpus
+from nmt.folder.bundle import VOCABULARY, read_manifest
 from nmt.shortlist import Shortlist, ShortlistOptions
 from nmt.shortlist.coverage import measure
-from nmt.vocabulary import Vocabulary
+from nmt.text.vocabulary import Vocabulary
 
 PROG = "nmt-shortlist"
 DESCRIPTION = """Learn from prepared data which target pieces each source piece suggests, and write them into the model

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from nmt.cli.common import make_parser, overrides, run
-from nmt.training.distributed import Silent, joined
+from nmt.training.distributed import Silent, workers_of_torchrun
 from nmt.training.interruption import Interrupted
 from nmt.training.session import Request, train
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(argv: list[str]) -> None:
     """Join the other workers, if there are any, and train."""
-    with joined() as workers, workers.together():
+    with workers_of_torchrun() as workers, workers.together():
         train(request_of(argv), workers)
 
 

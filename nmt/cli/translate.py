@@ -15,10 +15,10 @@ from nmt.cli.common import run
 from nmt.cli.cut import CutLines
 from nmt.cli.forms import Form, Note, Prefixes, Write, Writer
 from nmt.cli.mended import MendedPlaceholders
+from nmt.cli.pipes import answer, blocks_of_descriptor, blocks_of_path, is_regular, open_output, write_all
 from nmt.cli.searching import load_translator, search_parser
 from nmt.cli.unseen import UnseenCharacters
 from nmt.explain.collected import Collected
-from nmt.streams import answer, blocks_of_descriptor, blocks_of_path, is_regular, open_output, write_all
 
 PROG = "nmt-translate"
 DESCRIPTION = """Translate raw text, one sentence a line, with a model folder of nmt-train: N lines in, N lines out.

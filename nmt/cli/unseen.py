@@ -9,8 +9,8 @@ from functools import cached_property
 from itertools import groupby
 
 from bpe.segmenter import SEPARATOR
-from nmt.bundle import Bundle
-from nmt.translator import Translation
+from nmt.folder.bundle import Bundle
+from nmt.translate.translator import Translation
 
 NAMED = 5
 "Characters that are named; of the others their number is said."

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from bpe.errors import UserError
+from nmt.text.vocabulary import EOS, NUM_SPECIALS, PAD, UNK, Vocabulary
 from nmt.tying import Tying
-from nmt.vocabulary import EOS, NUM_SPECIALS, PAD, UNK, Vocabulary
 
 Arrays = dict[str, np.ndarray]
 

@@ -13,17 +13,17 @@ import torch
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write, sha256_of, write_text
-from nmt.bundle import BEST, describe_folder, load_bundle, read_config, read_manifest
 from nmt.config import Config, ModelConfig, PrepConfig
 from nmt.conversion.dl4mt import from_dl4mt, read_arrays, read_dictionary, to_dl4mt
 from nmt.conversion.made import Made
 from nmt.conversion.marian_model import Wanted, from_marian
+from nmt.conversion.placing import check_free, placed
+from nmt.folder.bundle import BEST, describe_folder, load_bundle, read_config, read_manifest
+from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
-from nmt.scratch import put_in_place, scratch_folder
-from nmt.text import TextOptions, TextPipeline
-from nmt.textoptions import old_normalization
-from nmt.weights import save_tensors, weight_metadata, weight_tensors
+from nmt.text.options import old_normalization
+from nmt.text.pipeline import TextOptions, TextPipeline
 
 ARCHITECTURE = "rnn"
 "Ours that is their gru_cond."
@@ -50,7 +50,7 @@ class TextChoice:
 
 def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
     """Write a model folder from a DL4MT or Nematus model; returns its configuration."""
-    check_free(folder)
+    check_free(folder, "--model")
     dictionaries = read_dictionary(files.source_vocabulary), read_dictionary(files.target_vocabulary)
     try:
         found = from_dl4mt(read_arrays(files.model), *dictionaries)
@@ -75,18 +75,10 @@ def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
 
 def import_marian(theirs: Path, folder: Path, wanted: Wanted) -> tuple[Config, list[str]]:
     """Write a model folder from a MarianMT model's; returns its configuration, and what is to be known of it."""
-    check_free(folder)
+    check_free(folder, "--model")
     made, notes = from_marian(theirs, wanted)
     write_folder(made, folder, "marian", "weights and config.json belong together")
     return made.config, notes
-
-
-def check_free(folder: Path) -> None:
-    """Raise a UserError unless a model folder can be made there."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError("is a file, not a folder", where=folder, hint="name another with --model")
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError("is not empty", where=folder, hint="name another folder with --model")
 
 
 def write_folder(made: Made, folder: Path, origin: str, hint: str) -> None:
@@ -95,14 +87,11 @@ def write_folder(made: Made, folder: Path, origin: str, hint: str) -> None:
     check_shapes(made.files[0], model, made.weights, hint)
     load_unique(model, made.weights)
     model.embeddings.assert_tied()
-    hashes, folder = {path.name: sha256_of(path) for path in made.files}, folder.resolve()
-    with scratch_folder(folder) as scratch:
-        place = scratch / "model"
-        place.mkdir()
+    hashes = {path.name: sha256_of(path) for path in made.files}
+    with placed(folder) as place:
         made.text.save(place)
         describe_folder(place, made.config, made.vocabulary, {"converted": hashes})
         save_tensors(place / BEST, weight_tensors(model), weight_metadata(model, converted=origin))
-        put_in_place(place, folder)
 
 
 def _pipeline(text: TextChoice) -> TextPipeline:

@@ -8,8 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from nmt.config import Config
-from nmt.text import TextPipeline
-from nmt.vocabulary import Vocabulary
+from nmt.text.pipeline import TextPipeline
+from nmt.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bpe.errors import UserError
-from nmt.text import SEPARATE_FILES, SeparateModels
+from nmt.text.pipeline import SEPARATE_FILES, SeparateModels
 from nmt.tying import Tying
 
 CONFIG, TOKENIZER, GENERATION = "config.json", "tokenizer_config.json", "generation_config.json"
@@ -167,7 +167,9 @@ def read_side(path: Path, size: int, settings: Settings) -> Side:
     for piece, number in ids.items():
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < size:
             hint = "vocabulary and weights belong together"
-            raise UserError(f"{piece!r} has the id {number!r}, and config.json says {size:,} rows", where=path, hint=hint)
+            raise UserError(
+                f"{piece!r} has the id {number!r}, and config.json says {size:,} rows", where=path, hint=hint
+            )
         if taken[number]:
             raise UserError(f"{piece!r} has the id {number}, as another piece has", where=path)
         pieces[number], taken[number] = piece, True

@@ -20,7 +20,7 @@ from nmt.conversion.marian import (
     read_texts,
 )
 from nmt.conversion.marian_weights import Tensors, check_rest, embeddings, layers, learned_positions, vocabulary_of
-from nmt.text import SEPARATE_FILES, TextOptions, TextPipeline
+from nmt.text.pipeline import SEPARATE_FILES, TextOptions, TextPipeline
 from nmt.tying import Tying
 
 

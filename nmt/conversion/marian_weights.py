@@ -15,10 +15,10 @@ from torch import Tensor
 from bpe.errors import UserError
 from nmt.conversion.dl4mt import PADDING_BIAS, union
 from nmt.conversion.marian import Settings, Side, Texts
+from nmt.folder.weights import read_tensors
 from nmt.layers.positions import sinusoids
+from nmt.text.vocabulary import EOS, PAD, UNK, Vocabulary
 from nmt.tying import Tying
-from nmt.vocabulary import EOS, PAD, UNK, Vocabulary
-from nmt.weights import read_tensors
 
 SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
 SHARED, OUTPUT = "model.shared.weight", "lm_head.weight"
@@ -64,7 +64,9 @@ class Tensors:
         try:
             found = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged or hostile file makes torch raise
-            problem = f"not a file of tensors alone ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+            problem = (
+                f"not a file of tensors alone ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+            )
             raise UserError(problem, where=path, hint="it may be damaged; nothing else is unpickled") from None
         if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
             raise UserError("not a file of named tensors", where=path)
@@ -125,7 +127,10 @@ def embeddings(tensors: Tensors, settings: Settings, texts: Texts, tying: Tying)
     source_ids = np.arange(vocabulary.source_view(shared).size)
     view = vocabulary.target_view(shared)
     target_ids = view.to_union(np.arange(view.size))
-    source_rows, target_rows = order_of(vocabulary, source_ids, texts.source), order_of(vocabulary, target_ids, texts.target)
+    source_rows, target_rows = (
+        order_of(vocabulary, source_ids, texts.source),
+        order_of(vocabulary, target_ids, texts.target),
+    )
     start = tables[1][settings.number("decoder_start_token_id", 0)]
     source, target, output = (
         table[rows] for table, rows in zip(tables, (source_rows, target_rows, target_rows), strict=True)
@@ -171,7 +176,9 @@ def learned_positions(tensors: Tensors, settings: Settings) -> dict[str, Tensor]
     if all(table.shape == known[side].shape and _near(table, known[side]) for side, table in tables.items()):
         return {}
     longest = max(map(len, tables.values()))
-    return {f"{side}.inputs.positions.weight": _whole(tables.get(side), longest, size) for side in ("encoder", "decoder")}
+    return {
+        f"{side}.inputs.positions.weight": _whole(tables.get(side), longest, size) for side in ("encoder", "decoder")
+    }
 
 
 def _near(table: Tensor, other: Tensor) -> bool:

@@ -23,7 +23,7 @@ ENTITY = re.compile("|".join(ENTITIES))
 
 
 @dataclass(frozen=True)
-class Member:
+class ArchiveMember:
     """One side of a bitext: the archive's name among the downloads, and the path in it."""
 
     archive: str
@@ -31,7 +31,7 @@ class Member:
 
 
 def parallel(
-    left: Member, right: Member, paths: Mapping[str, Path], *, drop_blank: bool = False
+    left: ArchiveMember, right: ArchiveMember, paths: Mapping[str, Path], *, drop_blank: bool = False
 ) -> Iterator[tuple[str, str]]:
     """The pairs of two members of equal length. drop_blank: leave out pairs that lack a side.
 

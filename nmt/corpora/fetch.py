@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bpe.errors import UserError
-from nmt.corpora.obtain import Obtained, Source, obtain
+from nmt.corpora.obtain import DownloadSettings, Obtained, obtain
 from nmt.corpora.records import Corpus, Pair
 from nmt.corpora.writer import FolderWriter, WrittenFile, already_there, refuse, tidy
 
@@ -29,7 +29,7 @@ def fetch(
     corpus: Corpus,
     pair: Pair,
     folder: Path,
-    source: Source,
+    source: DownloadSettings,
     *,
     force: bool = False,
     announce: Callable[[], None] = lambda: None,

@@ -11,7 +11,7 @@ from pathlib import Path
 from bpe.errors import UserError
 from nmt.corpora.heldout import split_by_document
 from nmt.corpora.pairing import align, keep, strip_list_mark
-from nmt.corpora.records import Corpus, Output, Pair, RemoteFile, SplitText
+from nmt.corpora.records import Corpus, ExpectedFile, Pair, RemoteFile, SplitText
 
 VERSION = "2026.11.0"
 WHEEL = f"homeassistant-{VERSION}-py3-none-any.whl"
@@ -159,22 +159,38 @@ def pair_strings(
                     yield source, target
 
 
-OUTPUTS: dict[Pair, dict[str, Output]] = {
+OUTPUTS: dict[Pair, dict[str, ExpectedFile]] = {
     ("en", "de"): {
-        "train.en": Output(lines=34_134, sha256="8b29b928d240313062747ddf5a318c5a7514585bc4ef301466f8ed9358e022ab"),
-        "train.de": Output(lines=34_134, sha256="05daf1b27e6cdb94df637c2b9eeff4dd21b2364487a1df169639e3f8323f8af9"),
-        "valid.en": Output(lines=1_000, sha256="9b46e5bd0f4333bf1340f8ea4fc095343faba14a2ef5b9df40109635b89206bf"),
-        "valid.de": Output(lines=1_000, sha256="760bc0d72faad5c90c68b7c1e3e1bf1aeea33fb47c27a264b53ba2633909a70a"),
-        "test.en": Output(lines=1_000, sha256="cd39db6420799e905190b89bcec91736aeb4d8b5fbc7a17c51008294be2868f3"),
-        "test.de": Output(lines=1_000, sha256="f6d20bcbcf368d80de04fb6d2346cd631c717dbc8eb1316c2d29c8a546cfc2aa"),
+        "train.en": ExpectedFile(
+            lines=34_134, sha256="8b29b928d240313062747ddf5a318c5a7514585bc4ef301466f8ed9358e022ab"
+        ),
+        "train.de": ExpectedFile(
+            lines=34_134, sha256="05daf1b27e6cdb94df637c2b9eeff4dd21b2364487a1df169639e3f8323f8af9"
+        ),
+        "valid.en": ExpectedFile(
+            lines=1_000, sha256="9b46e5bd0f4333bf1340f8ea4fc095343faba14a2ef5b9df40109635b89206bf"
+        ),
+        "valid.de": ExpectedFile(
+            lines=1_000, sha256="760bc0d72faad5c90c68b7c1e3e1bf1aeea33fb47c27a264b53ba2633909a70a"
+        ),
+        "test.en": ExpectedFile(lines=1_000, sha256="cd39db6420799e905190b89bcec91736aeb4d8b5fbc7a17c51008294be2868f3"),
+        "test.de": ExpectedFile(lines=1_000, sha256="f6d20bcbcf368d80de04fb6d2346cd631c717dbc8eb1316c2d29c8a546cfc2aa"),
     },
     ("en", "fr"): {
-        "train.en": Output(lines=27_926, sha256="3a8a8cdaaa2991f46cdb37a0910939e51da8b97c7950954241538f7d3f016030"),
-        "train.fr": Output(lines=27_926, sha256="86f8f6d22a8928b7c79bd806d5f13ad6e9444c4cc31bd4987a473bff637b231e"),
-        "valid.en": Output(lines=1_000, sha256="af933eabd601ee02e3b3b68ef15206da5dd84228657dbaa219a9a15b292720a9"),
-        "valid.fr": Output(lines=1_000, sha256="88027a3fdd1a13a4d68a34682445182c97d61d700de1f305432a7deca03a9d07"),
-        "test.en": Output(lines=1_000, sha256="b8571ac7c6507c2cdb592ba3052cf868c1d57bd9245d75fb2d2640b2b187cfa9"),
-        "test.fr": Output(lines=1_000, sha256="58e015aeca3442cf85ed34ed6200b94ef8a903fd6c6459fe488d52402e71966f"),
+        "train.en": ExpectedFile(
+            lines=27_926, sha256="3a8a8cdaaa2991f46cdb37a0910939e51da8b97c7950954241538f7d3f016030"
+        ),
+        "train.fr": ExpectedFile(
+            lines=27_926, sha256="86f8f6d22a8928b7c79bd806d5f13ad6e9444c4cc31bd4987a473bff637b231e"
+        ),
+        "valid.en": ExpectedFile(
+            lines=1_000, sha256="af933eabd601ee02e3b3b68ef15206da5dd84228657dbaa219a9a15b292720a9"
+        ),
+        "valid.fr": ExpectedFile(
+            lines=1_000, sha256="88027a3fdd1a13a4d68a34682445182c97d61d700de1f305432a7deca03a9d07"
+        ),
+        "test.en": ExpectedFile(lines=1_000, sha256="b8571ac7c6507c2cdb592ba3052cf868c1d57bd9245d75fb2d2640b2b187cfa9"),
+        "test.fr": ExpectedFile(lines=1_000, sha256="58e015aeca3442cf85ed34ed6200b94ef8a903fd6c6459fe488d52402e71966f"),
     },
 }
 

@@ -13,7 +13,7 @@ from bpe.errors import UserError
 from nmt.corpora.archives import DAMAGED
 from nmt.corpora.heldout import split_by_document
 from nmt.corpora.pairing import align, keep, normalise
-from nmt.corpora.records import Corpus, Output, Pair, RemoteFile, SplitText
+from nmt.corpora.records import Corpus, ExpectedFile, Pair, RemoteFile, SplitText
 
 VERSION = "7.4.7-1+deb12u14"
 HELD_OUT_SHARE = 0.06
@@ -145,22 +145,38 @@ class HelpPage(HTMLParser):
             self.text.append(data)
 
 
-OUTPUTS: dict[Pair, dict[str, Output]] = {
+OUTPUTS: dict[Pair, dict[str, ExpectedFile]] = {
     ("en", "de"): {
-        "train.en": Output(lines=39_889, sha256="c60cc5ff27551f86d91213b73cd3ee8908de008a6b3040405eae842d26cb3788"),
-        "train.de": Output(lines=39_889, sha256="ea98a4b859786bae29c9759bb2499b172af0b1f38fb46ea25d5f671a63aa1da2"),
-        "valid.en": Output(lines=1_000, sha256="9d5173d4618398797da4950acd1cee12235655fe2722f86edacb21dde343a1c1"),
-        "valid.de": Output(lines=1_000, sha256="a143e533379783b26b6c9f38c3aeb654bba9ee26095b5175159c9e45b27b22fa"),
-        "test.en": Output(lines=1_000, sha256="a6b639e284de591f0934d8565b66d77004246c7714c67a263f9a04ca9bb54a5f"),
-        "test.de": Output(lines=1_000, sha256="a2b30386bbbb9f66a7fbcebf7e870c8c1228cbee2a84059d02ddec4199a2929c"),
+        "train.en": ExpectedFile(
+            lines=39_889, sha256="c60cc5ff27551f86d91213b73cd3ee8908de008a6b3040405eae842d26cb3788"
+        ),
+        "train.de": ExpectedFile(
+            lines=39_889, sha256="ea98a4b859786bae29c9759bb2499b172af0b1f38fb46ea25d5f671a63aa1da2"
+        ),
+        "valid.en": ExpectedFile(
+            lines=1_000, sha256="9d5173d4618398797da4950acd1cee12235655fe2722f86edacb21dde343a1c1"
+        ),
+        "valid.de": ExpectedFile(
+            lines=1_000, sha256="a143e533379783b26b6c9f38c3aeb654bba9ee26095b5175159c9e45b27b22fa"
+        ),
+        "test.en": ExpectedFile(lines=1_000, sha256="a6b639e284de591f0934d8565b66d77004246c7714c67a263f9a04ca9bb54a5f"),
+        "test.de": ExpectedFile(lines=1_000, sha256="a2b30386bbbb9f66a7fbcebf7e870c8c1228cbee2a84059d02ddec4199a2929c"),
     },
     ("en", "fr"): {
-        "train.en": Output(lines=38_264, sha256="dffbbd4ddca417419be469631cd270113299e6b51531edadcc5219d860c8f86a"),
-        "train.fr": Output(lines=38_264, sha256="dcaf653705aa13f158a608151f827f72f8bc6f18a84385b5de90c63f7f58a446"),
-        "valid.en": Output(lines=1_000, sha256="668902df2a96cff64f4d3dfe939c3e140a509f83ce3144a056e9a15ccd34e9e8"),
-        "valid.fr": Output(lines=1_000, sha256="aaec5c7bf916abe01ef80fbcb20269451576e31155099779494fa6d44cf6dd2c"),
-        "test.en": Output(lines=1_000, sha256="5e38852e0df7642bda01e4e2146e0ffa3814a5b0e65dad851a694803d89f9214"),
-        "test.fr": Output(lines=1_000, sha256="37d13d070c56c4b75ad80d34ea5dca476ec246db9ab7d93ae7f11d336067a11b"),
+        "train.en": ExpectedFile(
+            lines=38_264, sha256="dffbbd4ddca417419be469631cd270113299e6b51531edadcc5219d860c8f86a"
+        ),
+        "train.fr": ExpectedFile(
+            lines=38_264, sha256="dcaf653705aa13f158a608151f827f72f8bc6f18a84385b5de90c63f7f58a446"
+        ),
+        "valid.en": ExpectedFile(
+            lines=1_000, sha256="668902df2a96cff64f4d3dfe939c3e140a509f83ce3144a056e9a15ccd34e9e8"
+        ),
+        "valid.fr": ExpectedFile(
+            lines=1_000, sha256="aaec5c7bf916abe01ef80fbcb20269451576e31155099779494fa6d44cf6dd2c"
+        ),
+        "test.en": ExpectedFile(lines=1_000, sha256="5e38852e0df7642bda01e4e2146e0ffa3814a5b0e65dad851a694803d89f9214"),
+        "test.fr": ExpectedFile(lines=1_000, sha256="37d13d070c56c4b75ad80d34ea5dca476ec246db9ab7d93ae7f11d336067a11b"),
     },
 }
 

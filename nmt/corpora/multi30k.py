@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from bpe.textfiles import read_lines
-from nmt.corpora.records import Corpus, Output, Pair, RemoteFile, SplitText
+from nmt.corpora.records import Corpus, ExpectedFile, Pair, RemoteFile, SplitText
 
 COMMIT = "a3d2e0d26b56f3846f66a952536ffed4e401d05a"
 ADDRESS = f"https://raw.githubusercontent.com/multi30k/dataset/{COMMIT}/data/task1/raw"
@@ -81,10 +81,10 @@ def build(pair: Pair, paths: Mapping[str, Path]) -> Iterator[SplitText]:
         yield SplitText(name=ours, pairs=zip(left, right, strict=True))
 
 
-def outputs(pair: Pair) -> dict[str, Output]:
+def outputs(pair: Pair) -> dict[str, ExpectedFile]:
     """What each written file must be: the repository's, unpacked."""
     return {
-        f"{ours}.{code}": Output(lines=TEXT[f"{theirs}.{code}"][0], sha256=TEXT[f"{theirs}.{code}"][1])
+        f"{ours}.{code}": ExpectedFile(lines=TEXT[f"{theirs}.{code}"][0], sha256=TEXT[f"{theirs}.{code}"][1])
         for ours, theirs in SPLITS.items()
         for code in pair
     }

@@ -18,7 +18,7 @@ from nmt.scratch import scratch_folder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class DownloadSettings:
     """How files are to be obtained.
 
     cache: folder in which downloads are kept. mirror: folder or URL given with --from, or None. quiet: no progress.
@@ -46,7 +46,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nmt"
 
 
-def obtain(corpus: str, file: RemoteFile, source: Source) -> Obtained:
+def obtain(corpus: str, file: RemoteFile, source: DownloadSettings) -> Obtained:
     """The file of this name, verified, from a mirror folder, the cache, or wherever it has to be fetched from."""
     if source.mirror is not None and not is_url(source.mirror):
         path = find_in_folder(Path(source.mirror.removeprefix("file://")), corpus, file)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from nmt.reversible import UNSPACED
+from nmt.text.reversible import UNSPACED
 
 MAX_WORDS = 100
 MAX_LENGTH_RATIO = 3.0

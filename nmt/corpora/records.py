@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bpe.errors import UserError
-from nmt.languages import among
+from nmt.text.languages import among
 
 SHOWN_PAIRS = 8
 "As many language pairs are named in an error."
@@ -41,7 +41,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Output:
+class ExpectedFile:
     """What a written file must be. sha256 is empty where the text could not be had when the catalogue was written."""
 
     lines: int | None = None
@@ -78,7 +78,7 @@ class Corpus:
     files: Callable[[Pair], tuple[RemoteFile, ...]]
     splits: tuple[str, ...]
     build: Builder
-    outputs: Mapping[Pair, Mapping[str, Output]] = field(default_factory=dict)
+    outputs: Mapping[Pair, Mapping[str, ExpectedFile]] = field(default_factory=dict)
     "For each pair, what each written file (train.en ...) must be."
     approximate_pairs: Mapping[Pair, int] = field(default_factory=dict)
     "Training pairs, where the exact count is not known here; from a published source that notes names."
@@ -107,9 +107,9 @@ class Corpus:
         """Names of the files that a fetch writes."""
         return tuple(f"{split}.{code}" for split in self.splits for code in pair)
 
-    def expected(self, pair: Pair, name: str) -> Output:
+    def expected(self, pair: Pair, name: str) -> ExpectedFile:
         """What the written file `name` must be, as far as it is known."""
-        return self.outputs.get(pair, {}).get(name, Output())
+        return self.outputs.get(pair, {}).get(name, ExpectedFile())
 
 
 def megabytes(size: int) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
-from nmt.corpora.archives import Member, parallel
-from nmt.corpora.records import Builder, Corpus, Output, Pair, RemoteFile, SplitText
+from nmt.corpora.archives import ArchiveMember, parallel
+from nmt.corpora.records import Builder, Corpus, ExpectedFile, Pair, RemoteFile, SplitText
 
 TFDS = "published by tensorflow-datasets 4.9.9, url_checksums"
 SACREBLEU = "published by sacreBLEU 2.6.0, sacrebleu/dataset"
@@ -76,36 +76,38 @@ TEST_2015 = RemoteFile(
 )
 
 
-def both(archive: RemoteFile, pattern: str, pair: Pair) -> tuple[Member, Member]:
+def both(archive: RemoteFile, pattern: str, pair: Pair) -> tuple[ArchiveMember, ArchiveMember]:
     """The two sides of a bitext: {foreign} is the language that is not English, {code} the side's own."""
     left, right = (pattern.format(foreign=pair[1], code=code) for code in pair)
-    return Member(archive=archive.name, path=left), Member(archive=archive.name, path=right)
+    return ArchiveMember(archive=archive.name, path=left), ArchiveMember(archive=archive.name, path=right)
 
 
-def newstest2013(pair: Pair) -> tuple[Member, Member]:
+def newstest2013(pair: Pair) -> tuple[ArchiveMember, ArchiveMember]:
     """3,000 lines, plain text."""
     return both(DEV, "dev/newstest2013.{code}", pair)
 
 
-def newstest2014(pair: Pair, archive: RemoteFile = FULL_2014, folder: str = "test-full") -> tuple[Member, Member]:
+def newstest2014(
+    pair: Pair, archive: RemoteFile = FULL_2014, folder: str = "test-full"
+) -> tuple[ArchiveMember, ArchiveMember]:
     """English -> foreign: source and reference, as sacreBLEU reads them."""
     base = f"{folder}/newstest2014-{pair[1]}en"
     return (
-        Member(archive=archive.name, path=f"{base}-src.en.sgm"),
-        Member(archive=archive.name, path=f"{base}-ref.{pair[1]}.sgm"),
+        ArchiveMember(archive=archive.name, path=f"{base}-src.en.sgm"),
+        ArchiveMember(archive=archive.name, path=f"{base}-ref.{pair[1]}.sgm"),
     )
 
 
-def newstest2015(pair: Pair) -> tuple[Member, Member]:
+def newstest2015(pair: Pair) -> tuple[ArchiveMember, ArchiveMember]:
     """2,169 lines, EN-DE."""
     base = f"test/newstest2015-en{pair[1]}"
     return (
-        Member(archive=TEST_2015.name, path=f"{base}-src.en.sgm"),
-        Member(archive=TEST_2015.name, path=f"{base}-ref.{pair[1]}.sgm"),
+        ArchiveMember(archive=TEST_2015.name, path=f"{base}-src.en.sgm"),
+        ArchiveMember(archive=TEST_2015.name, path=f"{base}-ref.{pair[1]}.sgm"),
     )
 
 
-def training(pair: Pair) -> list[tuple[Member, Member]]:
+def training(pair: Pair) -> list[tuple[ArchiveMember, ArchiveMember]]:
     """The bitexts of the training data, in the order in which they are written."""
     shared = [
         both(EUROPARL, "training/europarl-v7.{foreign}-en.{code}", pair),
@@ -133,17 +135,17 @@ def build_training(pair: Pair, paths: Mapping[str, Path]) -> Iterator[SplitText]
         yield SplitText(name="test", pairs=parallel(*newstest2014(pair), paths))
 
 
-def text_2013(split: str, pair: Pair) -> dict[str, Output]:
+def text_2013(split: str, pair: Pair) -> dict[str, ExpectedFile]:
     """Lines and checksums of newstest2013, of another public plain-text copy."""
     sums = {
         "en": "ace268a1d9724ca76f6d8e5c720ffdc08f01bdce45630ed8b269dc7918e1c16e",
         "de": "d7ea35ab91ff3709e03ad9cb6bf5b4f2cc775cd2d72efd5254c4aec5e69663ca",
         "fr": "909b63be5df3eb8c13e1d5967bf3f0adfdb9f6ed5e638c5bffff563ee2ff7f41",
     }
-    return {f"{split}.{code}": Output(lines=3000, sha256=sums[code], strict=False) for code in pair}
+    return {f"{split}.{code}": ExpectedFile(lines=3000, sha256=sums[code], strict=False) for code in pair}
 
 
-def text_2014(split: str, pair: Pair) -> dict[str, Output]:
+def text_2014(split: str, pair: Pair) -> dict[str, ExpectedFile]:
     """The same of the full newstest2014. Its English side differs between the language pairs."""
     english = {
         "de": "7294bccf2879a97b3706b95c9595f1459617a8ee7130d5d8581c910e69736971",
@@ -154,18 +156,22 @@ def text_2014(split: str, pair: Pair) -> dict[str, Output]:
         "fr": "2bd07dc204f965bf88e90adb6223a8cb850f9bf9840df6af1f4945195936656e",
     }
     return {
-        f"{split}.en": Output(lines=3003, sha256=english[pair[1]], strict=False),
-        f"{split}.{pair[1]}": Output(lines=3003, sha256=foreign[pair[1]], strict=False),
+        f"{split}.en": ExpectedFile(lines=3003, sha256=english[pair[1]], strict=False),
+        f"{split}.{pair[1]}": ExpectedFile(lines=3003, sha256=foreign[pair[1]], strict=False),
     }
 
 
-def lines_only(split: str, pair: Pair, lines: int) -> dict[str, Output]:
+def lines_only(split: str, pair: Pair, lines: int) -> dict[str, ExpectedFile]:
     """A test set of which only the line count is known."""
-    return {f"{split}.{code}": Output(lines=lines) for code in pair}
+    return {f"{split}.{code}": ExpectedFile(lines=lines) for code in pair}
 
 
 def single(
-    name: str, reader: Builder, files: tuple[RemoteFile, ...], outputs: Mapping[Pair, Mapping[str, Output]], notes: str
+    name: str,
+    reader: Builder,
+    files: tuple[RemoteFile, ...],
+    outputs: Mapping[Pair, Mapping[str, ExpectedFile]],
+    notes: str,
 ) -> Corpus:
     """One test set as a corpus of its own; its file is named after it."""
     return Corpus(

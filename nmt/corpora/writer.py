@@ -16,7 +16,7 @@ from bpe.errors import UserError
 from bpe.locks import exclusive
 from bpe.progress import Progress
 from bpe.textfiles import no_space, remove_leftovers, sha256_of, write_text
-from nmt.corpora.records import Corpus, Output, Pair, SplitText
+from nmt.corpora.records import Corpus, ExpectedFile, Pair, SplitText
 
 RECORD = "corpus.json"
 UNFINISHED, LOCK = ".nmt-data.part", ".nmt-data.lock"
@@ -77,7 +77,7 @@ def already_there(folder: Path, corpus: Corpus, pair: Pair) -> list[WrittenFile]
     return files
 
 
-def _differs(expected: Output, file: WrittenFile) -> bool:
+def _differs(expected: ExpectedFile, file: WrittenFile) -> bool:
     wrong_text = bool(expected.sha256) and expected.strict and expected.sha256 != file.sha256
     return wrong_text or (expected.lines is not None and expected.lines != file.lines)
 
@@ -173,7 +173,7 @@ class FolderWriter:
         write_text(self.folder / RECORD, text + "\n")
 
 
-def check(expected: Output, file: WrittenFile, folder: Path) -> None:
+def check(expected: ExpectedFile, file: WrittenFile, folder: Path) -> None:
     """UserError where a written file is not what the catalogue says."""
     if not _differs(expected, file):
         return

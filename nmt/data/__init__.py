@@ -1,1 +1,1 @@
-"""From text to prepared/, and from prepared/ to batches."""
+"""From prepared/ to batches."""

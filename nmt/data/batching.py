@@ -12,7 +12,7 @@ from torch import Tensor
 from nmt.data.corpus import ParallelIds
 from nmt.data.cutting import Budget
 from nmt.data.order import Batches, PairLengths
-from nmt.vocabulary import EOS, PAD, SourceView, TargetView
+from nmt.text.vocabulary import EOS, PAD, SourceView, TargetView
 
 __all__ = ["Batch", "BatchMaker", "Budget", "EpochPlan", "mask_of", "pad"]
 

@@ -1,7 +1,7 @@
 """A prepared corpus: memory-mapped union ids of parallel text, with the vocabulary and text pipeline they belong to.
 
 prepared/   manifest.json                      what it was made from and holds, with the hash of every other file
-            vocabulary.json                    nmt.vocabulary
+            vocabulary.json                    nmt.text.vocabulary
             text.json, bpe.codes               nmt.text (or sentencepiece.model in place of bpe.codes)
             {split}.{side}.ids                 pieces of all lines in a row, little-endian int32 union ids, no </s>
             {split}.{side}.offsets             n + 1 int64: line i is ids[offsets[i]:offsets[i + 1]]
@@ -21,8 +21,8 @@ import numpy as np
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines, sha256_of
-from nmt.text import SIDES, Side, TextPipeline
-from nmt.vocabulary import Vocabulary
+from nmt.text.pipeline import SIDES, Side, TextPipeline
+from nmt.text.vocabulary import Vocabulary
 
 MANIFEST_FILE, VOCABULARY_FILE = "manifest.json", "vocabulary.json"
 FORMAT, FORMAT_VERSION = "nmt-prepared", 1

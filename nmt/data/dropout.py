@@ -15,8 +15,8 @@ from bpe.codes import END_OF_WORD, MergeTable
 from bpe.errors import UserError
 from bpe.segment import SEPARATOR, Segmenter
 from nmt.data.corpus import ID_TYPE, OFFSET_TYPE, ParallelIds, PreparedCorpus
-from nmt.text import SIDES, Side, TextPipeline
-from nmt.vocabulary import Vocabulary
+from nmt.text.pipeline import SIDES, Side, TextPipeline
+from nmt.text.vocabulary import Vocabulary
 
 KNOWN_WORDS = 500_000
 "Words remembered a side; then the memory starts anew."

@@ -11,7 +11,7 @@ from nmt.config import TrainingConfig
 from nmt.data.batching import Batch, BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.dropout import PieceDropout
-from nmt.vocabulary import SourceView, TargetView
+from nmt.text.vocabulary import SourceView, TargetView
 
 BLOCK_PAIRS = 32_768
 "Pairs that BPE-dropout cuts and sorts by length together: few enough to wait for, enough to find like lengths."

@@ -11,8 +11,8 @@ from bpe.errors import UserError
 from nmt.explain.explained import Explained
 from nmt.explain.page import write_page
 from nmt.search.forced import Followed, follow
-from nmt.translator import Translation, Translator
-from nmt.vocabulary import UNK
+from nmt.text.vocabulary import UNK
+from nmt.translate.translator import Translation, Translator
 
 RUNNERS_UP = 5
 "Likeliest pieces told of at each step."
@@ -51,17 +51,17 @@ class Collected:
         return self.translator.bundle.text.text(part.source_pieces, "source", part.strings)
 
     def _followed(self, translations: Sequence[Translation]) -> list[Followed]:
-        engine, vocabulary = self.translator.engine, self.translator.bundle.vocabulary
+        searcher, vocabulary = self.translator.searcher, self.translator.bundle.vocabulary
         sides = ([each.source_pieces for each in translations], [each.pieces for each in translations])
         source, target = ([np.array(vocabulary.encode(p), dtype=np.int64) for p in pieces] for pieces in sides)
-        sources = [engine.source_view.from_union(ids) for ids in source]
-        targets = [engine.target_view.from_union(ids).tolist() for ids in target]
-        return follow(engine.model, sources, targets, runners_up=RUNNERS_UP)
+        sources = [searcher.source_view.from_union(ids) for ids in source]
+        targets = [searcher.target_view.from_union(ids).tolist() for ids in target]
+        return follow(searcher.model, sources, targets, runners_up=RUNNERS_UP)
 
     def _entry(
         self, source: str, found: Translation, alternatives: tuple[tuple[str, float], ...], followed: Followed
     ) -> Explained:
-        vocabulary, view = self.translator.bundle.vocabulary, self.translator.engine.target_view
+        vocabulary, view = self.translator.bundle.vocabulary, self.translator.searcher.target_view
         known = vocabulary.encode(found.source_pieces)
         runners_up = tuple(
             tuple((vocabulary.piece_of(int(view.to_union(np.array(row)))), log_prob) for row, log_prob in step)

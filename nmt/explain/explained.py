@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nmt.vocabulary import EOS, SPECIAL_NAMES
+from nmt.text.vocabulary import EOS, SPECIAL_NAMES
 
 END = SPECIAL_NAMES[EOS]
 

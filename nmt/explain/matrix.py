@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 from nmt.explain.explained import END, Explained, Written
-from nmt.explain.markup import clipped, escaped, percent, piece_label
+from nmt.report.shown import clipped, percent
 
 LEVELS = 10
 "Shades."
@@ -16,50 +17,53 @@ LEAST_NAMED = 0.1
 "Weights below it are not named in full, which is most of what a page would weigh."
 
 
-def matrix(entry: Explained) -> str:
-    """A table in a box that scrolls; nothing where there is no attention.
+@dataclass(frozen=True)
+class Cell:
+    """A weight, or so many blanks side by side."""
 
-    Weights are written in per cent; the pointer shows the two pieces of the larger ones. Blank cells side by side are
-    one, so that a long sentence is not a large page.
-    """
+    weight: float = 0.0
+    best: bool = False
+    "Whether it is the largest of its row."
+    title: str = ""
+    "What the pointer shows: whose weight it is."
+    blanks: int = 0
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """What the page shows of a sentence's attention."""
+
+    columns: list[tuple[str, bool]]
+    "Source pieces and the end, and whether the model does not know them."
+    rows: list[tuple[str, list[Cell]]]
+    "Target pieces and their cells. Blanks side by side are one, so that a long sentence is not a large page."
+
+
+def matrix(entry: Explained) -> Matrix | None:
+    """The table; None where there is no attention."""
     rows = [step for step in entry.written() if step.weights]
     if not rows:
-        return ""
+        return None
     columns = [*entry.source_pieces, END]
-    unknown = set(entry.unknown)
-    heads = "".join(
-        f'<th scope="col">{piece_label(piece, unknown=index in unknown)}</th>' for index, piece in enumerate(columns)
-    )
-    body = "".join(f'<tr><th scope="row">{piece_label(row.piece)}</th>{_cells(row, columns)}</tr>\n' for row in rows)
-    return (
-        '<div class="scroll" tabindex="0" role="group" aria-label="Attention">'
-        f'<table class="matrix" style="--n:{len(columns)};--m:{len(rows)}"><thead><tr><td></td>{heads}</tr></thead>\n'
-        f"<tbody>\n{body}</tbody></table></div>"
+    return Matrix(
+        columns=[(piece, index in entry.unknown) for index, piece in enumerate(columns)],
+        rows=[(row.piece, list(_cells(row, columns))) for row in rows],
     )
 
 
-def _cells(row: Written, columns: Sequence[str]) -> str:
-    best = max(row.weights)
-    cells = []
+def _cells(row: Written, columns: Sequence[str]) -> list[Cell]:
+    best, cells = max(row.weights), []
     for blank, group in groupby(enumerate(row.weights), lambda item: item[1] < LEAST):
         found = list(group)
         if blank:
-            span = f' colspan="{len(found)}"' if len(found) > 1 else ""
-            cells.append(f"<td{span}></td>")
-            continue
-        for index, weight in found:
-            number = f"{100 * weight:.0f}"
-            number = f"<b>{number}</b>" if weight == best else number
-            cells.append(f'<td class="a{shade(weight)}"{_title(columns[index], row.piece, weight)}>{number}</td>')
-    return "".join(cells)
+            cells.append(Cell(blanks=len(found)))
+        else:
+            cells += [Cell(weight, weight == best, _title(columns[index], row, weight)) for index, weight in found]
+    return cells
 
 
-def _title(source: str, piece: str, weight: float) -> str:
-    """What the pointer shows: whose weight it is."""
-    if weight < LEAST_NAMED:
-        return ""
-    text = escaped(f"{clipped(source)} → {clipped(piece)}: {percent(weight)}")
-    return f' title="{text}"'
+def _title(source: str, row: Written, weight: float) -> str:
+    return "" if weight < LEAST_NAMED else f"{clipped(source)} → {clipped(row.piece)}: {percent(weight)}"
 
 
 def shade(weight: float) -> int:

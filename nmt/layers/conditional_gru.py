@@ -21,7 +21,7 @@ from nmt.layers.precision import product, wants_gradient
 
 
 @dataclass(frozen=True)
-class Source:
+class AnnotatedSource:
     """What the decoder attends to: annotations and keys, [B, S, C], and mask, [B, S], True at real tokens."""
 
     annotations: Tensor
@@ -39,7 +39,7 @@ class ConditionalGRU(nn.Module):
         self.second = GRUCell(annotation_size, hidden_size, bias_on="hidden")
 
     def step(
-        self, projected: Tensor, hidden: Tensor, source: Source, dtype: torch.dtype = torch.float32
+        self, projected: Tensor, hidden: Tensor, source: AnnotatedSource, dtype: torch.dtype = torch.float32
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One step. projected: the first GRU's input side, [B, K, 3H]. hidden: [B, K, H]. dtype: of the products.
 
@@ -54,7 +54,7 @@ class ConditionalGRU(nn.Module):
         self,
         projected: Tensor,
         initial: Tensor,
-        source: Source,
+        source: AnnotatedSource,
         dtype: torch.dtype = torch.float32,
         *,
         fast: bool = True,
@@ -74,7 +74,7 @@ class ConditionalGRU(nn.Module):
         return torch.stack(states), torch.stack(contexts)
 
     def _forward_fast(
-        self, projected: Tensor, initial: Tensor, source: Source, dtype: torch.dtype
+        self, projected: Tensor, initial: Tensor, source: AnnotatedSource, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         attention, second = self.attention, self.second
         # What multiplies h1 is one product: the attention's query and the second GRU's hidden side.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.layers.onednn import int8_product, onednn_linear, pack_int8, packed, padded
+from nmt.layers.onednn import int8_product, onednn_linear, pack_int8, packed, padded_to_eights
 from nmt.layers.processor import has_onednn, int8_inputs, names_onednn
 
 Affine = Callable[[Tensor], Tensor]
@@ -69,7 +69,7 @@ class PackedAffine:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
-        return onednn_linear(padded(rows, torch.float32), self.weight, self.bias)[: len(rows)]
+        return onednn_linear(padded_to_eights(rows, torch.float32), self.weight, self.bias)[: len(rows)]
 
 
 class BFloat16Affine:
@@ -83,7 +83,7 @@ class BFloat16Affine:
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
-        return self.linear(padded(rows, torch.bfloat16), self.weight, self.bias)[: len(rows)].float()
+        return self.linear(padded_to_eights(rows, torch.bfloat16), self.weight, self.bias)[: len(rows)].float()
 
 
 class Int8Weight:
@@ -98,7 +98,7 @@ class Int8Weight:
 
     def product(self, numbers: Tensor, step: float, bias: Tensor) -> Tensor:
         """step * levels @ weight.T + bias, [R, Y]. numbers: the levels, not yet rounded, [R, X]; written over."""
-        levels = padded(numbers.round_().to(torch.int8), torch.int8)
+        levels = padded_to_eights(numbers.round_().to(torch.int8), torch.int8)
         return int8_product(levels, self.inputs.zero, step, self.weight, self.scales, bias)[: len(numbers)]
 
 

@@ -25,7 +25,7 @@ def padded_rows(rows: int) -> int:
     return -(-rows // multiple) * multiple
 
 
-def padded(rows: Tensor, dtype: torch.dtype) -> Tensor:
+def padded_to_eights(rows: Tensor, dtype: torch.dtype) -> Tensor:
     """[R, X] in dtype, with rows of zeros up to `padded_rows`."""
     count, size = len(rows), padded_rows(len(rows))
     if count == size:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nmt.layers.onednn import onednn_linear, packed, padded, padded_rows
+from nmt.layers.onednn import onednn_linear, packed, padded_rows, padded_to_eights
 from nmt.layers.processor import names_onednn, native_bfloat16, packs_repeated
 
 KEEPS_SUMS = hasattr(torch.ops.aten.mm, "dtype")
@@ -51,7 +51,7 @@ def prepared(rows: Tensor, dtype: torch.dtype) -> Tensor:
     """[N, X] rounded; with rows of zeros after them where oneDNN is to see few numbers of rows."""
     kind = carrier(dtype, rows.device)
     if rows.device.type == "cpu" and (kind != torch.float32 or names_onednn()):
-        return padded(rows if kind == dtype else rows.to(dtype), kind)
+        return padded_to_eights(rows if kind == dtype else rows.to(dtype), kind)
     return rounded(rows, dtype)
 
 
@@ -112,7 +112,7 @@ class StepProduct:
         self.plain = not self.packed and not is_prepared(dtype, weight)
         size = padded_rows(batch) if on_cpu and not self.plain else batch
         self.rows: Tensor | None = None
-        "Where inputs are rounded and padded, step after step."
+        "Where inputs are rounded and padded_to_eights, step after step."
         if not self.plain and (size != batch or self.dtype != torch.float32):
             self.rows = self.weight.new_zeros(size, weight.shape[0])
         if self.packed:

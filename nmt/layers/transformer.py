@@ -40,7 +40,7 @@ class LayerOptions:
     "Inside the feed-forward."
 
 
-class Part(nn.Module):
+class Sublayer(nn.Module):
     """A norm and the way in which what a part makes is added."""
 
     def __init__(self, options: LayerOptions) -> None:
@@ -61,9 +61,9 @@ class Layer(nn.Module):
 
     def __init__(self, options: LayerOptions) -> None:
         super().__init__()
-        self.self_attention, self.around_self = SelfAttention(options.size, options.heads), Part(options)
+        self.self_attention, self.around_self = SelfAttention(options.size, options.heads), Sublayer(options)
         self.feedforward = FeedForward(options.size, options.feedforward_size, options.activation)
-        self.around_feedforward = Part(options)
+        self.around_feedforward = Sublayer(options)
         self.attention_dropout = Dropout(options.attention_dropout)
         self.feedforward_dropout = Dropout(options.feedforward_dropout)
 
@@ -105,7 +105,7 @@ class DecoderLayer(Layer):
 
     def __init__(self, options: LayerOptions) -> None:
         super().__init__(options)
-        self.cross_attention, self.around_cross = CrossAttention(options.size, options.heads), Part(options)
+        self.cross_attention, self.around_cross = CrossAttention(options.size, options.heads), Sublayer(options)
 
     def forward(
         self,

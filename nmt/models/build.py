@@ -11,8 +11,8 @@ from nmt.layers.initialization import initialize
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import TranslationModel
 from nmt.models.table import NETWORKS
+from nmt.text.vocabulary import Vocabulary
 from nmt.tying import Tying
-from nmt.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nmt.models.interface import START, Memory, Output, SearchModel, State, Step
-from nmt.vocabulary import PAD, UNK, SourceView, TargetView
+from nmt.text.vocabulary import PAD, UNK, SourceView, TargetView
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ Search sees a `SearchModel`: the trained model itself, a copy of it made for spe
 models as one (`nmt.models.ensemble`). Training sees a `TranslationModel`, which is one too.
 
 Shapes: B sentences, K hypotheses a sentence, S source positions, V target rows (the model's target view), N of them
-that are scored, E embedding. Target ids are always ids of the model's target view (`nmt.vocabulary.TargetView` maps to
-and from union ids).
+that are scored, E embedding. Target ids are always ids of the model's target view
+(`nmt.text.vocabulary.TargetView` maps to and from union ids).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from nmt.layers.fixed import Affine, affine
 from nmt.layers.tying import TiedEmbeddings
-from nmt.vocabulary import PAD
+from nmt.text.vocabulary import PAD
 
 OUTPUT_MULTIPLE = 256
 "Chosen target rows are padded to a multiple of this, for the reason that `nmt.layers.fixed` pads rows."

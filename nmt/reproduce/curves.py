@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from nmt.reproduce.pictures import LOOKS, figure_to_svg, line, new_figure
+from nmt.report.pictures import LOOKS, figure_to_svg, line, new_figure
 from nmt.reproduce.results import ModeResult, Results
 
 KINDS = {"bleu": "validation BLEU", "cross_entropy": "validation cross entropy (nats a piece)"}

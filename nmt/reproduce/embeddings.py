@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from bpe.errors import UserError
-from nmt.bundle import BEST, VOCABULARY, Bundle, read_config, read_manifest
+from nmt.folder.bundle import BEST, VOCABULARY, Bundle, read_config, read_manifest
+from nmt.text.vocabulary import NUM_SPECIALS, UNK, Vocabulary
 from nmt.tying import Tying
-from nmt.vocabulary import NUM_SPECIALS, UNK, Vocabulary
 
 PARTS = ("both", "source_only", "target_only")
 DOMAINS = {

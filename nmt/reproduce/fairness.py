@@ -13,13 +13,13 @@ from itertools import islice
 
 import torch
 
-from nmt.bundle import MANIFEST, read_config
 from nmt.config import Config
 from nmt.configfile import build_config, flatten, plain
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
+from nmt.folder.bundle import MANIFEST, read_config
+from nmt.folder.ledger import size_of
 from nmt.layers.tying import aliases
-from nmt.ledger import size_of
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import EMBEDDINGS
 from nmt.reproduce.experiment import Experiment, Run

@@ -18,11 +18,11 @@ from functools import cached_property
 import numpy as np
 
 from bpe.errors import UserError
-from nmt.bundle import Bundle
+from nmt.folder.bundle import Bundle
 from nmt.reproduce.embeddings import matrix_values, part_ids
 from nmt.reproduce.rankcorrelation import BLOCK_ROWS, unit_rows
-from nmt.text import SIDES, Side
-from nmt.vocabulary import UNK, Vocabulary
+from nmt.text.pipeline import SIDES, Side
+from nmt.text.vocabulary import UNK, Vocabulary
 
 MIN_LETTERS = 3
 WORD_START = "▁"

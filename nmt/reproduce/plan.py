@@ -15,12 +15,12 @@ from nmt.config import Config
 from nmt.data.batching import Batch
 from nmt.data.corpus import MANIFEST_FILE
 from nmt.device import pick_device, set_threads
-from nmt.ledger import sizes_of_modes
+from nmt.evaluate.testsets import every_test_set
+from nmt.folder.ledger import sizes_of_modes
 from nmt.models.build import VocabularySizes, build_model
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.schedule import last_update
 from nmt.reproduce.scoring import open_prepared, read_scores
-from nmt.testsets import every_test_set
 from nmt.training.reporting import METRICS, read_metrics
 from nmt.training.step import Updater
 from nmt.tying import Tying

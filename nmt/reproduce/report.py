@@ -10,8 +10,7 @@ from typing import Any
 
 from bpe.progress import duration
 from bpe.textfiles import write_text
-from nmt.reproduce.curves import KINDS, has_curve, learning_curves, size_against_bleu
-from nmt.reproduce.document import (
+from nmt.report.document import (
     Bullets,
     Heading,
     Part,
@@ -22,8 +21,9 @@ from nmt.reproduce.document import (
     as_markdown,
     draw_pictures,
 )
+from nmt.report.tables import text_table
+from nmt.reproduce.curves import KINDS, has_curve, learning_curves, size_against_bleu
 from nmt.reproduce.intervals import Summary
-from nmt.reproduce.page import text_table
 from nmt.reproduce.results import Comparison, ModeResult, Results
 from nmt.tying import Tying
 
@@ -87,25 +87,33 @@ def _parts(results: Results) -> Iterator[Part]:
 
 def _last_parts(results: Results) -> Iterator[Part]:
     yield Heading("The recipe")
-    yield Table(
-        ["key", "value"], [(key, "none" if value is None else value) for key, value in results.recipe.items()], "ll"
-    )
+    yield Table(["key", "value"], [(key, _value(value)) for key, value in results.recipe.items()], "ll")
+
+
+def _value(value: object) -> object:
+    """A setting as text; lists are tuples until they have been through JSON."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else value
 
 
 def main_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Table 8's columns, each score with what the seeds say, the paper's row beside it."""
+    """Table 8's columns, the test sets first, each score with what the seeds say; the paper's row beside them."""
     printed = any(mode.paper for mode in results.modes)
-    header = ["tying", "parameters", "vocabulary", "other", "of untied"]
-    header += [column for name in results.sets for column in (f"{name} BLEU", f"{name}: minus untied", f"{name}: p")]
-    header += ["paper: size", "valid", "test"] if printed else []
+    sets = [*results.sets[1:], *results.sets[:1]]
+    header = ["tying", "parameters", "of untied"]
+    header += [column for name in sets for column in (f"{name} BLEU", f"{name}: minus untied", f"{name}: p")]
+    header += ["vocabulary", "other"]
+    header += ["paper: size", "test", "valid"] if printed else []
     rows = []
     for mode in results.modes:
-        row = [mode.tying, f"{mode.total:,}", f"{mode.embedding:,}", f"{mode.other:,}", _ratio(results, mode)]
-        for name in results.sets:
+        row = [mode.tying, f"{mode.total:,}", _ratio(results, mode)]
+        for name in sets:
             row += [with_interval(mode.bleu[name]), *_compared(results, mode, name)]
+        row += [f"{mode.embedding:,}", f"{mode.other:,}"]
         if mode.paper:
             paper = mode.paper
-            row += [f"{paper.millions}M", f"{paper.validation_bleu:.2f}", f"{paper.test_bleu:.2f}"]
+            row += [f"{paper.millions}M", f"{paper.test_bleu:.2f}", f"{paper.validation_bleu:.2f}"]
         rows.append(row)
     return header, rows
 

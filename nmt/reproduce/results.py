@@ -10,16 +10,16 @@ from typing import Any
 
 import sacrebleu
 
-from nmt.bundle import read_config, read_manifest, versions
 from nmt.configfile import Values, flatten
 from nmt.device import machine
-from nmt.languages import code_of
-from nmt.ledger import Size, sizes_of_modes
+from nmt.folder.bundle import read_config, read_manifest, versions
+from nmt.folder.ledger import Size, sizes_of_modes
 from nmt.models.build import VocabularySizes
 from nmt.reproduce import fairness, paper
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.intervals import Summary, summarize
 from nmt.reproduce.scoring import VALID, ScoredText, compare, open_prepared, read_scores
+from nmt.text.languages import code_of
 from nmt.training.reporting import METRICS, read_metrics
 from nmt.tying import Tying
 

@@ -18,7 +18,7 @@ from bpe.errors import UserError
 from bpe.progress import duration
 from nmt.configfile import to_yaml
 from nmt.reproduce.experiment import Experiment, Run
-from nmt.reproduce.worker import Task
+from nmt.reproduce.worker import WorkerTask
 from nmt.training.reporting import METRICS, read_metrics
 
 POLL_SECONDS = 0.5
@@ -26,7 +26,7 @@ ERROR = ": error: "
 
 
 @dataclass
-class Job:
+class RunAtWork:
     """A run at work."""
 
     run: Run
@@ -61,7 +61,7 @@ class Schedule:
 
     def __init__(self, experiment: Experiment, corpus: Path, *, jobs: int, quiet: bool) -> None:
         self.experiment, self.corpus, self.jobs, self.quiet = experiment, corpus, jobs, quiet
-        self.running: list[Job] = []
+        self.running: list[RunAtWork] = []
 
     def work(self, runs: Sequence[Run]) -> None:
         """Every run, trained and scored. Where one fails, the others are stopped, saved, and its message raised."""
@@ -88,7 +88,7 @@ class Schedule:
     def _start(self, run: Run, recipe: Path) -> None:
         experiment, log = self.experiment, self.experiment.log(run)
         log.parent.mkdir(parents=True, exist_ok=True)
-        task = Task(
+        task = WorkerTask(
             folder=str(experiment.folder),
             recipe=str(recipe),
             corpus=str(self.corpus),
@@ -103,10 +103,10 @@ class Schedule:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
         metrics = experiment.model(run) / METRICS
-        self.running.append(Job(run, process, log, metrics, last_update(experiment, run)))
+        self.running.append(RunAtWork(run, process, log, metrics, last_update(experiment, run)))
         self._say(f"{run.name}: at work (its words are in {log})")
 
-    def _tell(self, job: Job, tally: Tally) -> None:
+    def _tell(self, job: RunAtWork, tally: Tally) -> None:
         """Say a validation that is new."""
         checks = [record for record in _metrics(job.metrics) if record["kind"] == "validation"]
         if not checks or checks[-1]["update"] <= max(job.told, job.started_at):
@@ -121,7 +121,7 @@ class Schedule:
             f"cross entropy {cross_entropy}{bleu}, {duration(last['seconds'])}{tally.left(running)}"
         )
 
-    def _check(self, job: Job) -> None:
+    def _check(self, job: RunAtWork) -> None:
         """A run that failed is a UserError with its own last line."""
         code = job.process.returncode
         if code == 0:

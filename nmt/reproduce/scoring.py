@@ -13,13 +13,13 @@ from typing import Any
 from bpe.errors import UserError
 from bpe.progress import Progress
 from bpe.textfiles import read_lines, sha256_of, write_lines, write_text
-from nmt import evaluation
-from nmt.bundle import BEST
 from nmt.data.corpus import PreparedCorpus, raw_file
-from nmt.metrics import Options
+from nmt.evaluate import scoring
+from nmt.evaluate.metrics import Options
+from nmt.evaluate.testsets import TestSet, TextFile, every_test_set
+from nmt.folder.bundle import BEST
 from nmt.reproduce.experiment import Experiment, Run
-from nmt.testsets import TestSet, TextFile, every_test_set
-from nmt.translator import Translator
+from nmt.translate.translator import Translator
 
 VALID = "valid"
 
@@ -91,7 +91,7 @@ def score_run(experiment: Experiment, run: Run, text: ScoredText) -> None:
         path = experiment.translation(run, each.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_lines(path, lines)
-        found = evaluation.score(lines, each.reference.lines, options(experiment))
+        found = scoring.score(lines, each.reference.lines, options(experiment))
         scores["sets"][each.name] = {
             **dataclasses.asdict(found),
             "text": fingerprints(ScoredText((each,)))[each.name],
@@ -102,10 +102,10 @@ def score_run(experiment: Experiment, run: Run, text: ScoredText) -> None:
     write_text(path, json.dumps(scores, indent=1) + "\n")
 
 
-def compare(experiment: Experiment, baseline: Run, run: Run, test_set: TestSet) -> evaluation.Comparison:
+def compare(experiment: Experiment, baseline: Run, run: Run, test_set: TestSet) -> scoring.PairedBootstrap:
     """Paired bootstrap of two runs' translations of a set."""
     lines = [_translations(experiment, each, test_set.name) for each in (baseline, run)]
-    return evaluation.paired_bootstrap(lines[0], lines[1], test_set.reference.lines, options(experiment))
+    return scoring.paired_bootstrap(lines[0], lines[1], test_set.reference.lines, options(experiment))
 
 
 def options(experiment: Experiment) -> Options:

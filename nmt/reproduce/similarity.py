@@ -8,18 +8,17 @@ Spearman's rank correlation of the cosine similarities of all pairs of the piece
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bpe.errors import UserError
-from nmt.bundle import Bundle, load_bundle, read_config
-from nmt.reproduce import page
+from nmt.folder.bundle import Bundle, load_bundle, read_config
+from nmt.report.document import Heading, Part, Table, Text
+from nmt.report.tables import Rows
 from nmt.reproduce.embeddings import (
     MATRICES,
     OUTPUT,
@@ -32,12 +31,11 @@ from nmt.reproduce.embeddings import (
 )
 from nmt.reproduce.neighbours import Alignment, Neighbourhood, SharedSpace, frequent_words, sides_of
 from nmt.reproduce.rankcorrelation import MIN_PIECES, Correlation, check_memory, correlations
-from nmt.text import Side
+from nmt.text.pipeline import Side
 from nmt.tying import Tying
 
 CLOSE = 0.05
 "Two correlations that differ by less are called alike."
-TERMINAL_WIDTH = 100
 TITLE = "What tying does to the embeddings"
 
 
@@ -161,38 +159,14 @@ def _neighbours(
     )
 
 
-def text(study: Study) -> str:
-    """The study for a terminal."""
-    parts = []
+def study_parts(study: Study, level: int = 2) -> list[Part]:
+    """The study as parts of a report. level: of its headings."""
+    parts: list[Part] = []
     for section in _sections(study):
-        parts += [section.heading, *map(_wrapped, section.before)]
-        parts += [page.text_table(section.header, section.rows, section.align)] if section.rows else []
-        parts += [*map(_wrapped, section.after), ""]
-    return "\n".join(parts).rstrip()
-
-
-def _wrapped(paragraph: str) -> str:
-    return textwrap.fill(paragraph, TERMINAL_WIDTH)
-
-
-def markdown(study: Study, level: int = 3) -> str:
-    """The study as a part of a Markdown document. level: of its headings."""
-    parts = []
-    for section in _sections(study):
-        parts += [f"{'#' * level} {section.heading}", *section.before]
-        parts += [page.markdown_table(section.header, section.rows, section.align)] if section.rows else []
-        parts += section.after
-    return "\n\n".join(parts)
-
-
-def html(study: Study, level: int = 3) -> str:
-    """The study as a part of an HTML page. level: of its headings."""
-    parts = []
-    for section in _sections(study):
-        parts += [f"<h{level}>{escape(section.heading)}</h{level}>", *map(page.paragraph, section.before)]
-        parts += [page.html_table(section.header, section.rows, section.align)] if section.rows else []
-        parts += map(page.paragraph, section.after)
-    return "\n".join(parts)
+        parts += [Heading(section.heading, level), *map(Text, section.before)]
+        parts += [Table(section.header, section.rows, section.align)] if section.rows else []
+        parts += map(Text, section.after)
+    return parts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +176,7 @@ class _Section:
     heading: str
     before: list[str]
     header: Sequence[str]
-    rows: page.Rows
+    rows: Rows
     align: str
     after: list[str]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from nmt.config import ModelConfig
-from nmt.ledger import matrix_lines, size_of
+from nmt.folder.ledger import matrix_lines, size_of
 from nmt.models.build import build_empty
 from nmt.reproduce import paper
 from nmt.tying import Tying

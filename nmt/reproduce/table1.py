@@ -27,19 +27,19 @@ from bpe.overlap import Overlap
 from bpe.progress import Progress
 from bpe.segmenter import SEPARATOR
 from nmt.config import Config
-from nmt.data.executors import local_workers
-from nmt.data.files import CorpusFiles
-from nmt.data.pairs import chunks
-from nmt.data.parts import Part, cut, index_pairs, read_part
-from nmt.data.sanity import check_sides
-from nmt.data.subword_learning import MAX_WORD
-from nmt.data.tokenizing import CHUNK_PAIRS, PairTokenizer, WordCounts, counted_numbers, with_numbers
-from nmt.ledger import Size, sizes_of_modes
+from nmt.folder.ledger import Size, sizes_of_modes
 from nmt.models.build import VocabularySizes
-from nmt.protection import is_protected
-from nmt.text import SIDES, TextOptions
+from nmt.prepare.executors import local_workers
+from nmt.prepare.files import CorpusFiles
+from nmt.prepare.pairs import chunks
+from nmt.prepare.sanity import check_sides
+from nmt.prepare.shards import Shard, cut, index_pairs, read_shard
+from nmt.prepare.subword_learning import MAX_WORD
+from nmt.prepare.tokenizing import CHUNK_PAIRS, PairTokenizer, WordCounts, counted_numbers, with_numbers
+from nmt.text.pipeline import SIDES, TextOptions
+from nmt.text.protection import is_protected
+from nmt.text.vocabulary import NUM_SPECIALS
 from nmt.tying import Tying
-from nmt.vocabulary import NUM_SPECIALS
 
 LADDER = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 89_500)
 "Numbers of merges that are tried where none are named; the last is the paper's."
@@ -159,7 +159,7 @@ def measure(files: CorpusFiles, config: Config, merges: Sequence[int], num_worke
 class CountTask:
     """A part of the text whose words are counted."""
 
-    part: Part
+    part: Shard
     options: TextOptions
 
     @property
@@ -190,7 +190,7 @@ def count_words(files: CorpusFiles, options: TextOptions, num_workers: int, quie
 def count_part(task: CountTask) -> WordCounts:
     """The words of a part."""
     tokenizer, counts = _tokenizer(task.options), WordCounts()
-    for lines in chunks(read_part(task.part), CHUNK_PAIRS):
+    for lines in chunks(read_shard(task.part), CHUNK_PAIRS):
         for side, own in zip(SIDES, tokenizer.words(*lines), strict=True):
             counts.of(side).update(chain.from_iterable(own.words))
     return counts

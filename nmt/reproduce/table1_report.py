@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from bpe.textfiles import write_text
+from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
+from nmt.report.document import as_text as parts_as_text
+from nmt.report.pictures import figure_to_svg, line, new_figure
 from nmt.reproduce import paper
-from nmt.reproduce.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
-from nmt.reproduce.page import text_table
-from nmt.reproduce.pictures import figure_to_svg, line, new_figure
 from nmt.reproduce.table1 import COVERED, RARE, Row, Table1
 from nmt.reproduce.table1_reading import RULES, pays, reading, vocabulary_range
 from nmt.tying import Tying
 
 FORMAT, FORMAT_VERSION = "nmt-table1", 1
 FILES = ("table1.md", "table1.json", "table1.html")
-TEXT_WIDTH = 100
 CITATION = (
     "Paper: Press & Wolf (2017), Using the Output Embedding to Improve Language Models, Table 1: "
     f"{paper.MERGES:,} merges, WMT 2014 (EN-FR) and WMT 2015 (EN-DE), rounded to thousands as printed."
@@ -38,7 +36,7 @@ def title(table: Table1) -> str:
 
 def as_text(table: Table1) -> str:
     """For a terminal."""
-    return "\n\n".join([title(table), *(part for part in map(_text, _parts(table)) if part)])
+    return f"{title(table)}\n\n{parts_as_text(_parts(table))}"
 
 
 def as_dict(table: Table1) -> dict[str, Any]:
@@ -271,15 +269,3 @@ def _draw(rows: Sequence[Row], series: dict[str, list[Any]], unit: str, descript
     axes.yaxis.set_major_formatter("{x:,.6g}")
     axes.legend()
     return figure_to_svg(figure, description)
-
-
-def _text(part: Part) -> str:
-    if isinstance(part, Heading):
-        return part.text
-    if isinstance(part, Text):
-        return textwrap.fill(part.text, TEXT_WIDTH)
-    if isinstance(part, Table):
-        return text_table(part.header, part.rows, part.align)
-    if isinstance(part, Bullets):
-        return "\n".join(textwrap.fill(f"- {text}", TEXT_WIDTH, subsequent_indent="  ") for text in part.lines)
-    return ""

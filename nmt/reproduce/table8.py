@@ -9,16 +9,19 @@ from typing import Any
 
 from bpe.command import num_cores
 from nmt.config import Config
-from nmt.data.files import CorpusFiles, find_corpus
-from nmt.data.preparation import Preparation, prepare
-from nmt.reproduce.document import Heading, Part, Ready
+from nmt.prepare.files import CorpusFiles, find_corpus
+from nmt.prepare.preparation import Preparation, prepare
+from nmt.report.document import Heading, Part
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.plan import describe
 from nmt.reproduce.results import Caption, Results, collect
 from nmt.reproduce.schedule import Schedule
 from nmt.reproduce.scoring import is_scored, scored_text
-from nmt.reproduce.similarity import StudyOptions, html, markdown, study
+from nmt.reproduce.similarity import StudyOptions, study, study_parts
 from nmt.tying import Tying
+
+EMBEDDINGS = "What tying does to the embeddings"
+"The heading of that part."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,4 +99,4 @@ def embedding_parts(experiment: Experiment, results: Results) -> tuple[list[Part
     if not folders:
         return [], None
     found = study(folders, StudyOptions())
-    return [Heading("What tying does to the embeddings"), Ready(markdown(found), html(found))], found.as_dict()
+    return [Heading(EMBEDDINGS), *study_parts(found, level=3)], found.as_dict()

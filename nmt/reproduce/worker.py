@@ -29,7 +29,7 @@ PARENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class WorkerTask:
     """What a worker is asked to do."""
 
     folder: str
@@ -48,7 +48,7 @@ class Task:
         return json.dumps(asdict(self))
 
 
-def perform(task: Task) -> None:
+def perform(task: WorkerTask) -> None:
     """Train and score; both find out for themselves what is done already."""
     experiment = Experiment(
         folder=Path(task.folder), config=build_config(read_yaml(task.recipe)), scale=task.scale, seeds=(task.seed,)
@@ -73,7 +73,7 @@ def leave_with_parent(parent: int) -> None:
 
 def main(argv: list[str]) -> None:
     """The command."""
-    task = Task(**json.loads(argv[0]))
+    task = WorkerTask(**json.loads(argv[0]))
     leave_with_parent(task.parent)
     try:
         perform(task)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nmt.config import SearchConfig
 from nmt.models.interface import Memory, SearchModel, State
-from nmt.vocabulary import EOS
+from nmt.text.vocabulary import EOS
 
 SPARE_PIECES = 10
 "A translation has at most max_length_ratio times the source's pieces, plus this."
@@ -44,7 +44,7 @@ def plan_batches(lengths: Sequence[int], batch_tokens: int, max_sentences: int) 
         yield batch
 
 
-def padded(sources: Sequence[np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
+def padded_sources(sources: Sequence[np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
     """[B, S] int64 with </s> at each end and 0 after it, and the lengths, [B], </s> included."""
     lengths = [len(source) + 1 for source in sources]
     ids = np.zeros((len(sources), max(lengths)), dtype=np.int64)
@@ -95,7 +95,7 @@ class Queue:
             batch = next(self._batches, None)
             if batch is None:
                 return None
-            source, lengths = padded([self.sources[index] for index in batch], self.model.device)
+            source, lengths = padded_sources([self.sources[index] for index in batch], self.model.device)
             memory = self.model.encode(source, lengths)
             self._next = Arrivals(batch, memory, self.model.initial_state(memory))
         taken, self._next = self._next.split(count or len(self._next.sentences))

@@ -171,7 +171,7 @@ class Search:
         room = self.queue.room(longest, len(active.frontier.sentences))
         changed = False
         while room > 0 and (arrivals := self.queue.take(room)):
-            both, changed = joined(both, self._begun(arrivals)), True
+            both, changed = both_active(both, self._begun(arrivals)), True
             room -= len(arrivals.sentences)
         return self._with_candidates(both) if changed else active
 
@@ -238,7 +238,7 @@ class Search:
         return None if owed is None else torch.from_numpy(owed)[:, None].to(self.model.device)
 
 
-def joined(active: Active, new: Active) -> Active:
+def both_active(active: Active, new: Active) -> Active:
     """Both, the active ones first."""
     first, second = active.frontier, new.frontier
     width = max(first.log_probs.size(1), second.log_probs.size(1))

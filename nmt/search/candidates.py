@@ -16,7 +16,7 @@ from torch import Tensor
 from nmt.config import SearchConfig
 from nmt.models.interface import Output, SearchModel
 from nmt.search.request import Wanted
-from nmt.vocabulary import UNK
+from nmt.text.vocabulary import UNK
 
 
 def forbidden_ids(config: SearchConfig, wanted: Wanted) -> tuple[range, ...]:

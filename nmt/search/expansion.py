@@ -24,7 +24,7 @@ from nmt.search.request import Wanted
 from nmt.search.rules import Owed, penalties, ruled
 from nmt.search.scoring import Scoring, coverage, inner_pieces
 from nmt.search.topk import top_continuations
-from nmt.vocabulary import EOS
+from nmt.text.vocabulary import EOS
 
 
 class Expansion:

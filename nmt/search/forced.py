@@ -1,7 +1,7 @@
 """A model led along given translations: what it thought of each piece, what else it thought of, where it looked.
 
 Sees a model as search does, step by step, so that copies made for speed and several models as one can be asked too.
-`nmt.scorer` has the same log-probabilities, and nothing else, from one pass over all steps.
+`nmt.translate.scorer` has the same log-probabilities, and nothing else, from one pass over all steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nmt.models.interface import START, SearchModel
-from nmt.search.arrivals import padded
+from nmt.search.arrivals import padded_sources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +58,8 @@ def _follow_batch(
     model: SearchModel, sources: Sequence[np.ndarray], targets: Sequence[Sequence[int]], runners_up: int
 ) -> list[Followed]:
     """One batch, padded; what is computed at padding is left out at the end."""
-    source, source_lengths = padded(sources, model.device)
-    labels, target_lengths = padded([np.array(target, dtype=np.int64) for target in targets], model.device)
+    source, source_lengths = padded_sources(sources, model.device)
+    labels, target_lengths = padded_sources([np.array(target, dtype=np.int64) for target in targets], model.device)
     memory, output = model.encode(source, source_lengths), model.output()
     state, previous = model.initial_state(memory), torch.full_like(labels[:, :1], START)
     count = min(runners_up, model.num_targets - 1)  # padding is no runner-up

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from nmt.config import SearchConfig
 from nmt.models.interface import SearchModel
-from nmt.search.arrivals import Arrivals, max_pieces, padded
-from nmt.search.beam import LEAVE_SHARE, Active, Search, check_settings, joined
+from nmt.search.arrivals import Arrivals, max_pieces, padded_sources
+from nmt.search.beam import LEAVE_SHARE, Active, Search, both_active, check_settings
 from nmt.search.expansion import Expansion, hypotheses_of
 from nmt.search.frontier import Frontier
 from nmt.search.history import History
@@ -64,9 +64,9 @@ class LiveSearch(Search):
         self.drop(self._answered)
         slots = [self._slot(source) for source in sources]
         order = sorted(slots, key=lambda slot: -len(self._slots[slot]))
-        memory = self.model.encode(*padded([self._slots[slot] for slot in order], self.model.device))
+        memory = self.model.encode(*padded_sources([self._slots[slot] for slot in order], self.model.device))
         new = self._begun(Arrivals(order, memory, self.model.initial_state(memory)))
-        self._active = self._with_candidates(new if self._active is None else joined(self._active, new))
+        self._active = self._with_candidates(new if self._active is None else both_active(self._active, new))
         return slots
 
     def _slot(self, source: np.ndarray) -> int:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from nmt.config import SearchConfig
 from nmt.search.candidates import Candidates
-from nmt.vocabulary import EOS
+from nmt.text.vocabulary import EOS
 
 
 def remembers(config: SearchConfig) -> bool:

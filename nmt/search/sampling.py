@@ -23,7 +23,7 @@ from torch import Tensor
 
 from nmt.config import SearchConfig, require
 from nmt.models.interface import START, Memory, SearchModel, State, Step
-from nmt.search.arrivals import max_pieces, padded, plan_batches
+from nmt.search.arrivals import max_pieces, padded_sources, plan_batches
 from nmt.search.beam import check_settings
 from nmt.search.candidates import Candidates, forbidden_ids, restricted
 from nmt.search.expansion import check_numbers
@@ -32,7 +32,7 @@ from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
 from nmt.search.rules import Owed, penalties, ruled
 from nmt.search.scoring import Scoring
-from nmt.vocabulary import EOS
+from nmt.text.vocabulary import EOS
 
 MAX_SCORES = 2**22
 "Rows x target rows drawn from in one step at most (32 MiB in float64, several times)."
@@ -152,7 +152,7 @@ def _start(task: _Task, names: list[tuple[int, int]]) -> tuple[_Draws, State, Ca
     device, count = task.model.device, len(names)
     sentences = sorted({sentence for sentence, _ in names})
     limits = [task.limit(sentence) for sentence, _ in names]
-    memory = task.model.encode(*padded([task.sources[sentence] for sentence in sentences], device))
+    memory = task.model.encode(*padded_sources([task.sources[sentence] for sentence in sentences], device))
     owners = torch.from_numpy(np.searchsorted(sentences, [sentence for sentence, _ in names])).to(device)
     state = task.model.initial_state(memory).select(owners, torch.zeros_like(owners)[:, None])
     candidates, barred = _candidates(task, [sentence for sentence, _ in names])

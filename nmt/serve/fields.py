@@ -103,7 +103,7 @@ def text_field(fields: Fields, name: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class TranslationRequest:
     """What a translation request asks for."""
 
     texts: list[str]
@@ -121,7 +121,7 @@ class Asked:
         return sum(map(len, self.texts))
 
 
-def asked(fields: Fields, config: ServeConfig) -> Asked:
+def asked(fields: Fields, config: ServeConfig) -> TranslationRequest:
     """The fields of /translate. Raises Refused where one is missing, wrong or over its limit."""
     texts, batch = texts_of(fields, config)
     form = fields.get("format") or "text"
@@ -130,7 +130,7 @@ def asked(fields: Fields, config: ServeConfig) -> Asked:
     model = fields.get("model")
     if model is not None and not isinstance(model, str):
         raise Refused(400, "Invalid request: model must be a name")
-    return Asked(
+    return TranslationRequest(
         texts=texts,
         batch=batch,
         source=text_field(fields, "source"),

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from nmt.engine import Engine, enough_memory
 from nmt.search.beam import beam_search
 from nmt.search.counting import counted_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.live import LiveSearch
 from nmt.search.request import Wanted
+from nmt.translate.searcher import Searcher, enough_memory
 
 Found = list[list[Hypothesis]]
 "For each source its hypotheses, best first."
@@ -39,7 +39,7 @@ class Kind:
 
 
 @dataclass(eq=False)
-class Task:
+class SearchTask:
     """Sources that one request wants searched, none of them empty. Cancelling the future gives them up."""
 
     kind: Kind
@@ -73,11 +73,11 @@ class Task:
 class Lane:
     """Searches the tasks of one kind, a step at a time."""
 
-    def __init__(self, engine: Engine, kind: Kind) -> None:
-        self.engine, self.kind = engine, kind
-        self.tasks: deque[Task] = deque()
+    def __init__(self, searcher: Searcher, kind: Kind) -> None:
+        self.searcher, self.kind = searcher, kind
+        self.tasks: deque[SearchTask] = deque()
         "With sources that wait, in the order of their turns."
-        self._owners: dict[int, tuple[Task, int]] = {}
+        self._owners: dict[int, tuple[SearchTask, int]] = {}
         self._search: LiveSearch | None = None
         self._steps_waited = 0
         "Since anyone last joined, while others wait."
@@ -92,7 +92,7 @@ class Lane:
         """Sources that are being searched."""
         return len(self._owners)
 
-    def add(self, task: Task) -> None:
+    def add(self, task: SearchTask) -> None:
         """Have a task wait for its turn."""
         self.tasks.append(task)
 
@@ -123,26 +123,28 @@ class Lane:
                 task.done(index, self._counted(task, index, hypotheses))
 
     def _new_search(self) -> LiveSearch:
-        return LiveSearch(self.engine.model, self.engine.config, self._wanted(), self.kind.longest)
+        return LiveSearch(self.searcher.model, self.searcher.config, self._wanted(), self.kind.longest)
 
     def _wanted(self) -> Wanted:
         return Wanted(
             num_best=self.kind.num_best,
             attention=self.kind.attention,
-            shortlist=self.engine.shortlist,
-            source_only=self.engine.source_only,
+            shortlist=self.searcher.shortlist,
+            source_only=self.searcher.source_only,
         )
 
-    def _counted(self, task: Task, index: int, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
+    def _counted(self, task: SearchTask, index: int, hypotheses: list[Hypothesis]) -> list[Hypothesis]:
         """With each numbered placeholder as often as it is to be: where it is not, the source is searched again."""
         if task.quotas is None:
             return hypotheses
-        engine = self.engine
+        searcher = self.searcher
 
         def search(sources: Sequence[np.ndarray], wanted: Wanted) -> Found:
-            return [hypotheses] if wanted.quotas is None else beam_search(engine.model, sources, engine.config, wanted)
+            return (
+                [hypotheses] if wanted.quotas is None else beam_search(searcher.model, sources, searcher.config, wanted)
+            )
 
-        wanted = replace(self._wanted(), counted=engine.placeholders, quotas=[task.quotas[index]])
+        wanted = replace(self._wanted(), counted=searcher.placeholders, quotas=[task.quotas[index]])
         (found,), _ = counted_search(search, [task.sources[index]], wanted)
         return found
 
@@ -164,7 +166,7 @@ class Lane:
 
     def _let_in(self, search: LiveSearch) -> None:
         """Each task's next source in turn, as far as there are places; no task takes more than half of them."""
-        chosen: list[tuple[Task, int]] = []
+        chosen: list[tuple[SearchTask, int]] = []
         longest = 0
         passed = 0  # tasks in a row that have their share
         while passed < len(self.tasks):

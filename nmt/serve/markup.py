@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 
 from nmt.serve.placing import Element, Placing, escaped, solid
-from nmt.text import TextPipeline
-from nmt.translator import Translation
+from nmt.text.pipeline import TextPipeline
+from nmt.translate.translator import Translation
 
 
 def _tags(names: str) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from nmt.serve.errors import Refused
 from nmt.serve.languages import name_of
-from nmt.translator import Translator
+from nmt.translate.translator import Translator
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from nmt.text import TextPipeline
-from nmt.textoptions import Side
-from nmt.translator import Translation
+from nmt.text.options import Side
+from nmt.text.pipeline import TextPipeline
+from nmt.translate.translator import Translation
 
 NO_BREAK = "\xa0"
 

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 
 from nmt.search.hypothesis import Hypothesis
-from nmt.serve.lane import Found, Kind, Task
+from nmt.serve.lane import Found, Kind, SearchTask
 from nmt.serve.markup import Html
 from nmt.serve.plaintext import Document, PlainText
 from nmt.serve.worker import longest_of
-from nmt.translator import Job, Translation, Translator
+from nmt.translate.translator import SearchJob, Translation, Translator
 
 NOTHING = Hypothesis(pieces=(), log_prob=0.0, score=0.0)
 "The translation of a part without pieces."
@@ -26,16 +26,16 @@ class Prepared:
         self._documents: list[Document] = [Html(text, pipeline) if html else PlainText(text) for text in texts]
         self._attention = any(document.attention for document in self._documents)
         self._jobs = [[translator.jobs(line) for line in document.lines] for document in self._documents]
-        self._lanes: dict[int, list[Job]] = {}
+        self._lanes: dict[int, list[SearchJob]] = {}
         distinct = dict.fromkeys(job for lines in self._jobs for jobs in lines for job in jobs if job.pieces)
         for job in distinct:
             self._lanes.setdefault(longest_of(len(job.pieces)), []).append(job)
         attention = self._attention or translator.search.replace_unknown
         self.tasks = [
-            Task(
+            SearchTask(
                 Kind(number, num_best, attention, longest),
                 [translator.source_ids(job.pieces) for job in jobs],
-                [translator.quota(job.pieces) for job in jobs] if translator.engine.placeholders else None,
+                [translator.quota(job.pieces) for job in jobs] if translator.searcher.placeholders else None,
             )
             for longest, jobs in self._lanes.items()
         ]
@@ -58,7 +58,9 @@ class Prepared:
             for document, lines in zip(self._documents, self._jobs, strict=True)
         ]
 
-    def _translation(self, jobs: Sequence[Job], found: dict[Job, list[Hypothesis]], rank: int) -> Translation:
+    def _translation(
+        self, jobs: Sequence[SearchJob], found: dict[SearchJob, list[Hypothesis]], rank: int
+    ) -> Translation:
         """A line with the hypothesis of a rank in each of its parts, or the last there is."""
         listed = [found.get(job, [NOTHING]) for job in jobs]
         chosen = [best[min(rank, len(best) - 1)] for best in listed]

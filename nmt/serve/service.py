@@ -18,7 +18,7 @@ from typing import Any
 from nmt.config import ServeConfig
 from nmt.serve.detection import Detected, Detector
 from nmt.serve.errors import Refused
-from nmt.serve.fields import AUTO, Asked
+from nmt.serve.fields import AUTO, TranslationRequest
 from nmt.serve.models import Models
 from nmt.serve.prepared import Prepared
 from nmt.serve.worker import Worker
@@ -38,7 +38,7 @@ class Service:
         limit = min(config.alternatives_limit, beam - 1)
         self.models, self.config = models, dataclasses.replace(config, alternatives_limit=limit)
         self.detector = Detector(models.codes)
-        self.worker = Worker([one.translator.engine for one in models.served], config.batch_wait / 1000)
+        self.worker = Worker([one.translator.searcher for one in models.served], config.batch_wait / 1000)
         self.num_requests = 0
         "In work or waiting."
         self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")
@@ -73,7 +73,7 @@ class Service:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._texts, lambda: [self.detector.detect(text) for text in texts])
 
-    async def translate(self, asked: Asked) -> dict[str, Any]:
+    async def translate(self, asked: TranslationRequest) -> dict[str, Any]:
         """The answer to /translate. Raises Refused where there is no model for it."""
         target = self.models.known(asked.target, "a target")
         detected: list[Detected] = []
@@ -97,7 +97,7 @@ class Service:
                 return found
         raise Refused(400, f"{target} is not available as a target language from any language that was detected")
 
-    async def _translated(self, number: int, asked: Asked, places: Sequence[int]) -> list[list[str]]:
+    async def _translated(self, number: int, asked: TranslationRequest, places: Sequence[int]) -> list[list[str]]:
         """Translations of the texts at some places, the best first, with one model."""
         loop = asyncio.get_running_loop()
         translator, texts = self.models.served[number].translator, [asked.texts[place] for place in places]
@@ -115,7 +115,9 @@ class Service:
         return await loop.run_in_executor(self._texts, prepared.texts, found)
 
 
-def _answer(asked: Asked, translations: Sequence[Sequence[str]], detected: Sequence[Detected]) -> dict[str, Any]:
+def _answer(
+    asked: TranslationRequest, translations: Sequence[Sequence[str]], detected: Sequence[Detected]
+) -> dict[str, Any]:
     """One text's fields, or those of a list."""
     columns: dict[str, list[Any]] = {"translatedText": [each[0] for each in translations]}
     if asked.alternatives:

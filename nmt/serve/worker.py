@@ -8,9 +8,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from nmt.engine import Engine
-from nmt.parts import MAX_SOURCE_PIECES
-from nmt.serve.lane import Kind, Lane, Task
+from nmt.serve.lane import Kind, Lane, SearchTask
+from nmt.translate.searcher import Searcher
+from nmt.translate.segments import MAX_SOURCE_PIECES
 
 SHORT_PIECES = 64
 "Sources with more have a lane of their own."
@@ -24,11 +24,11 @@ def longest_of(num_pieces: int) -> int:
 class Worker:
     """Searches what is submitted from other threads. `close` lets it finish that, and waits."""
 
-    def __init__(self, engines: Sequence[Engine], wait_seconds: float) -> None:
-        """engines: of the models, by number. wait_seconds: how long a task waits for others, at most."""
-        self.engines, self.wait_seconds = engines, wait_seconds
+    def __init__(self, searchers: Sequence[Searcher], wait_seconds: float) -> None:
+        """searchers: of the models, by number. wait_seconds: how long a task waits for others, at most."""
+        self.searchers, self.wait_seconds = searchers, wait_seconds
         self._lanes: dict[Kind, Lane] = {}
-        self._inbox: list[Task] = []
+        self._inbox: list[SearchTask] = []
         self._closing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="search", daemon=True)
@@ -37,7 +37,7 @@ class Worker:
         """Begin to work."""
         self._thread.start()
 
-    def submit(self, task: Task) -> None:
+    def submit(self, task: SearchTask) -> None:
         """Have a task searched; its future tells."""
         with self._changed:
             assert not self._closing, "closed"
@@ -75,5 +75,5 @@ class Worker:
 
     def _lane(self, kind: Kind) -> Lane:
         if kind not in self._lanes:
-            self._lanes[kind] = Lane(self.engines[kind.model], kind)
+            self._lanes[kind] = Lane(self.searchers[kind.model], kind)
         return self._lanes[kind]

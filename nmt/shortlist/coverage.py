@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nmt.data.corpus import ParallelIds
-from nmt.vocabulary import Vocabulary
+from nmt.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from bpe.errors import UserError
 from bpe.progress import Progress
 from nmt.config import require
 from nmt.data.corpus import ID_TYPE, OFFSET_TYPE, ParallelIds
+from nmt.folder.weights import read_tensors, save_tensors
 from nmt.shortlist.lexicon import align, associations
 from nmt.shortlist.sample import PieceCounts, distinct_pieces, draw
-from nmt.vocabulary import EOS, NUM_SPECIALS, UNK, TargetView, Vocabulary
-from nmt.weights import read_tensors, save_tensors
+from nmt.text.vocabulary import EOS, NUM_SPECIALS, UNK, TargetView, Vocabulary
 
 SHORTLIST = "shortlist.safetensors"
 FORMAT, FORMAT_VERSION = "nmt-shortlist", "1"

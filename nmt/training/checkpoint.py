@@ -20,16 +20,16 @@ from torch import Tensor
 
 from bpe.errors import UserError
 from bpe.textfiles import no_space, write_text
+from nmt.folder.weights import read_tensors, save_tensors
 from nmt.layers.tying import unique_parameters
 from nmt.models.interface import TranslationModel
-from nmt.weights import read_tensors, save_tensors
 
 WEIGHTS, OPTIMIZER, AVERAGE, STATE = "weights.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
 FORMAT_VERSION = 1
 
 
 @dataclass
-class Progress:
+class TrainingProgress:
     """Where training stands: position in the data, patience, time. Written to last/state.json."""
 
     update: int = 0
@@ -74,7 +74,7 @@ class Checkpoint:
     optimizer: dict[str, Tensor]
     average: dict[str, Tensor]
     metadata: dict[str, str]
-    progress: Progress
+    progress: TrainingProgress
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
@@ -170,7 +170,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if state.pop("version", None) != FORMAT_VERSION:
             raise UserError("a checkpoint of another version", where=folder / STATE, hint=hint)
-        return Checkpoint(weights, optimizer, average, metadata, Progress(**state))
+        return Checkpoint(weights, optimizer, average, metadata, TrainingProgress(**state))
     except UserError as error:
         raise UserError(error.problem, where=error.where, hint=hint) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:

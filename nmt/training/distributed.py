@@ -31,8 +31,8 @@ from bpe.command import num_cores
 from bpe.errors import UserError
 from nmt.data.batching import Batch
 from nmt.device import pick_device
+from nmt.folder.weights import serialized
 from nmt.training.interruption import Interrupted, Interruption
-from nmt.weights import serialized
 
 JOIN_SECONDS = 600
 "How long the workers wait for each other at the start."
@@ -231,7 +231,7 @@ def _loss_noticed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[Workers]:
+def workers_of_torchrun() -> Iterator[Workers]:
     """The workers that torchrun started, by what it left in the environment; elsewhere this process alone."""
     size = os.environ.get("WORLD_SIZE", "1")
     if size == "1":

@@ -7,10 +7,10 @@ from pathlib import Path
 from bpe.errors import UserError
 from bpe.progress import duration
 from nmt.config import TrainingConfig
-from nmt.training.checkpoint import Progress
+from nmt.training.checkpoint import TrainingProgress
 
 
-def reason_to_stop(state: Progress, settings: TrainingConfig) -> str:
+def reason_to_stop(state: TrainingProgress, settings: TrainingConfig) -> str:
     """Why training is over, or '' where it is not."""
     if state.update >= settings.max_updates:
         return f"{state.update:,} updates of {settings.max_updates:,}"
@@ -21,7 +21,7 @@ def reason_to_stop(state: Progress, settings: TrainingConfig) -> str:
     return ""
 
 
-def time_left(state: Progress, settings: TrainingConfig) -> str:
+def time_left(state: TrainingProgress, settings: TrainingConfig) -> str:
     """For people, after an update: the time that is gone, and the most that is left."""
     left = state.seconds / state.update * (settings.max_updates - state.update)
     if settings.max_minutes:

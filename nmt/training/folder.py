@@ -10,10 +10,10 @@ from pathlib import Path
 from bpe.errors import UserError
 from bpe.locks import exclusive
 from bpe.textfiles import no_space, remove_leftovers
-from nmt.averaging import AVERAGE, RECENT, RecentWeights
-from nmt.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, read_manifest
+from nmt.folder.averaging import AVERAGE, RECENT, RecentWeights
+from nmt.folder.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, read_manifest
 from nmt.shortlist.table import SHORTLIST
-from nmt.text import TextPipeline
+from nmt.text.pipeline import TextPipeline
 from nmt.training.checkpoint import Checkpoint, find_checkpoint, forget, is_begun, load_checkpoint, remove_beside
 from nmt.training.loop import LAST
 from nmt.training.reporting import METRICS

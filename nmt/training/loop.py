@@ -21,8 +21,9 @@ from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.feed import DropoutFeed, Feed, Position
 from nmt.data.prefetch import Prefetcher
+from nmt.folder.weights import weight_metadata, weight_tensors
 from nmt.models.interface import TranslationModel
-from nmt.training.checkpoint import Checkpoint, Progress, check_belongs, save_checkpoint
+from nmt.training.checkpoint import Checkpoint, TrainingProgress, check_belongs, save_checkpoint
 from nmt.training.distributed import LostWorker, Workers
 from nmt.training.divergence import DivergenceWatch
 from nmt.training.ending import diverged, reason_to_stop, time_left, without_best
@@ -35,7 +36,6 @@ from nmt.training.step import Updater
 from nmt.training.tally import Cost, Window, Work
 from nmt.training.validation import Validator, can_score
 from nmt.tying import Tying
-from nmt.weights import weight_metadata, weight_tensors
 
 LAST = "last"
 
@@ -72,7 +72,7 @@ class Trainer:
             )
         self.updater = Updater(model, self.settings, self.workers)
         self.selection = Selection(self.folder, self.settings, reporter.say)
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         self.unread: list[Work] = []
         self.window, self.watch = Window(time.monotonic()), DivergenceWatch()
         if not self.feed.plan.num_pairs:
@@ -99,7 +99,7 @@ class Trainer:
             self._share_progress()
             self.resume(Checkpoint(weights, optimizer, average, mine.metadata, self.progress))
 
-    def run(self) -> Progress:
+    def run(self) -> TrainingProgress:
         """Train until finished. Raises Interrupted, with the state saved, on Ctrl-C or SIGTERM."""
         with self.workers.interruption:
             self._try_memory()

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from nmt.layers.onednn import padded_rows
 from nmt.layers.precision import is_prepared, multiply, prepared, rounded, wants_gradient
-from nmt.vocabulary import PAD
+from nmt.text.vocabulary import PAD
 
 FIRST = PAD + 1
 "The first row that is a class."
@@ -68,7 +68,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         smoothing, dtype, differentiate = how
         size = len(bias)
         rows = max(CHUNK_ROWS, CHUNK_ELEMENTS // size)
-        chunk = Chunk(weight, bias, dtype, min(rows, len(labels)))
+        chunk = ChunkProducts(weight, bias, dtype, min(rows, len(labels)))
         smoothed, cross_entropy = readout.new_zeros(()), readout.new_zeros(())
         grads = [torch.empty_like(readout), weight, torch.zeros_like(bias)] if differentiate else []
         for start in range(0, len(labels), rows):
@@ -103,7 +103,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return (*(grad * grad_smoothed for grad in ctx.saved_tensors), None, None)
 
 
-class Chunk:
+class ChunkProducts:
     """The products of one chunk of rows after another, in buffers that are reused: with many target rows they are too
     large for the C library to keep, and pages fresh from the system would cost more than the products."""
 

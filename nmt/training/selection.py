@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nmt.averaging import AVERAGE, RECENT, RecentWeights, with_weights
-from nmt.bundle import BEST
 from nmt.config import TrainingConfig
+from nmt.folder.averaging import AVERAGE, RECENT, RecentWeights, with_weights
+from nmt.folder.bundle import BEST
+from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.models.interface import TranslationModel
-from nmt.training.checkpoint import Progress
+from nmt.training.checkpoint import TrainingProgress
 from nmt.training.validation import Validation, Validator
-from nmt.weights import save_tensors, weight_metadata, weight_tensors
 
 
 class Selection:
@@ -21,7 +21,7 @@ class Selection:
         self.folder, self.settings, self.say = folder, settings, say
         self.recent = RecentWeights(folder / RECENT, settings.average_last)
 
-    def judge(self, model: TranslationModel, found: Validation, state: Progress) -> None:
+    def judge(self, model: TranslationModel, found: Validation, state: TrainingProgress) -> None:
         """Keep the weights if they are the best so far. What is not finite is no improvement, and not kept."""
         if not found.finite:
             state.waiting += 1
@@ -35,7 +35,7 @@ class Selection:
         save_tensors(self.folder / BEST, weight_tensors(model), weight_metadata(model, **extra))
 
     def try_average(
-        self, model: TranslationModel, validator: Validator, tick: Callable[[], None], state: Progress
+        self, model: TranslationModel, validator: Validator, tick: Callable[[], None], state: TrainingProgress
     ) -> None:
         """The mean of the last validations' weights becomes the best if it scores better; the run's own stay."""
         if min(self.recent.count, len(self.recent.files())) < 2:
@@ -55,7 +55,7 @@ class Selection:
         outcome = f"better, now {BEST}" if better else f"not better than update {state.best_update:,}, in {AVERAGE}"
         self.say(told + outcome)
 
-    def _improves(self, found: Validation, state: Progress) -> bool:
+    def _improves(self, found: Validation, state: TrainingProgress) -> bool:
         """Whether it is better than the best so far; found is finite."""
         return state.best_score is None or not self._score(found) <= state.best_score
 

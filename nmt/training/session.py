@@ -11,7 +11,6 @@ import torch
 
 from bpe.errors import UserError
 from bpe.textfiles import write_text
-from nmt.bundle import BEST, CONFIG, create_folder, read_config, read_manifest
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.data.batching import Budget, EpochPlan
@@ -19,11 +18,12 @@ from nmt.data.corpus import PreparedCorpus
 from nmt.data.dropout import check_merges
 from nmt.data.order import PairLengths
 from nmt.device import arithmetic, keep_freed_memory, pick_device, set_threads
+from nmt.folder.bundle import BEST, CONFIG, create_folder, read_config, read_manifest
+from nmt.folder.ledger import matrix_lines, mode_lines
 from nmt.layers.processor import native_bfloat16
-from nmt.ledger import matrix_lines, mode_lines
 from nmt.models.build import VocabularySizes, build_empty, build_model
 from nmt.shortlist import Shortlist
-from nmt.training.checkpoint import Checkpoint, Progress, mark_begun
+from nmt.training.checkpoint import Checkpoint, TrainingProgress, mark_begun
 from nmt.training.distributed import Workers
 from nmt.training.folder import check_room, in_progress, last_checkpoint, locked, make_room, tidy
 from nmt.training.loop import LAST, Trainer
@@ -70,7 +70,7 @@ class Request:
     quiet: bool = False
 
 
-def train(request: Request, workers: Workers | None = None) -> Progress:
+def train(request: Request, workers: Workers | None = None) -> TrainingProgress:
     """Train a model, or continue one; returns where it ended. Everything is told on standard error.
 
     With `force`, the model that is there is removed only after everything else has been checked; without it, one that
@@ -81,7 +81,7 @@ def train(request: Request, workers: Workers | None = None) -> Progress:
     return lead(request, workers) if workers.first else follow(workers)
 
 
-def lead(request: Request, workers: Workers) -> Progress:
+def lead(request: Request, workers: Workers) -> TrainingProgress:
     """What the first worker does, which may be alone."""
     folder = Path(build_config(request.values).paths.model)
     with locked(folder):
@@ -98,7 +98,7 @@ def lead(request: Request, workers: Workers) -> Progress:
         if request.dry_run:
             workers.send()
             print("\n".join(introduction(config, corpus)))
-            return Progress()
+            return TrainingProgress()
         session = Session(config, corpus, folder, workers)
         checkpoint = last_checkpoint(folder) if continues else None
         session.open_folder(continues=continues)
@@ -107,11 +107,11 @@ def lead(request: Request, workers: Workers) -> Progress:
         return session.run(checkpoint, changes, quiet=request.quiet)
 
 
-def follow(workers: Workers) -> Progress:
+def follow(workers: Workers) -> TrainingProgress:
     """What every other worker does: the first one's run, on its own copy of the data."""
     told = workers.send()
     if not told:
-        return Progress()
+        return TrainingProgress()
     wanted = json.loads(told)
     config = build_config(flatten(wanted["config"], "the first worker"))
     corpus = PreparedCorpus.open(config.paths.prepared)
@@ -150,7 +150,7 @@ class Session:
         create_folder(self.folder, self.config, self.corpus)
         mark_begun(self.folder / LAST)
 
-    def run(self, checkpoint: Checkpoint | None, changes: list[str], *, quiet: bool = False) -> Progress:
+    def run(self, checkpoint: Checkpoint | None, changes: list[str], *, quiet: bool = False) -> TrainingProgress:
         """Build, tell the ledger, resume, train."""
         sizes = VocabularySizes.of(self.corpus.vocabulary)
         model = build_model(self.config.model, sizes, seed=self.config.training.seed).to(self.device)
@@ -184,7 +184,7 @@ class Session:
         )
         return progress
 
-    def _note_arithmetic(self, progress: Progress, reporter: Reporter) -> None:
+    def _note_arithmetic(self, progress: TrainingProgress, reporter: Reporter) -> None:
         """Keep what numbers are rounded by from here on, and say where it is not what it was."""
         before, now = progress.arithmetic, arithmetic(self.device, self.threads, self.workers.size)
         changed = [f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name]]

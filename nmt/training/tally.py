@@ -11,17 +11,17 @@ import torch
 from nmt.data.batching import Batch
 from nmt.data.feed import Position
 from nmt.device import peak_memory
-from nmt.training.checkpoint import Progress
+from nmt.training.checkpoint import TrainingProgress
 from nmt.training.step import StepResult
 
 
 class Cost:
     """Time and memory of a run, earlier sessions counted."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: TrainingProgress) -> None:
         self.wall, self.processor = time.monotonic() - progress.seconds, time.process_time() - progress.cpu_seconds
 
-    def note(self, progress: Progress, device: torch.device) -> None:
+    def note(self, progress: TrainingProgress, device: torch.device) -> None:
         """Write what has been spent up to now into the progress."""
         progress.seconds = time.monotonic() - self.wall
         progress.cpu_seconds = time.process_time() - self.processor

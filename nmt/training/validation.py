@@ -16,20 +16,20 @@ from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
-from nmt.engine import searchable
-from nmt.evaluation import bleu
-from nmt.metrics import Options, choice
+from nmt.evaluate.metrics import Options, choice
+from nmt.evaluate.scoring import bleu
 from nmt.models.interface import SearchModel, TranslationModel
-from nmt.numbering import Strings
 from nmt.packages import MissingPackage
 from nmt.search.beam import beam_search
 from nmt.search.counting import counted_search
 from nmt.search.expansion import NotNumbers
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
-from nmt.text import Reading
+from nmt.text.pipeline import Reading
+from nmt.text.placeholders import Strings
 from nmt.training.loss import chunked_cross_entropy
 from nmt.training.memory import enough_memory
+from nmt.translate.searcher import searchable
 
 NO_LIMIT = 1 << 30
 VALIDATION_BATCH_TOKENS = 4096

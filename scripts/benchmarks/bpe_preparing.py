@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from nmt.data.corpus import PreparedCorpus
-from nmt.text import SIDES
+from nmt.text.pipeline import SIDES
 from scripts.benchmarks.bpe_tools import (
     PEAK_COLUMN,
     SPEED_UP_COLUMN,

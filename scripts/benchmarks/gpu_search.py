@@ -11,11 +11,11 @@ import torch
 
 from nmt.config import ModelConfig, SearchConfig
 from nmt.data.corpus import PreparedCorpus
-from nmt.engine import Engine
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.inference import for_search
 from nmt.search.request import Wanted
-from nmt.vocabulary import SourceView, TargetView, Vocabulary
+from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
+from nmt.translate.searcher import Searcher
 from scripts.benchmarks.report import Column, Row, Table
 from scripts.benchmarks.train_parts import Stopwatch
 from scripts.benchmarks.train_text import TrainingText
@@ -62,24 +62,24 @@ def search_table(work: SearchWork) -> Table:
                 batch_tokens=batch_tokens,
             )
             views = SourceView(rows), TargetView(first=rows, gap=0, size=rows)
-            found.append(_measured(Engine(searched, *views, config, None), work, sources))
+            found.append(_measured(Searcher(searched, *views, config, None), work, sources))
     size = f"beam {BEAM}, {len(sources):,} sentences -> {work.length} pieces, {rows:,} rows"
     return Table(title=f"Search, {size}", columns=COLUMNS, rows=found)
 
 
-def _measured(engine: Engine, work: SearchWork, sources: Sequence[np.ndarray]) -> Row:
+def _measured(searcher: Searcher, work: SearchWork, sources: Sequence[np.ndarray]) -> Row:
     def milliseconds(searched: Sequence[np.ndarray]) -> float:
         watch = Stopwatch(work.device)
         watch.mark("")
-        engine.search(searched, Wanted())
+        searcher.search(searched, Wanted())
         watch.mark("search")
         return watch.milliseconds()["search"]
 
     milliseconds(sources)
     seconds = milliseconds(sources) / 1000
     return {
-        "precision": engine.config.precision,
-        "batch_tokens": engine.config.batch_tokens,
+        "precision": searcher.config.precision,
+        "batch_tokens": searcher.config.batch_tokens,
         "sentences_per_second": len(sources) / seconds,
         "pieces_per_second": len(sources) * (work.length + 1) / seconds,
         "alone_milliseconds": statistics.median(milliseconds([source]) for source in sources[: work.alone]),

@@ -17,9 +17,9 @@ from pathlib import Path
 from bpe.command import Parser
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
-from nmt.data.files import names_language
-from nmt.languages import TAG, code_of
-from nmt.tokenization import comes_back, make_tokenizer
+from nmt.prepare.files import names_language
+from nmt.text.languages import TAG, code_of
+from nmt.text.tokenization import comes_back, make_tokenizer
 from scripts.benchmarks.report import Column, Row, Table, facts, write_json
 
 NAME = re.compile(rf".*?\.(?P<language>{TAG})(?:\.gz)?")

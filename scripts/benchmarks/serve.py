@@ -28,9 +28,9 @@ import nmt.cli  # noqa: F401 (chooses how threads wait, before torch is loaded; 
 from bpe.command import Parser
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
+from nmt.cli.pipes import BLOCK_LINES
 from nmt.device import keep_freed_memory, set_threads
-from nmt.streams import BLOCK_LINES
-from nmt.translator import Translator
+from nmt.translate.translator import Translator
 from scripts.benchmarks.report import Column, Row, Table, as_json, facts, write_json
 from scripts.benchmarks.serve_clients import ask_all, send_nonsense, send_slowly, translate_request, vanish
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines, write_lines
-from nmt.data.files import CorpusFiles, find_corpus
-from nmt.languages import code_of
-from nmt.tokenization import make_tokenizer
+from nmt.prepare.files import CorpusFiles, find_corpus
+from nmt.text.languages import code_of
+from nmt.text.tokenization import make_tokenizer
 from scripts.benchmarks.zipf import zipf_counts
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "quickstart/corpus"

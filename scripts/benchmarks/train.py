@@ -25,7 +25,7 @@ from bpe.errors import UserError
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.corpus import PreparedCorpus
 from nmt.models.architectures import ARCHITECTURES
-from nmt.vocabulary import NUM_SPECIALS
+from nmt.text.vocabulary import NUM_SPECIALS
 from scripts.benchmarks.environments import PEERS, available
 from scripts.benchmarks.model_cost import OURS, SIZES, Sizes
 from scripts.benchmarks.report import Column, Table, as_json, facts, write_json

@@ -24,8 +24,8 @@ from nmt.data.feed import Feed, Position
 from nmt.data.prefetch import Prefetcher
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.rnn.model import RNNModel
+from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
 from nmt.training.step import Updater
-from nmt.vocabulary import SourceView, TargetView, Vocabulary
 from scripts.benchmarks.report import Column, Row, Table
 from scripts.benchmarks.train_peers import OPERATIONS, product_rate
 from scripts.benchmarks.train_text import TrainingText

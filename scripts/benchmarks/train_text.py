@@ -14,8 +14,8 @@ import numpy as np
 from bpe.errors import UserError
 from bpe.textfiles import write_lines
 from nmt.data.corpus import ID_TYPE, OFFSET_TYPE, ParallelIds, PreparedCorpus, ids_file, offsets_file
-from nmt.text import SIDES
-from nmt.vocabulary import NUM_SPECIALS
+from nmt.text.pipeline import SIDES
+from nmt.text.vocabulary import NUM_SPECIALS
 
 SPREAD, RATIO_SPREAD, SHORTEST, LONGEST = 0.33, 0.2, 2, 60
 "Of made-up lines, in pieces: lengths are log-normal, as those of real text nearly are."

@@ -14,11 +14,11 @@ import torch
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
-from nmt.bundle import load_bundle
 from nmt.device import keep_freed_memory, pick_device, set_threads
-from nmt.evaluation import Options, bleu
+from nmt.evaluate.scoring import Options, bleu
+from nmt.folder.bundle import load_bundle
 from nmt.shortlist.table import SHORTLIST
-from nmt.translator import Translation, Translator
+from nmt.translate.translator import Translation, Translator
 from scripts.benchmarks.peers_translate import VARIANTS
 from scripts.benchmarks.report import Column, Row, Table
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from bpe.textfiles import sha256_of
-from nmt.averaging import RecentWeights
-from nmt.bundle import BEST, load_bundle
 from nmt.cli import average, translate
+from nmt.folder.averaging import RecentWeights
+from nmt.folder.bundle import BEST, load_bundle
+from nmt.folder.weights import read_tensors, weight_metadata, weight_tensors
 from nmt.layers.tying import unique_parameters
-from nmt.weights import read_tensors, weight_metadata, weight_tensors
 from tests.tiny_model import make_model_folder
 
 pytestmark = pytest.mark.numeric

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from bpe.errors import UserError
-from nmt.bundle import load_bundle
 from nmt.cli import convert, score
 from nmt.conversion.dl4mt import to_dl4mt
 from nmt.conversion.folders import check_architecture
+from nmt.folder.bundle import load_bundle
 from tests.numerics.reference_rnn import Arrays, scores
 
 pytestmark = pytest.mark.numeric

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from nmt.bundle import load_bundle
 from nmt.cli import convert, score, translate
-from nmt.scorer import Scorer
-from nmt.translator import Translator
-from nmt.weights import read_tensors, save_tensors
+from nmt.folder.bundle import load_bundle
+from nmt.folder.weights import read_tensors, save_tensors
+from nmt.translate.scorer import Scorer
+from nmt.translate.translator import Translator
 from tests.marian_folder import Kind, make_marian, source_lines, write_json
 from tests.numerics.reference_marian import log_probs
 
@@ -80,7 +80,7 @@ def test_translations_are_those_of_transformers(name: str, tmp_path: Path) -> No
         ended = 0
         for number, ((best,), ids) in enumerate(zip(found, expected.sequences.tolist(), strict=True)):
             pieces = tokenizer.convert_ids_to_tokens([piece for piece in ids if piece not in (0, ids[0])])
-            if best.finished:  # else transformers ends it by force
+            if best.finished and len(pieces) < 98:  # else transformers ends it by force
                 ended += 1
                 assert list(best.pieces) == pieces
                 assert best.text == " ".join(tokenizer.decode(ids, skip_special_tokens=True).split())
@@ -88,7 +88,8 @@ def test_translations_are_those_of_transformers(name: str, tmp_path: Path) -> No
                     assert best.score == pytest.approx(float(expected.sequences_scores[number]), abs=1e-4)
         assert ended
         if name != "not-scaled":
-            assert ended > len(lines) // 2 and len({best.pieces for (best,) in found}) > 3
+            assert ended > len(lines) // 2
+            assert len({best.pieces for (best,) in found}) > 3
 
 
 def test_a_model_that_was_trained_on_begins_with_its_padding(tmp_path: Path) -> None:
@@ -134,7 +135,16 @@ def test_target_codes_stand_before_the_source(tmp_path: Path, capsys: pytest.Cap
         [">>deu<<"] * 2,
         [],
     ]
-    given = ["--model", str(ours), "--device", "cpu", "--source", str(tmp_path / "in"), "--target", str(tmp_path / "out")]
+    given = [
+        "--model",
+        str(ours),
+        "--device",
+        "cpu",
+        "--source",
+        str(tmp_path / "in"),
+        "--target",
+        str(tmp_path / "out"),
+    ]
     assert score.main(given) == 0
     expected = [sum(log_probs(theirs, f"{code} the cat. old dogs", "die katze")) for code in (">>nld<<", ">>deu<<")]
     assert [float(line) for line in capsys.readouterr().out.split()][:2] == pytest.approx(expected, abs=1e-3)
@@ -165,7 +175,8 @@ def test_foreign_and_damaged_folders_are_told_in_one_line(tmp_path: Path, capsys
             path.unlink() if new is None else write_json(path, new) if isinstance(new, dict) else path.write_bytes(new)
         assert convert.main(["--from", "marian", str(theirs), "--model", str(tmp_path / "ours")]) == 2
         error = capsys.readouterr().err
-        assert expected in error and error.count("\n") == 1, error
+        assert expected in error
+        assert error.count("\n") == 1
         assert not (tmp_path / "ours").exists()
 
     refused("config.json: no such file; download the whole folder", config__json=None)

@@ -11,9 +11,9 @@ import pytest
 from sacrebleu import utils
 
 from nmt.cli.evaluate import main
-from nmt.evaluation import score
-from nmt.testsets import from_sacrebleu
-from nmt.translator import Translator
+from nmt.evaluate.scoring import score
+from nmt.evaluate.testsets import from_sacrebleu
+from nmt.translate.translator import Translator
 from tests.tiny_model import make_model_folder
 
 SOURCES = ["the cat sat.", "", "dogs bark", "a, b and c"]

@@ -12,11 +12,11 @@ import pytest
 
 from bpe.errors import UserError
 from nmt.cli import evaluate, translate
-from nmt.glossary import Glossary
-from nmt.numbering import NUMBERED
-from nmt.protection import Patterns
 from nmt.search.counting import Amiss
-from nmt.translator import Translator
+from nmt.text.placeholders import NUMBERED
+from nmt.text.protection import Patterns
+from nmt.translate.glossary import Glossary
+from nmt.translate.translator import Translator
 from tests.copy_model import Change, copying, forgetting, inventing, make_folder, repeating
 
 LINES = [
@@ -85,7 +85,7 @@ def test_what_was_amiss_is_counted_and_only_that_searched_again(folder: Path) ->
         translator = copying(folder, change)
         found = translator.translate_detailed(["plain", "{a} {b}", "{a}"])
         assert [each[0].amiss for each in found] == [Amiss(*counts) for counts in amiss]
-        assert translator.engine.model.searched == 3 + sum(counts != (0, 0) for counts in amiss)
+        assert translator.searcher.model.searched == 3 + sum(counts != (0, 0) for counts in amiss)
 
 
 def test_strings_beyond_the_highest_number_come_in_the_order_of_the_source(folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_long_lines_and_sentences_keep_their_own(folder: Path) -> None:
 def test_equal_pieces_with_other_strings_are_searched_once(folder: Path) -> None:
     translator = copying(folder)
     assert translator.translate(["See {a}.", "See {b}."]) == ["See {a}.", "See {b}."]
-    assert translator.engine.model.searched == 1
+    assert translator.searcher.model.searched == 1
 
 
 def test_kinds_that_training_lacks_take_the_numbers_of_another(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import nmt.data.executors as executors
-import nmt.data.parts as parts
+import nmt.prepare.executors as executors
+import nmt.prepare.shards as parts
 from nmt.cli.prep import main
 from nmt.data import manifest as manifests
 from nmt.data.corpus import PreparedCorpus, checksum

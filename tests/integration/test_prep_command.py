@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import nmt.data.executors as executors
-import nmt.data.joining as joining
-import nmt.data.parts as parts
+import nmt.prepare.executors as executors
+import nmt.prepare.merging as joining
+import nmt.prepare.shards as parts
 from bpe.fallback import FALLBACK_PIECES
 from bpe.locks import HERE
 from nmt.cli.prep import main
 from nmt.data.corpus import PreparedCorpus
-from nmt.text import SIDES
+from nmt.text.pipeline import SIDES
 from tests.prep_corpus import contents, fails, sentences, write, write_corpus, write_pairs
 
 pytest.importorskip("sacremoses")

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-import nmt.data.dask_cluster as dask_cluster
-import nmt.data.parts as parts
+import nmt.prepare.dask_cluster as dask_cluster
+import nmt.prepare.shards as parts
 from bpe.errors import UserError
 from nmt.cli.prep import main
 from tests.prep_corpus import contents, fails, sentences, write_corpus, write_pairs
@@ -103,7 +103,7 @@ def test_a_killed_worker_changes_nothing(corpus, cluster, pattern):
 
 
 def test_bad_text_is_named_as_without_dask(corpus, cluster, capsys, monkeypatch):
-    monkeypatch.setattr("nmt.data.sanity.SAMPLE_PAIRS", 10)
+    monkeypatch.setattr("nmt.prepare.sanity.SAMPLE_PAIRS", 10)
     lines = (corpus / "train.de").read_bytes().split(b"\n")
     lines[251] = b"\xf6"
     (corpus / "train.de").write_bytes(b"\n".join(lines))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import nmt.data.executors as executors
-import nmt.data.parts as parts
-import nmt.data.passes as passes
+import nmt.prepare.executors as executors
+import nmt.prepare.shards as parts
+import nmt.prepare.splits as passes
 from nmt.cli.prep import main
 from nmt.data.corpus import PreparedCorpus
 from tests.prep_corpus import fails, sentences, write, write_corpus, write_pairs
@@ -72,7 +72,7 @@ def test_unequal_line_counts(corpus, capsys, split):
 
 
 def test_unequal_line_counts_far_behind_the_sample(corpus, capsys, monkeypatch):
-    monkeypatch.setattr("nmt.data.sanity.SAMPLE_PAIRS", 10)
+    monkeypatch.setattr("nmt.prepare.sanity.SAMPLE_PAIRS", 10)
     monkeypatch.setattr(parts, "STRIDE", 7)
     with open(corpus / "train.de", "ab") as stream:
         stream.write(b"mehr")
@@ -90,7 +90,7 @@ def test_invalid_utf8(corpus, capsys, monkeypatch, threads):
     for number in (291, 251):
         lines[number] = "größer".encode("latin-1")
     path.write_bytes(b"\n".join(lines))
-    monkeypatch.setattr("nmt.data.sanity.SAMPLE_PAIRS", 10)
+    monkeypatch.setattr("nmt.prepare.sanity.SAMPLE_PAIRS", 10)
     expected = "corpus/train.de:252: invalid UTF-8: byte 0xf6 at byte 3 of the line; convert"
     monkeypatch.setattr(parts, "STRIDE", 10)
     monkeypatch.setattr(executors, "FEW_PAIRS", 0)
@@ -135,7 +135,7 @@ def test_all_pairs_dropped(corpus, capsys):
     )
 
 
-@pytest.mark.parametrize("writer", ["joining.SideFiles.append", "encoding.EncodedPart.save", "tokenizing.count_words"])
+@pytest.mark.parametrize("writer", ["merging.SideFiles.append", "encoding.EncodedShard.save", "tokenizing.count_words"])
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_no_space_left(corpus, capsys, monkeypatch, writer, threads):
     def full(*arguments):
@@ -143,7 +143,7 @@ def test_no_space_left(corpus, capsys, monkeypatch, writer, threads):
 
     monkeypatch.setattr(parts, "STRIDE", 50)
     monkeypatch.setattr(executors, "FEW_PAIRS", 0)
-    monkeypatch.setattr(f"nmt.data.{writer}", full)
+    monkeypatch.setattr(f"nmt.prepare.{writer}", full)
     assert "no space left on the device; free some space" in fails(capsys, "--threads", threads)
     assert os.listdir(".") == ["corpus"]
 
@@ -152,7 +152,7 @@ def test_text_that_changes_while_it_is_read(corpus, capsys, monkeypatch):
     def shortened(*arguments):
         (corpus / "train.en").write_bytes(b"a dog\n")
 
-    monkeypatch.setattr("nmt.data.preparation.copy_raw_lines", shortened)
+    monkeypatch.setattr("nmt.prepare.preparation.copy_raw_lines", shortened)
     assert "corpus/train.en or corpus/train.de changed while it was being read" in fails(capsys)
 
 
@@ -160,7 +160,7 @@ def test_an_interrupted_run_leaves_nothing(corpus, capsys, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nmt.data.manifest.write_manifest", interrupted)
+    monkeypatch.setattr("nmt.prepare.manifest.write_manifest", interrupted)
     assert main(["--joint-bpe", "50", "--quiet"]) == 130
     assert os.listdir(".") == ["corpus"]
 

@@ -10,8 +10,8 @@ import yaml
 
 from nmt.cli.prep import main
 from nmt.data.corpus import PreparedCorpus
-from nmt.text import SIDES, TextPipeline
-from nmt.vocabulary import UNK
+from nmt.text.pipeline import SIDES, TextPipeline
+from nmt.text.vocabulary import UNK
 from tests.prep_corpus import contents, fails, sentences, write_corpus, write_pairs
 
 pytest.importorskip("sacremoses")

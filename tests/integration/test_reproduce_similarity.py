@@ -11,7 +11,7 @@ import pytest
 from bpe.errors import UserError
 from nmt.cli.common import run
 from nmt.cli.reproduce_similarity import PROG, command
-from nmt.vocabulary import Vocabulary
+from nmt.text.vocabulary import Vocabulary
 from tests.tiny_model import make_model_folder
 
 MODES = ("untied", "decoder", "three-way")

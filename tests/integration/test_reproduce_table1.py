@@ -84,8 +84,8 @@ def test_pairs_that_nmt_prep_drops_are_counted(corpus: Path, capsys: pytest.Capt
 def test_shards_compression_and_workers_change_nothing(
     corpus: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nmt.data.executors.FEW_PAIRS", 10)
-    monkeypatch.setattr("nmt.data.parts.STRIDE", 37)
+    monkeypatch.setattr("nmt.prepare.executors.FEW_PAIRS", 10)
+    monkeypatch.setattr("nmt.prepare.shards.STRIDE", 37)
     whole = as_json(capsys, "--merges", "30")
     for language in ("en", "de"):
         path = corpus / f"train.{language}"

@@ -20,8 +20,8 @@ import pytest
 from safetensors.torch import load_file
 
 from nmt.cli import evaluate, reproduce
+from nmt.evaluate.testsets import every_test_set
 from nmt.reproduce import schedule, worker
-from nmt.testsets import every_test_set
 from tests.forked import Forked
 from tests.tiny_corpus import make_corpus
 
@@ -68,7 +68,7 @@ class AtOnce:
 
     def __init__(self, command: list[str], *, stderr: BinaryIO, **_: object) -> None:
         with contextlib.redirect_stderr(io.TextIOWrapper(stderr)) as log:
-            worker.perform(worker.Task(**json.loads(command[-1])))
+            worker.perform(worker.WorkerTask(**json.loads(command[-1])))
             log.detach()
 
     def poll(self) -> int:
@@ -184,6 +184,30 @@ def test_the_page_needs_nothing_else_and_says_what_the_markdown_says(whole: Path
         assert f"({name}.svg)" in markdown
         assert (whole / f"{name}.svg").read_text().startswith("<svg")
     assert "165M" in markdown
+
+
+def test_a_report_is_written_again_from_its_json(whole: Path, tmp_path: Path) -> None:
+    shutil.copy2(whole / "report.json", tmp_path / "report.json")
+    assert reproduce.main(["render", str(tmp_path / "report.json")]) == 0
+    names = [path.name for path in whole.iterdir() if path.suffix in (".json", ".md", ".html", ".svg")]
+    assert "report.html" in names
+    for name in names:
+        if name != "experiment.json":
+            assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_what_is_no_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, problem in (
+        ("{", "not JSON"),
+        ("[]", "not a report"),
+        ('{"name": 3}', "not a report"),
+        (None, "No such"),
+    ):
+        path = tmp_path / f"{problem.split()[0]}.json"
+        if text is not None:
+            path.write_text(text)
+        assert reproduce.main(["render", str(path)]) == 2
+        assert problem in capsys.readouterr().err
 
 
 def test_called_again_it_does_nothing_but_report(whole: Path, work: Path, capsys: pytest.CaptureFixture[str]) -> None:

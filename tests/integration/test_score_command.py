@@ -12,8 +12,8 @@ import torch
 
 from nmt.cli import score
 from nmt.models.interface import START
-from nmt.scorer import Scorer
-from nmt.vocabulary import EOS
+from nmt.text.vocabulary import EOS
+from nmt.translate.scorer import Scorer
 from tests.tiny_model import make_model_folder
 
 pytestmark = pytest.mark.numeric

@@ -8,8 +8,8 @@ import pytest
 
 from nmt.cli import evaluate, prep, train, translate
 from nmt.data.corpus import PreparedCorpus
-from nmt.metrics import choice
-from nmt.vocabulary import UNK
+from nmt.evaluate.metrics import choice
+from nmt.text.vocabulary import UNK
 from tests.in_process import call
 from tests.prep_corpus import write_pairs
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from nmt.config import SearchConfig, ServeConfig
 from nmt.serve.app import HEADERS, make_app
 from nmt.serve.models import Models, Served
-from nmt.translator import Translator
+from nmt.translate.translator import Translator
 from tests.tiny_model import make_model_folder
 
 TEXT = {"q": "ab cd", "source": "en", "target": "de"}

@@ -13,9 +13,9 @@ import urllib.request
 
 import pytest
 
-from nmt.bundle import load_bundle
 from nmt.cli.serve import main
-from nmt.translator import Translator
+from nmt.folder.bundle import load_bundle
+from nmt.translate.translator import Translator
 from tests.forked import Forked
 from tests.in_process import call
 from tests.tiny_model import make_model_folder

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmt.bundle import create_folder
 from nmt.cli import shortlist
 from nmt.config import Config, ModelConfig
 from nmt.data.corpus import PreparedCorpus
+from nmt.folder.bundle import create_folder
 from nmt.shortlist import Shortlist, ShortlistOptions
 from tests.tiny_corpus import LEXICON, make_prepared
 

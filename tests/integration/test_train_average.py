@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from nmt.averaging import AVERAGE, RECENT, average_files
-from nmt.bundle import BEST, load_bundle
 from nmt.cli import train
-from nmt.weights import read_tensors
+from nmt.folder.averaging import AVERAGE, RECENT, average_files
+from nmt.folder.bundle import BEST, load_bundle
+from nmt.folder.weights import read_tensors
 from tests.tiny_corpus import make_prepared
 
 pytestmark = pytest.mark.numeric

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 import bpe.textfiles
-from nmt.bundle import load_bundle
 from nmt.cli import train
 from nmt.config import TrainingConfig
+from nmt.folder.bundle import load_bundle
 from nmt.training.folder import locked
 from nmt.training.reporting import read_metrics
 from nmt.training.step import Updater

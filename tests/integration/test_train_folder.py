@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from bpe.locks import hold
-from nmt.averaging import RecentWeights
-from nmt.bundle import load_bundle
 from nmt.cli import average, convert, train
 from nmt.configfile import read_yaml
+from nmt.folder.averaging import RecentWeights
+from nmt.folder.bundle import load_bundle
+from nmt.folder.weights import read_tensors
 from nmt.training.checkpoint import mark_begun
 from nmt.training.folder import weights_of
-from nmt.weights import read_tensors
 from tests.integration.test_train_command import arguments, refused
 from tests.tiny_corpus import make_prepared
 

@@ -16,16 +16,16 @@ from torch import Tensor
 
 import nmt.training.tally
 import nmt.training.validation
-from nmt.averaging import AVERAGE, RECENT
-from nmt.bundle import BEST
 from nmt.cli import train
+from nmt.folder.averaging import AVERAGE, RECENT
+from nmt.folder.bundle import BEST
+from nmt.folder.weights import weight_tensors
 from nmt.models.interface import TranslationModel
 from nmt.search.expansion import NotNumbers
 from nmt.training.loop import Trainer
 from nmt.training.reporting import read_metrics
 from nmt.training.step import Updater
 from nmt.training.validation import Validation, Validator
-from nmt.weights import weight_tensors
 from tests.integration.test_train_command import arguments, refused
 from tests.tiny_corpus import make_prepared
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from nmt.cli.pipes import BLOCK_LINES
 from nmt.cli.translate import main
-from nmt.streams import BLOCK_LINES
-from nmt.translator import Translator
+from nmt.translate.translator import Translator
 from tests.in_process import call
 from tests.tiny_model import make_model_folder
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from nmt.cli import translate
-from nmt.scorer import Scorer
-from nmt.translator import Translator
-from nmt.vocabulary import Vocabulary
+from nmt.text.vocabulary import Vocabulary
+from nmt.translate.scorer import Scorer
+from nmt.translate.translator import Translator
 from tests.tiny_model import make_model_folder
 
 pytestmark = pytest.mark.numeric

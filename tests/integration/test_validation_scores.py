@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from nmt.bundle import BEST, create_folder, load_bundle
 from nmt.cli import prep, train
 from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
 from nmt.data.batching import BatchMaker
 from nmt.data.corpus import PreparedCorpus
-from nmt.engine import searchable
-from nmt.evaluation import bleu
-from nmt.metrics import Options
+from nmt.evaluate.metrics import Options
+from nmt.evaluate.scoring import bleu
+from nmt.folder.bundle import BEST, create_folder, load_bundle
+from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.models.build import VocabularySizes, build_model
-from nmt.scorer import Scorer
 from nmt.training.reporting import read_metrics
 from nmt.training.validation import Validator
-from nmt.translator import Translator
-from nmt.weights import save_tensors, weight_metadata, weight_tensors
+from nmt.translate.scorer import Scorer
+from nmt.translate.searcher import searchable
+from nmt.translate.translator import Translator
 from tests.integration.test_train_command import arguments
 from tests.prep_corpus import write_pairs
 from tests.tiny_corpus import make_prepared

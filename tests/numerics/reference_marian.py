@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from nmt.folder.weights import read_tensors
 from nmt.packages import import_package
-from nmt.weights import read_tensors
 
 Weights = dict[str, np.ndarray]
 
@@ -54,7 +54,9 @@ def ids(folder: Path, text: str, side: str) -> list[int]:
     return [vocabulary.get(piece, vocabulary["<unk>"]) for piece in pieces]
 
 
-def embed(config: dict[str, Any], weights: Weights, table: np.ndarray | None, pieces: list[int], side: str) -> np.ndarray:
+def embed(
+    config: dict[str, Any], weights: Weights, table: np.ndarray | None, pieces: list[int], side: str
+) -> np.ndarray:
     """Embeddings times the root of their width, where asked for, and positions: sines first, then cosines."""
     assert table is not None
     size = config["d_model"]
@@ -65,7 +67,9 @@ def embed(config: dict[str, Any], weights: Weights, table: np.ndarray | None, pi
     return table[pieces] * scale + (places if learned is None else learned[: len(pieces)])  # type: ignore[no-any-return]
 
 
-def stack(config: dict[str, Any], weights: Weights, side: str, rows: np.ndarray, memory: np.ndarray | None) -> np.ndarray:
+def stack(
+    config: dict[str, Any], weights: Weights, side: str, rows: np.ndarray, memory: np.ndarray | None
+) -> np.ndarray:
     """All layers of a side: LN(x + part(x)). memory: of the encoder, for the decoder."""
     for number in range(config[f"{side}_layers"]):
         name, heads = f"model.{side}.layers.{number}", config[f"{side}_attention_heads"]
@@ -98,9 +102,13 @@ def activated(name: str, rows: np.ndarray) -> np.ndarray:
     return rows / (1 + np.exp(-rows))  # type: ignore[no-any-return]
 
 
-def attention(weights: Weights, name: str, rows: np.ndarray, source: np.ndarray, heads: int, causal: bool) -> np.ndarray:
+def attention(
+    weights: Weights, name: str, rows: np.ndarray, source: np.ndarray, heads: int, causal: bool
+) -> np.ndarray:
     """Head by head."""
-    query, keys, values = (affine(weights, f"{name}.{p}_proj", x) for p, x in zip("qkv", (rows, source, source), strict=True))
+    query, keys, values = (
+        affine(weights, f"{name}.{p}_proj", x) for p, x in zip("qkv", (rows, source, source), strict=True)
+    )
     size = query.shape[1] // heads
     contexts = []
     for start in range(0, query.shape[1], size):

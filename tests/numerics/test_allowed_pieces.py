@@ -22,7 +22,7 @@ from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
 from nmt.search.sampling import sample
-from nmt.vocabulary import EOS, PAD, UNK, TargetView, Vocabulary
+from nmt.text.vocabulary import EOS, PAD, UNK, TargetView, Vocabulary
 
 VOCABULARY = Vocabulary(both=("a", "b"), source_only=("c",), target_only=("d",))
 SOURCES = [np.array(ids) for ids in ([3, 4], [5], [4, 5, 3], [3], [5, 5])]

@@ -16,7 +16,7 @@ from nmt.layers.tying import unique_parameters
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.inference import for_search
 from nmt.models.interface import START
-from nmt.search.arrivals import padded
+from nmt.search.arrivals import padded_sources
 from nmt.search.beam import beam_search
 from nmt.training.optimizers import make_optimizer, optimizer_tensors
 from nmt.training.step import Updater
@@ -108,7 +108,7 @@ def test_search_gives_the_cpus_translations(prepared: Path) -> None:
 def test_the_copy_for_search_steps_as_the_model_does(precision: str, tolerance: float, prepared: Path) -> None:
     corpus = PreparedCorpus.open(prepared)
     model = updater_of(corpus, Tying.THREE_WAY, "cuda", "float32").model.eval()
-    source, lengths = padded([corpus.split("valid").source(i) for i in range(5)], model.device)
+    source, lengths = padded_sources([corpus.split("valid").source(i) for i in range(5)], model.device)
     previous = torch.full((5, 1), START, device=model.device)
     found = []
     for searched in (model, for_search(model, precision)):

@@ -18,12 +18,12 @@ from nmt.config import ModelConfig
 from nmt.data.batching import BatchMaker, mask_of
 from nmt.data.corpus import ParallelIds
 from nmt.layers import fast_decoder
-from nmt.layers.conditional_gru import ConditionalGRU, Source
+from nmt.layers.conditional_gru import AnnotatedSource, ConditionalGRU
 from nmt.layers.gru import FastGRU, run_gru
 from nmt.models.build import VocabularySizes, build_model
+from nmt.text.vocabulary import SourceView, TargetView
 from nmt.training import loss
 from nmt.training.loss import chunked_cross_entropy, plain_cross_entropy
-from nmt.vocabulary import SourceView, TargetView
 
 pytestmark = pytest.mark.numeric
 
@@ -50,7 +50,7 @@ def test_the_decoder_equals_the_plain_one(kept_bytes: int, monkeypatch: pytest.M
     leaves = [annotations, previous, initial, *decoder.parameters()]
     results = []
     for fast in (True, False):
-        source = Source(annotations, decoder.attention.keys(annotations), mask)
+        source = AnnotatedSource(annotations, decoder.attention.keys(annotations), mask)
         states, contexts = decoder(decoder.first.project(previous), initial, source, fast=fast)
         total = (states * random(6, 3, 4, seed=30)).sum() + (contexts * random(6, 3, 8, seed=31)).sum()
         results.append([states, contexts, *torch.autograd.grad(total, leaves)])
@@ -91,7 +91,7 @@ def test_without_a_backward_nothing_is_kept_and_the_numbers_are_the_same(monkeyp
     for i, parameter in enumerate(decoder.parameters()):
         parameter.data = random(*parameter.shape, seed=i).detach() * 0.5
     annotations, projected, initial = random(3, 5, 8, seed=20), random(6, 3, 12, seed=21), random(3, 4, seed=22)
-    source = Source(annotations, decoder.attention.keys(annotations), torch.ones(3, 5, dtype=torch.bool))
+    source = AnnotatedSource(annotations, decoder.attention.keys(annotations), torch.ones(3, 5, dtype=torch.bool))
     leaves, labels = (random(17, 5, seed=1), random(11, 5, seed=2), random(11, seed=3)), torch.arange(17) % 10 + 1
 
     def everything() -> list[Tensor]:
@@ -104,7 +104,7 @@ def test_without_a_backward_nothing_is_kept_and_the_numbers_are_the_same(monkeyp
     def differentiated(*_: object) -> None:
         raise AssertionError("a gradient was computed that nobody wants")
 
-    monkeypatch.setattr(loss.Chunk, "differentiate", differentiated)
+    monkeypatch.setattr(loss.ChunkProducts, "differentiate", differentiated)
     monkeypatch.setattr(torch.autograd.function.FunctionCtx, "save_for_backward", differentiated)
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
@@ -177,7 +177,7 @@ def test_the_decoder_in_float32_differs_by_rounding(
         for parameter, value in zip(decoder.parameters(), values, strict=True):
             parameter.data.copy_(value.float())
         annotations, previous, initial = leaves
-        source = Source(annotations, decoder.attention.keys(annotations), mask)
+        source = AnnotatedSource(annotations, decoder.attention.keys(annotations), mask)
         outputs = torch.cat(decoder(decoder.first.project(previous), initial, source, fast=fast), 2)
         total = (outputs * weights.to(outputs.dtype)).sum()
         gradients = torch.autograd.grad(total, [*leaves, *named(decoder)])

@@ -21,8 +21,8 @@ from nmt.search import arrivals
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
+from nmt.text.vocabulary import EOS, PAD, Vocabulary
 from nmt.tying import Tying
-from nmt.vocabulary import EOS, PAD, Vocabulary
 
 pytestmark = pytest.mark.numeric
 VOCABULARY = Vocabulary(both=("a", "b"), source_only=("c",), target_only=("d",))

@@ -18,8 +18,8 @@ from nmt.layers.positions import sinusoids
 from nmt.layers.transformer import DecoderLayer, Encoded, EncoderLayer, Layer, LayerOptions
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import START, TranslationModel
+from nmt.text.vocabulary import SourceView, TargetView
 from nmt.training.loss import chunked_cross_entropy, plain_cross_entropy
-from nmt.vocabulary import SourceView, TargetView
 
 pytestmark = pytest.mark.numeric
 ROWS = 40

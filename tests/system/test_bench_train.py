@@ -18,7 +18,7 @@ import torch
 from bpe.errors import UserError
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.corpus import PreparedCorpus
-from nmt.vocabulary import NUM_SPECIALS, Vocabulary
+from nmt.text.vocabulary import NUM_SPECIALS, Vocabulary
 from scripts.benchmarks import gpu, train, train_parts, train_peers
 from scripts.benchmarks.model_cost import OURS, Sizes, cost
 from scripts.benchmarks.train_parts import PARTS, Stopwatch, Training, Work, multiply_adds, watched

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from nmt.bundle import BEST, load_bundle
 from nmt.cli.translate import main
 from nmt.config import SearchConfig
-from nmt.translator import Translation, Translator
-from nmt.vocabulary import UNK
-from nmt.weights import save_tensors, weight_tensors
+from nmt.folder.bundle import BEST, load_bundle
+from nmt.folder.weights import save_tensors, weight_tensors
+from nmt.text.vocabulary import UNK
+from nmt.translate.translator import Translation, Translator
 from tests.in_process import call
 from tests.tiny_model import make_model_folder
 

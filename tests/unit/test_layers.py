@@ -16,20 +16,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bpe",),
-    ("nmt.protection", "nmt.packages", "nmt.scratch", "nmt.tying", "nmt.waiting"),
-    ("nmt.models.architectures",),
-    ("nmt.reversible", "nmt.normalization", "nmt.languages", "nmt.numbering"),
-    ("nmt.tokenization",),
-    ("nmt.vocabulary", "nmt.textoptions", "nmt.layers", "nmt.streams", "nmt.corpora", "nmt.device"),
-    ("nmt.text", "nmt.config"),
+    ("nmt.packages", "nmt.scratch", "nmt.tying", "nmt.waiting"),
+    ("nmt.models.architectures", "nmt.text"),
+    ("nmt.config", "nmt.layers", "nmt.corpora", "nmt.device", "nmt.report"),
     ("nmt.configfile", "nmt.data"),
-    ("nmt.models",),
-    ("nmt.search", "nmt.weights", "nmt.ledger"),
-    ("nmt.alignment", "nmt.bundle", "nmt.kept", "nmt.metrics", "nmt.sentences", "nmt.shortlist", "nmt.testsets"),
-    ("nmt.averaging", "nmt.engine", "nmt.evaluation", "nmt.glossary"),
-    ("nmt.parts",),
-    ("nmt.translator", "nmt.scorer", "nmt.training", "nmt.conversion"),
-    ("nmt.explain",),
+    ("nmt.models", "nmt.prepare"),
+    ("nmt.search", "nmt.folder", "nmt.evaluate"),
+    ("nmt.shortlist",),
+    ("nmt.translate",),
+    ("nmt.training", "nmt.conversion", "nmt.explain"),
     ("nmt.reproduce", "nmt.serve"),
     ("nmt.cli",),
 )
@@ -127,16 +122,16 @@ def test_subwords_need_the_standard_library_alone() -> None:
 def test_a_model_is_known_by_its_interface_alone() -> None:
     """Training and search see nmt.models.interface; only the table of architectures knows which networks there are.
 
-    What is searched is put together in nmt/engine.py.
+    What is searched is put together in nmt/translate/searcher.py.
     """
-    for_engine = {"nmt.models.ensemble", "nmt.models.inference"}
+    for_searcher = {"nmt.models.ensemble", "nmt.models.inference"}
     for module, tree in TREES.items():
         seen = {name for name in imports(tree) if is_in(name, "nmt.models")}
         if is_in(module, "nmt.search"):
             assert seen <= {"nmt.models.interface"}, module
         elif not is_in(module, "nmt.models"):
             everywhere = {"nmt.models.interface", "nmt.models.build", "nmt.models.architectures"}
-            assert seen <= everywhere | (for_engine if module == "nmt.engine" else set()), module
+            assert seen <= everywhere | (for_searcher if module == "nmt.translate.searcher" else set()), module
     networks = {f"nmt.models.{name}" for name in ARCHITECTURES}
     for module, tree in TREES.items():
         others = {name for name in networks if not is_in(module, name)}

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nmt.data.batching import Batch, mask_of
-from nmt.layers.conditional_gru import ConditionalGRU, Source
+from nmt.layers.conditional_gru import AnnotatedSource, ConditionalGRU
 from nmt.layers.dropout import Dropout
 from nmt.layers.gru import GRUCell, run_gru
 from nmt.layers.precision import product
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import START, Step, TranslationModel
 from nmt.models.rows import joined_rows
-from nmt.vocabulary import PAD
+from nmt.text.vocabulary import PAD
 
 
 class Encoder(nn.Module):
@@ -134,7 +134,7 @@ class RNNModel(TranslationModel):
         self.output_layer = Readout(embedding_size, hidden_size, 2 * hidden_size)
         self.dropout = Dropout(dropout)
 
-    def _annotate(self, source: Tensor, lengths: Tensor) -> tuple[Source, Tensor]:
+    def _annotate(self, source: Tensor, lengths: Tensor) -> tuple[AnnotatedSource, Tensor]:
         """Source ids, [B, S] -> what the decoder attends to, and its first state, [B, H]."""
         embedded = self.dropout(self.embeddings.source(source.t()))
         annotations = self.dropout(self.encoder(embedded, lengths, self.compute_dtype, fast=self.fast))
@@ -142,7 +142,7 @@ class RNNModel(TranslationModel):
         mean = (annotations * mask.t()[:, :, None]).sum(0) / lengths[:, None]
         first = torch.tanh(self.initial(mean))
         annotations = annotations.transpose(0, 1).contiguous()
-        return Source(annotations, self.decoder.attention.keys(annotations, self.compute_dtype), mask), first
+        return AnnotatedSource(annotations, self.decoder.attention.keys(annotations, self.compute_dtype), mask), first
 
     def readout(self, batch: Batch) -> Tensor:
         """Readout of the real target positions, step by step: [N, E]."""
@@ -178,7 +178,7 @@ class RNNModel(TranslationModel):
     def step(self, memory: RNNMemory, state: RNNState, previous: Tensor, output: RNNOutput) -> Step:  # type: ignore[override]
         """See SearchModel.step."""
         embedded = self.embeddings.target(previous.clamp(min=0)).masked_fill((previous == START)[..., None], 0)
-        source = Source(memory.annotations, memory.keys, memory.mask)
+        source = AnnotatedSource(memory.annotations, memory.keys, memory.mask)
         hidden, context, attention = self.decoder.step(self.decoder.first.project(embedded), state.hidden, source)
         scores = functional.linear(self.output_layer(hidden, embedded, context), output.weight, output.bias)
         if output.whole:

@@ -23,7 +23,7 @@ from nmt.layers.transformer import EPSILON, DecoderLayer, Encoded, EncoderLayer,
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import START, Step, TranslationModel
 from nmt.models.transformer.state import TransformerMemory, TransformerOutput, TransformerState
-from nmt.vocabulary import PAD
+from nmt.text.vocabulary import PAD
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from nmt.layers.fixed import Affine, affine
 from nmt.layers.linear import ACTIVATIONS, FeedForward, Linear
 from nmt.layers.multihead import Computing, Grid, hidden_keys, multihead
 from nmt.layers.positions import sinusoids
-from nmt.layers.transformer import DecoderLayer, EncoderLayer, Part
+from nmt.layers.transformer import DecoderLayer, EncoderLayer, Sublayer
 from nmt.models.interface import SearchModel, Step
 from nmt.models.scoring import FixedOutput, FixedScorer
 from nmt.models.transformer.cache import CacheState, empty_state
@@ -85,7 +85,7 @@ class Fixer:
 class FixedPart:
     """What stands around a part of a layer: norm and addition, without dropout."""
 
-    def __init__(self, part: Part) -> None:
+    def __init__(self, part: Sublayer) -> None:
         self.norm, self.before = part.norm, part.before
 
     def inputs(self, rows: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class FixedPart:
 class FixedFeedForward:
     """The last part of a layer."""
 
-    def __init__(self, feedforward: FeedForward, around: Part, fixed: Fixer) -> None:
+    def __init__(self, feedforward: FeedForward, around: Sublayer, fixed: Fixer) -> None:
         self.inner, self.outer = fixed(feedforward.inner), fixed(feedforward.outer)
         self.activation, self.around = feedforward.activation, FixedPart(around)
 

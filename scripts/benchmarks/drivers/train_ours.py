@@ -12,8 +12,8 @@ from nmt.data.feed import Feed, Position
 from nmt.data.prefetch import Prefetcher
 from nmt.device import keep_freed_memory, pick_device
 from nmt.models.build import VocabularySizes, build_model
+from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
 from nmt.training.step import Updater
-from nmt.vocabulary import SourceView, TargetView, Vocabulary
 
 
 def make(spec: Spec) -> None:

@@ -12,7 +12,7 @@ from driving import Loaded, Spec, drive, read_lines, unique_parameters
 from joeynmt import prediction
 from joeynmt.config import load_config, parse_global_args
 from joeynmt.model import build_model
-from joeynmt.vocabulary import Vocabulary
+from joeynmt.text.vocabulary import Vocabulary
 
 CONFIG, VOCABULARY, CHECKPOINT = "config.yaml", "vocabulary.txt", "best.ckpt"
 # JoeyNMT ends without </s>, so that its last step may write a piece.

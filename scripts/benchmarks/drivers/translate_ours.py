@@ -1,4 +1,4 @@
-"""Our own model: a model folder with fresh weights, translated by `nmt.translator`."""
+"""Our own model: a model folder with fresh weights, translated by `nmt.translate.translator`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 from driving import Loaded, Spec, drive, read_lines
 
-from nmt.bundle import BEST, describe_folder, load_bundle
 from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
 from nmt.data.corpus import ID_TYPE, OFFSET_TYPE
 from nmt.device import keep_freed_memory, pick_device
+from nmt.folder.bundle import BEST, describe_folder, load_bundle
+from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.layers.tying import unique_parameters
 from nmt.models.build import VocabularySizes, build_model
 from nmt.shortlist.table import Shortlist, ShortlistOptions
-from nmt.text import TextOptions, TextPipeline
-from nmt.translator import Translator
-from nmt.vocabulary import NUM_SPECIALS, Vocabulary
-from nmt.weights import save_tensors, weight_metadata, weight_tensors
+from nmt.text.pipeline import TextOptions, TextPipeline
+from nmt.text.vocabulary import NUM_SPECIALS, Vocabulary
+from nmt.translate.translator import Translator
 
 
 def make(spec: Spec) -> None:
@@ -69,7 +69,7 @@ def load(spec: Spec) -> Loaded:
         translate=translate,
         parameters=sum(parameter.numel() for parameter in unique_parameters(bundle.model).values()),
         rows=bundle.vocabulary.size,
-        decoder=translator.engine.model,
+        decoder=translator.searcher.model,
         step="step",
     )
 

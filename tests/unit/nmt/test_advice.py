@@ -9,7 +9,7 @@ from bpe.codes import END_OF_WORD, MergeTable
 from bpe.learn import count_pieces, learn_merges
 from bpe.segmenter import Segmenter
 from nmt.config import PrepConfig
-from nmt.data.advice import (
+from nmt.prepare.advice import (
     WholeWords,
     advise,
     matrix_rows,
@@ -18,10 +18,10 @@ from nmt.data.advice import (
     script_shares,
     shared_letters,
 )
-from nmt.data.files import find_corpus
-from nmt.data.preparation import Preparation, prepare
-from nmt.data.report import summary
-from nmt.text import TextOptions, TextPipeline
+from nmt.prepare.files import find_corpus
+from nmt.prepare.preparation import Preparation, prepare
+from nmt.prepare.report import summary
+from nmt.text.pipeline import TextOptions, TextPipeline
 from nmt.tying import Tying
 
 RARE, SCRIPTS, UNKNOWN = "merges are many for this text", "different scripts", "are unknown or bytes"

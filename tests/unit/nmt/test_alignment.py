@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from bpe.codes import MergeTable
-from nmt.alignment import hard_alignment, pharaoh, replace_unknown, word_attention, words_of_pieces
-from nmt.text import TextOptions, TextPipeline
+from nmt.text.pipeline import TextOptions, TextPipeline
+from nmt.translate.alignment import hard_alignment, pharaoh, replace_unknown, word_attention, words_of_pieces
 
 
 def attention(*rows: str) -> Tensor:

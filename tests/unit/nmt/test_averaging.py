@@ -12,13 +12,13 @@ import torch
 from safetensors import safe_open
 
 from bpe.errors import UserError
-from nmt.averaging import RecentWeights, average_files, with_weights
 from nmt.config import ModelConfig
+from nmt.folder.averaging import RecentWeights, average_files, with_weights
+from nmt.folder.weights import load_weights, save_tensors, weight_metadata, weight_tensors
 from nmt.layers.tying import unique_parameters
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
 from nmt.tying import Tying
-from nmt.weights import load_weights, save_tensors, weight_metadata, weight_tensors
 
 pytestmark = pytest.mark.numeric
 MODES = [mode.value for mode in Tying]

@@ -13,7 +13,7 @@ import pytest
 import nmt.data.order
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import ParallelIds
-from nmt.vocabulary import EOS, PAD, UNK, Vocabulary
+from nmt.text.vocabulary import EOS, PAD, UNK, Vocabulary
 
 VOCABULARY = Vocabulary(both=("a", "b"), source_only=("c", "d"), target_only=("e",))  # ids 3 4 | 5 6 | 7
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bpe.errors import UserError
-from nmt.data.bitext import Tmx, Tsv, read_bitext
+from nmt.prepare.bitext import Tmx, Tsv, read_bitext
 
 PAIRS = [("a dog", "ein Hund"), ("", "leer"), ('"x" & <y>', "größer\u00a0als")]
 

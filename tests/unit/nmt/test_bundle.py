@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from bpe.errors import UserError
-from nmt.bundle import load_bundle
+from nmt.folder.bundle import load_bundle
+from nmt.text.vocabulary import Vocabulary
 from nmt.tying import Tying
-from nmt.vocabulary import Vocabulary
 from tests.tiny_model import make_model_folder
 
 CPU = torch.device("cpu")

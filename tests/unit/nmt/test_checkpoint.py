@@ -15,11 +15,12 @@ import torch
 import nmt.training.checkpoint as module
 from bpe.errors import UserError
 from nmt.config import ModelConfig
+from nmt.folder.weights import weight_metadata, weight_tensors
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
 from nmt.training.checkpoint import (
     Checkpoint,
-    Progress,
+    TrainingProgress,
     check_belongs,
     find_checkpoint,
     forget,
@@ -30,7 +31,6 @@ from nmt.training.checkpoint import (
     save_checkpoint,
 )
 from nmt.tying import Tying
-from nmt.weights import weight_metadata, weight_tensors
 
 
 def model_of(tying: Tying = Tying.THREE_WAY, hidden: int = 3) -> TranslationModel:
@@ -41,7 +41,9 @@ def model_of(tying: Tying = Tying.THREE_WAY, hidden: int = 3) -> TranslationMode
 def checkpoint_of(model: TranslationModel, update: int = 7, *, average: bool = True) -> Checkpoint:
     weights = weight_tensors(model)
     optimizer = {f"{name}.exp_avg": torch.full_like(tensor, 1 / 3) for name, tensor in weights.items()}
-    progress = Progress(update=update, epoch=2, batch=3, target_tokens=10**12, seconds=0.1 + 0.2, best_score=-1 / 3)
+    progress = TrainingProgress(
+        update=update, epoch=2, batch=3, target_tokens=10**12, seconds=0.1 + 0.2, best_score=-1 / 3
+    )
     kept = {name: tensor * 0.5 for name, tensor in weights.items()} if average else {}
     return Checkpoint(weights, optimizer, kept, weight_metadata(model, update=update), progress)
 
@@ -64,9 +66,9 @@ def test_what_is_saved_is_read_back_to_the_bit(average: bool, tmp_path: Path) ->
 
 
 def test_progress_without_a_validation_is_read_back(tmp_path: Path) -> None:
-    saved = dataclasses.replace(checkpoint_of(model_of()), progress=Progress())
+    saved = dataclasses.replace(checkpoint_of(model_of()), progress=TrainingProgress())
     save_checkpoint(tmp_path / "last", saved)
-    assert load_checkpoint(tmp_path / "last").progress == Progress()
+    assert load_checkpoint(tmp_path / "last").progress == TrainingProgress()
 
 
 def killed_before_call(number: int, name: str, owner: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from bpe.errors import UserError
 from nmt.corpora import homeassistant, wmt
-from nmt.corpora.archives import Member, parallel
+from nmt.corpora.archives import ArchiveMember, parallel
 from nmt.corpora.heldout import NearDuplicates, bucket, normal_form, split_by_document
 from nmt.corpora.pairing import align, keep, normalise, strip_list_mark
 
@@ -173,20 +173,24 @@ def test_parallel_reads_plain_gzip_and_sgml_members(tmp_path: Path) -> None:
         "a.tgz": make_tar(tmp_path / "a.tgz", {"other": b"x\n", "./in/one.en": "a\u2028b\n\nc\r\n".encode()}),
         "b.tar": make_tar(tmp_path / "b.tar", {"two.gz": gzip.compress(b"1\n2\n\xff3\n"), "t.sgm": sgml}),
     }
-    one, two, sgm = Member("a.tgz", "in/one.en"), Member("b.tar", "two.gz"), Member("b.tar", "t.sgm")
+    one, two, sgm = (
+        ArchiveMember("a.tgz", "in/one.en"),
+        ArchiveMember("b.tar", "two.gz"),
+        ArchiveMember("b.tar", "t.sgm"),
+    )
     assert list(parallel(one, two, paths)) == [("a\u2028b", "1"), ("", "2"), ("c", "\ufffd3")]
     assert list(parallel(one, two, paths, drop_blank=True)) == [("a\u2028b", "1"), ("c", "\ufffd3")]
     assert next(parallel(sgm, sgm, paths))[0] == "R&D & 5 < 6"
     with pytest.raises(UserError, match=r"t.sgm ends after 2 lines, in/one.en goes on"):
         list(parallel(one, sgm, paths))
     with pytest.raises(UserError, match=r"has no member in/two.en"):
-        list(parallel(Member("a.tgz", "in/two.en"), one, paths))
+        list(parallel(ArchiveMember("a.tgz", "in/two.en"), one, paths))
 
 
 def test_damaged_archive_is_a_user_error(tmp_path: Path) -> None:
     whole = make_tar(tmp_path / "a.tgz", {"x": bytes(range(256)) * 4000}).read_bytes()
     (tmp_path / "a.tgz").write_bytes(whole[: len(whole) // 2])
-    member = Member("a.tgz", "x")
+    member = ArchiveMember("a.tgz", "x")
     with pytest.raises(UserError, match="damaged archive"):
         list(parallel(member, member, {"a.tgz": tmp_path / "a.tgz"}))
 

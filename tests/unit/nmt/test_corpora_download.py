@@ -14,7 +14,7 @@ import pytest
 from bpe.errors import UserError
 from bpe.locks import exclusive
 from nmt.corpora.download import download
-from nmt.corpora.obtain import Source, obtain
+from nmt.corpora.obtain import DownloadSettings, obtain
 from nmt.corpora.records import RemoteFile
 
 BODY = bytes(range(256)) * 2000
@@ -201,7 +201,7 @@ def test_too_little_space_is_said_before(server: Server, tmp_path: Path) -> None
 
 
 def test_mirror_url_is_cached(server: Server, tmp_path: Path) -> None:
-    source = Source(cache=tmp_path, mirror=address(server) + "/", quiet=True)
+    source = DownloadSettings(cache=tmp_path, mirror=address(server) + "/", quiet=True)
     first = obtain("some", FILE, source)
     assert first.path == tmp_path / "some" / "data.bin"
     assert first.origin == f"{address(server)}/data.bin"
@@ -211,7 +211,7 @@ def test_mirror_url_is_cached(server: Server, tmp_path: Path) -> None:
 
 def test_first_download_records_the_checksum_nobody_published(server: Server, tmp_path: Path) -> None:
     file = RemoteFile(name="data.bin", url=f"{address(server)}/data.bin")
-    source = Source(cache=tmp_path, quiet=True)
+    source = DownloadSettings(cache=tmp_path, quiet=True)
     assert obtain("some", file, source).sha256 == FILE.sha256
     (tmp_path / "some" / "data.bin").write_bytes(b"damaged")
     with pytest.raises(UserError, match=r"wrong SHA-256: .*recorded at the first download"):
@@ -223,7 +223,7 @@ def test_mirror_folder_is_read_in_place_and_verified(tmp_path: Path) -> None:
     mirror = tmp_path / "mirror"
     (mirror / "some").mkdir(parents=True)
     (mirror / "some" / "data.bin").write_bytes(BODY)
-    source = Source(cache=tmp_path / "cache", mirror=str(mirror), quiet=True)
+    source = DownloadSettings(cache=tmp_path / "cache", mirror=str(mirror), quiet=True)
     assert obtain("some", FILE, source).path == mirror / "some" / "data.bin"
     (mirror / "some" / "data.bin").write_bytes(BODY[:-1] + b"!")
     with pytest.raises(UserError, match="wrong SHA-256"):
@@ -237,5 +237,5 @@ def test_pip_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     file = RemoteFile(name="x.whl", url="https://example.org/x.whl", pip="no-such-package-anywhere==1.0")
     with pytest.raises(UserError, match=r"pip could not download no-such-package-anywhere==1.0 \(ERROR: .*--from"):
-        obtain("some", file, Source(cache=tmp_path, quiet=True))
+        obtain("some", file, DownloadSettings(cache=tmp_path, quiet=True))
     assert list((tmp_path / "some").iterdir()) == []

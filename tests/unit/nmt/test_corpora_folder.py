@@ -14,8 +14,8 @@ from bpe.errors import UserError
 from bpe.locks import exclusive
 from nmt.corpora.catalogue import CORPORA, find
 from nmt.corpora.fetch import fetch
-from nmt.corpora.obtain import Source
-from nmt.corpora.records import Corpus, Output, Pair, RemoteFile, SplitText, megabytes
+from nmt.corpora.obtain import DownloadSettings
+from nmt.corpora.records import Corpus, ExpectedFile, Pair, RemoteFile, SplitText, megabytes
 from nmt.corpora.writer import LOCK, UNFINISHED
 
 PAIR = ("en", "de")
@@ -44,22 +44,22 @@ TINY = Corpus(
     files=lambda pair: (RemoteFile(name="pairs.tsv", url="http://x/", sha256=hashlib.sha256(TEXT).hexdigest()),),
     splits=("train", "test"),
     build=build,
-    outputs={PAIR: {"train.en": Output(lines=2, sha256=sha256("one\ntwo\n")), "test.de": Output(lines=1)}},
+    outputs={PAIR: {"train.en": ExpectedFile(lines=2, sha256=sha256("one\ntwo\n")), "test.de": ExpectedFile(lines=1)}},
 )
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Source:
+def source(tmp_path: Path) -> DownloadSettings:
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / "pairs.tsv").write_bytes(TEXT)
-    return Source(cache=tmp_path / "cache", mirror=str(tmp_path / "mirror"), quiet=True)
+    return DownloadSettings(cache=tmp_path / "cache", mirror=str(tmp_path / "mirror"), quiet=True)
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_writes_files_and_record(tmp_path: Path, source: Source) -> None:
+def test_writes_files_and_record(tmp_path: Path, source: DownloadSettings) -> None:
     folder = tmp_path / "corpus"
     result = fetch(TINY, PAIR, folder, source)
     assert not result.already
@@ -71,7 +71,7 @@ def test_writes_files_and_record(tmp_path: Path, source: Source) -> None:
     assert entry["downloads"]["pairs.tsv"]["sha256"] == hashlib.sha256(TEXT).hexdigest()
 
 
-def test_again_is_recognised_and_verified(tmp_path: Path, source: Source) -> None:
+def test_again_is_recognised_and_verified(tmp_path: Path, source: DownloadSettings) -> None:
     folder = tmp_path / "corpus"
     first = fetch(TINY, PAIR, folder, source)
     said: list[bool] = []
@@ -85,7 +85,7 @@ def test_again_is_recognised_and_verified(tmp_path: Path, source: Source) -> Non
     assert (folder / "test.en").read_text() == "mine\n"
 
 
-def test_other_text_is_never_overwritten_unasked(tmp_path: Path, source: Source) -> None:
+def test_other_text_is_never_overwritten_unasked(tmp_path: Path, source: DownloadSettings) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
     for name in ("train.cs", "test.de.gz", "valid.en", "notes.txt", "train.en.bak"):
@@ -98,7 +98,7 @@ def test_other_text_is_never_overwritten_unasked(tmp_path: Path, source: Source)
     assert names(folder) == sorted(["corpus.json", "test.de", "test.en", "train.de", "train.en", *kept])
 
 
-def test_other_pair_of_the_same_corpus_replaces_the_first(tmp_path: Path, source: Source) -> None:
+def test_other_pair_of_the_same_corpus_replaces_the_first(tmp_path: Path, source: DownloadSettings) -> None:
     folder = tmp_path / "corpus"
     fetch(TINY, PAIR, folder, source)
     with pytest.raises(UserError, match=r"would replace test.de \(tiny\), test.en \(tiny\)"):
@@ -109,7 +109,7 @@ def test_other_pair_of_the_same_corpus_replaces_the_first(tmp_path: Path, source
 
 @pytest.mark.parametrize("again", [False, True])
 def test_what_a_killed_fetch_left_goes_and_a_living_one_is_left_alone(
-    again: bool, tmp_path: Path, source: Source
+    again: bool, tmp_path: Path, source: DownloadSettings
 ) -> None:
     folder = tmp_path / "corpus"
     if again:
@@ -128,7 +128,7 @@ def test_what_a_killed_fetch_left_goes_and_a_living_one_is_left_alone(
     assert names(folder) == ["corpus.json", "test.de", "test.en", "train.de", "train.en"]
 
 
-def test_corpora_of_other_splits_live_side_by_side(tmp_path: Path, source: Source) -> None:
+def test_corpora_of_other_splits_live_side_by_side(tmp_path: Path, source: DownloadSettings) -> None:
     folder = tmp_path / "corpus"
     fetch(TINY, PAIR, folder, source)
 
@@ -144,12 +144,12 @@ def test_corpora_of_other_splits_live_side_by_side(tmp_path: Path, source: Sourc
 @pytest.mark.parametrize(
     ("expected", "message"),
     [
-        (Output(lines=3), "the text built has 2 lines, expected 3"),
-        (Output(lines=2, sha256="0" * 64), "the text built has SHA-256 [0-9a-f]{64}, expected 0000"),
+        (ExpectedFile(lines=3), "the text built has 2 lines, expected 3"),
+        (ExpectedFile(lines=2, sha256="0" * 64), "the text built has SHA-256 [0-9a-f]{64}, expected 0000"),
     ],
 )
 def test_text_that_is_not_what_the_catalogue_says(
-    tmp_path: Path, source: Source, expected: Output, message: str
+    tmp_path: Path, source: DownloadSettings, expected: ExpectedFile, message: str
 ) -> None:
     folder = tmp_path / "corpus"
     fetch(TINY, PAIR, folder, source)
@@ -160,21 +160,21 @@ def test_text_that_is_not_what_the_catalogue_says(
     assert (folder / "train.en").read_text() == "one\ntwo\n", "what was there is there still"
 
 
-def test_difference_from_another_public_copy_is_a_remark(tmp_path: Path, source: Source) -> None:
-    loose = replace(TINY, outputs={PAIR: {"train.en": Output(lines=2, sha256="0" * 64, strict=False)}})
+def test_difference_from_another_public_copy_is_a_remark(tmp_path: Path, source: DownloadSettings) -> None:
+    loose = replace(TINY, outputs={PAIR: {"train.en": ExpectedFile(lines=2, sha256="0" * 64, strict=False)}})
     result = fetch(loose, PAIR, tmp_path / "corpus", source)
     assert result.remarks == [f"train.en differs from another public copy of the same text (SHA-256 {'0' * 64})"]
     assert fetch(loose, PAIR, tmp_path / "corpus", source).already
 
 
-def test_wrong_download_writes_nothing(tmp_path: Path, source: Source) -> None:
+def test_wrong_download_writes_nothing(tmp_path: Path, source: DownloadSettings) -> None:
     (tmp_path / "mirror" / "pairs.tsv").write_bytes(b"other")
     with pytest.raises(UserError, match="wrong SHA-256"):
         fetch(TINY, PAIR, tmp_path / "corpus", source)
     assert not (tmp_path / "corpus").exists()
 
 
-def test_foreign_record_and_file_in_place_of_the_folder(tmp_path: Path, source: Source) -> None:
+def test_foreign_record_and_file_in_place_of_the_folder(tmp_path: Path, source: DownloadSettings) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="is not a folder"):
         fetch(TINY, PAIR, tmp_path / "file", source)

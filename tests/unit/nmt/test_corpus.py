@@ -7,10 +7,10 @@ import pytest
 from bpe.errors import UserError
 from nmt.config import PrepConfig
 from nmt.data.corpus import PreparedCorpus
-from nmt.data.files import find_corpus
-from nmt.data.preparation import Preparation, prepare
-from nmt.data.report import histogram
-from nmt.vocabulary import NUM_SPECIALS, UNK
+from nmt.prepare.files import find_corpus
+from nmt.prepare.preparation import Preparation, prepare
+from nmt.prepare.report import histogram
+from nmt.text.vocabulary import NUM_SPECIALS, UNK
 
 TRAIN = {
     "en": ["a dog runs", "a cat", "", "the dog runs and runs", "a cat sleeps"],
@@ -117,7 +117,7 @@ def test_another_vocabulary_is_refused(copy):
     path = copy / "vocabulary.json"
     body = json.loads(path.read_text(encoding="utf-8"))
     swapped = dict(body, source_only=body["target_only"], target_only=body["source_only"])
-    from nmt.vocabulary import Vocabulary
+    from nmt.text.vocabulary import Vocabulary
 
     other = Vocabulary(tuple(body["both"]), tuple(swapped["source_only"]), tuple(swapped["target_only"]))
     other.save(path)

@@ -8,10 +8,10 @@ import pytest
 
 from bpe.errors import UserError
 from nmt.corpora.writer import RECORD
-from nmt.data.bitext import Tmx, Tsv
-from nmt.data.files import CorpusFiles, PairOfFiles, find_corpus, named_files
-from nmt.data.leftout import in_words, left_out
-from nmt.testsets import every_test_set, from_corpus
+from nmt.evaluate.testsets import every_test_set, from_corpus
+from nmt.prepare.bitext import Tmx, Tsv
+from nmt.prepare.files import CorpusFiles, PairOfFiles, find_corpus, named_files
+from nmt.prepare.leftout import in_words, left_out
 
 
 def folder_of(root: Path, *names: str) -> Path:

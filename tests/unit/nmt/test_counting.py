@@ -18,7 +18,7 @@ from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
 from nmt.search.rules import Owed, keep_to_counts
 from nmt.search.sampling import sample
-from nmt.vocabulary import EOS
+from nmt.text.vocabulary import EOS
 from tests.unit.nmt.test_beam import ToyModel, sources
 
 pytestmark = pytest.mark.numeric

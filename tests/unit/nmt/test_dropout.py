@@ -18,8 +18,8 @@ from nmt.data.batching import Batch
 from nmt.data.corpus import ParallelIds, PreparedCorpus
 from nmt.data.dropout import PieceDropout, SideDropout, reachable_pieces
 from nmt.data.feed import DropoutFeed, Position
-from nmt.text import SIDES, Side, TextOptions, TextPipeline
-from nmt.vocabulary import Vocabulary
+from nmt.text.pipeline import SIDES, Side, TextOptions, TextPipeline
+from nmt.text.vocabulary import Vocabulary
 from tests.tiny_corpus import make_corpus
 
 PAIRS = 250

@@ -16,7 +16,7 @@ from nmt.models.interface import START, SearchModel, TranslationModel
 from nmt.search.beam import beam_search
 from nmt.search.request import Wanted
 from nmt.search.sampling import sample
-from nmt.vocabulary import EOS, PAD, Vocabulary
+from nmt.text.vocabulary import EOS, PAD, Vocabulary
 
 pytestmark = pytest.mark.numeric
 VOCABULARY = Vocabulary(both=tuple("abcdef"), source_only=tuple("ghij"), target_only=tuple("klmno"))

@@ -1,6 +1,6 @@
 import pytest
 
-from nmt.data.entities import has_entity, unescaped
+from nmt.prepare.entities import has_entity, unescaped
 
 
 @pytest.mark.parametrize(

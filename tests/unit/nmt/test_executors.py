@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import nmt.data.executors as executors
+import nmt.prepare.executors as executors
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="workers are forked there alone")
 

@@ -17,7 +17,7 @@ from nmt.data.batching import Batch
 from nmt.data.corpus import ParallelIds
 from nmt.data.feed import Feed, Position
 from nmt.data.prefetch import Copy, Prefetcher, ahead, copied_ahead
-from nmt.vocabulary import Vocabulary
+from nmt.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(both=("a", "b"), source_only=("c", "d"), target_only=("e",))
 CPU = torch.device("cpu")

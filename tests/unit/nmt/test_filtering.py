@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 
-from nmt.data.filtering import PairRules, SeenHashes
+from nmt.prepare.filtering import PairRules, SeenHashes
 
 
 def test_the_first_reason_to_drop_a_pair_is_counted():

@@ -10,7 +10,7 @@ import pytest
 
 from bpe.errors import UserError
 from nmt.config import DROPPED, PrepConfig
-from nmt.data.findings import DROPS, Inspector, LineChecks, alphabetic_share
+from nmt.prepare.findings import DROPS, Inspector, LineChecks, alphabetic_share
 from tests.prep_corpus import write
 
 NONE = LineChecks(source="en", target="de")

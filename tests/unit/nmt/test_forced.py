@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from nmt.models.interface import START
-from nmt.scorer import Scorer
 from nmt.search.forced import Followed, follow
-from nmt.vocabulary import EOS, PAD
+from nmt.text.vocabulary import EOS, PAD
+from nmt.translate.scorer import Scorer
 from tests.tiny_model import make_model_folder
 
 pytestmark = pytest.mark.numeric

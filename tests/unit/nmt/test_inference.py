@@ -21,7 +21,7 @@ from nmt.models.rnn.model import RNNState
 from nmt.models.rnn.search import bound_of
 from nmt.search.beam import beam_search
 from nmt.search.request import Wanted
-from nmt.vocabulary import EOS, PAD, Vocabulary
+from nmt.text.vocabulary import EOS, PAD, Vocabulary
 
 pytestmark = pytest.mark.numeric
 VOCABULARY = Vocabulary(

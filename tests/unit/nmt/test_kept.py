@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nmt.kept import Kept, count_kept
+from nmt.evaluate.kept import Kept, count_kept
 
 
 def test_each_occurrence_counts() -> None:

@@ -10,9 +10,9 @@ import pytest
 from sacremoses.corpus import NonbreakingPrefixes
 
 from bpe.errors import UserError
-from nmt.languages import SCRIPTS, among, code_of, is_english, literal_code, read_tag
-from nmt.reversible import ELIDING
-from nmt.sentences import ORDINALS
+from nmt.text.languages import SCRIPTS, among, code_of, is_english, literal_code, read_tag
+from nmt.text.reversible import ELIDING
+from nmt.text.sentences import ORDINALS
 
 SAME = [
     ("fr", "fra fre FR fr_Latn fra_Latn"),
@@ -99,6 +99,6 @@ def test_the_tag_that_is_meant_is_found_among_others() -> None:
 
 
 def test_importing_the_toolkit_loads_no_language_data() -> None:
-    program = "import nmt, nmt.languages, sys; print('langcodes' in sys.modules)"
+    program = "import nmt, nmt.text.languages, sys; print('langcodes' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"

@@ -8,9 +8,9 @@ import pytest
 from sacrebleu.metrics.bleu import BLEU
 
 from bpe.errors import UserError
-from nmt import metrics
-from nmt.evaluation import bleu, score
-from nmt.metrics import Options, choice, make_bleu, notes
+from nmt.evaluate import metrics
+from nmt.evaluate.metrics import Options, choice, make_bleu, notes
+from nmt.evaluate.scoring import bleu, score
 from nmt.training.validation import Validator, can_score
 
 

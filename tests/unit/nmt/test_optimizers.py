@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import TrainingConfig
+from nmt.folder.weights import read_tensors, save_tensors
 from nmt.training.optimizers import learning_rate, load_optimizer, make_optimizer, optimizer_tensors, try_step
-from nmt.weights import read_tensors, save_tensors
 
 pytestmark = pytest.mark.numeric
 

@@ -7,9 +7,13 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from jinja2 import UndefinedError
 
 from nmt.packages import MissingPackage
-from nmt.reproduce import page, pictures
+from nmt.report import pictures
+from nmt.report.document import Bullets, Heading, Picture, Table, Text, as_html, as_markdown, as_text
+from nmt.report.render import render
+from nmt.report.tables import markdown_table, text_table
 
 VOID = {"meta", "br", "hr", "img"}
 
@@ -55,35 +59,64 @@ def picture(values: list[float]) -> str:
 
 
 def test_a_page_is_whole_and_escapes_text() -> None:
-    text = page.page("A & <B>", page.paragraph("1 < 2", "note") + page.bullets(["x & y"]))
+    text = as_html("A & <B>", [Heading("<2>"), Heading("3", 3), Text("1 < 2", note=True), Bullets(["x & y\x07"])], {})
     outline = Outline(text)
     assert text.startswith("<!DOCTYPE html>")
     assert "<title>A &amp; &lt;B&gt;</title>" in text
     assert "<h1>A &amp; &lt;B&gt;</h1>" in text
+    assert "<h2>&lt;2&gt;</h2>\n<h3>3</h3>" in text
     assert '<p class="note">1 &lt; 2</p>' in text
-    assert "<li>x &amp; y</li>" in text
+    assert "<li>x &amp; y␇</li>" in text
     assert 'name="viewport"' in text
     assert outline.loaded == []
 
 
 def test_a_table_in_html_scrolls_and_escapes() -> None:
-    text = page.html_table(("name", "n", "word"), [("<b>", 1_000, "x"), ("&amp;", None, "y")], "lrc")
-    assert text.startswith('<div class="scroll"')
+    table = Table(("name", "n", "word"), [("<b>", 1_000, "x"), ("&amp;", None, "y")], "lrc")
+    text = as_html("T", [table], {})
+    assert '<div class="scroll" tabindex="0"><table>' in text
     assert Outline(text).cells == ["name", "n", "word", "<b>", "1000", "x", "&amp;", "None", "y"]
     assert '<td class="r">1000</td><td class="c">x</td>' in text
 
 
+def test_a_number_stays_on_its_line() -> None:
+    text = as_html("T", [Table(("a", "b"), [("x", "35.89 (sd 0.36) ± 0.88")])], {})
+    assert '<td class="r">35.89 (sd\u00a00.36) ±\u00a00.88</td>' in text
+
+
+def test_pictures_stand_in_the_page_and_beside_the_markdown() -> None:
+    drawn = Picture("curve", "A <curve>", lambda: "<svg></svg>")
+    assert "<svg></svg>" in as_html("T", [drawn], {"curve": "<svg></svg>"})
+    assert as_markdown("T", [drawn], {"curve": ""}) == "# T\n\n![A <curve>](curve.svg)\n"
+    assert f'<p class="note">{pictures.NO_PICTURES}</p>' in as_html("T", [drawn], {})
+    assert as_markdown("T", [drawn], {}).endswith(f"{pictures.NO_PICTURES}\n")
+
+
+def test_a_report_reads_as_text() -> None:
+    parts = [Heading("H"), Text("a b"), Bullets(["x " * 60]), Table(("a", "n"), [("b", 1)])]
+    lines = as_text(parts).splitlines()
+    assert lines[:4] == ["H", "", "a b", ""]
+    assert lines[4].startswith("- x x")
+    assert lines[5].startswith("  x x")
+    assert lines[-2:] == ["a  n", "b  1"]
+
+
+def test_what_a_template_is_not_given_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="title"):
+        render("report.html", parts=[])
+
+
 def test_columns_are_numbers_unless_said_otherwise() -> None:
-    assert page.markdown_table(("a", "count"), [("x|y", 1), ("z\n<w>", 22)]) == (
+    assert markdown_table(("a", "count"), [("x|y", 1), ("z\n<w>", 22)]) == (
         "| a        | count |\n| -------- | ----: |\n| x\\|y     |     1 |\n| z &lt;w> |    22 |"
     )
-    assert page.text_table(("a", "count"), [("x", 1), ("yy", 22)]) == "a   count\nx       1\nyy     22"
-    assert page.text_table(("a", "b"), [("xxx", "y")], "rl") == "  a  b\nxxx  y"
-    assert page.markdown_table(("a", "b"), [], "cl") == "|  a  | b   |\n| :-: | --- |"
+    assert text_table(("a", "count"), [("x", 1), ("yy", 22)]) == "a   count\nx       1\nyy     22"
+    assert text_table(("a", "b"), [("xxx", "y")], "rl") == "  a  b\nxxx  y"
+    assert markdown_table(("a", "b"), [], "cl") == "|  a  | b   |\n| :-: | --- |"
 
 
 def test_rows_of_another_length_are_a_mistake() -> None:
-    for make in (page.html_table, page.markdown_table, page.text_table):
+    for make in (Table, markdown_table, text_table):
         with pytest.raises(ValueError):
             make(("a", "b"), [("x",)])
 
@@ -100,7 +133,8 @@ def test_pictures_of_the_same_numbers_are_the_same_bytes() -> None:
 
 def test_pictures_stand_on_one_page() -> None:
     pytest.importorskip("matplotlib")
-    outline = Outline(page.page("Two", picture([1.0, 4.0, 2.0]) + picture([2.0, 1.0, 3.0])))
+    drawn = {"a": picture([1.0, 4.0, 2.0]), "b": picture([2.0, 1.0, 3.0])}
+    outline = Outline(as_html("Two", [Picture(name, name, str) for name in drawn], drawn))
     assert len(set(outline.ids)) == len(outline.ids) > 0
     assert outline.loaded
     assert {name.removeprefix("#") for name in outline.loaded} <= set(outline.ids)

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from bpe.errors import UserError
-from nmt.protection import CLASSES, PROTECTED_WORD, Patterns, find_parts, is_protected, put_back, take_out
-from nmt.tokenization import clean, make_tokenizer
+from nmt.text.protection import CLASSES, PROTECTED_WORD, Patterns, find_parts, is_protected, put_back, take_out
+from nmt.text.tokenization import clean, make_tokenizer
 
 
 def moses(language, *names, normalize="none"):

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from nmt.normalization import make_normalize
-from nmt.protection import Patterns
-from nmt.reversible import ELIDING, EscapingTokenizer, ReversibleTokenizer
+from nmt.text.normalization import make_normalize
+from nmt.text.protection import Patterns
+from nmt.text.reversible import ELIDING, EscapingTokenizer, ReversibleTokenizer
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 WALES = "\U0001f3f4\U000e0067\U000e0062\U000e0077\U000e006c\U000e0073\U000e007f"
@@ -129,7 +129,7 @@ def test_normalisation_comes_first_and_spares_what_is_protected():
 
 
 def test_a_full_cache_starts_anew(monkeypatch):
-    monkeypatch.setattr("nmt.reversible.CACHED_CHUNKS", 2)
+    monkeypatch.setattr("nmt.text.reversible.CACHED_CHUNKS", 2)
     tokenizer = ReversibleTokenizer("en")
     for _ in range(2):
         assert tokenizer.words("a, b, c, d") == ["a", "￭,", "b", "￭,", "c", "￭,", "d"]

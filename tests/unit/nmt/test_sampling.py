@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from bpe.errors import UserError
-from nmt.bundle import load_bundle
 from nmt.config import SearchConfig
+from nmt.folder.bundle import load_bundle
 from nmt.models.interface import Step
-from nmt.scorer import Scorer
 from nmt.search import sampling
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
 from nmt.search.sampling import likeliest, nucleus, pick, sample
+from nmt.translate.scorer import Scorer
 from tests.tiny_model import make_model_folder
 
 pytestmark = pytest.mark.numeric

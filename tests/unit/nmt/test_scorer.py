@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from bpe.errors import UserError
-from nmt.bundle import Bundle, load_bundle
-from nmt.engine import Engine
-from nmt.scorer import Scorer
+from nmt.folder.bundle import Bundle, load_bundle
 from nmt.search.forced import follow
+from nmt.translate.scorer import Scorer
+from nmt.translate.searcher import Searcher
 from tests.tiny_model import make_model_folder
 
 MODES = ("untied", "decoder", "three-way")
@@ -45,13 +45,13 @@ TRANSFORMERS = tuple(f"{mode} transformer" for mode in MODES)
 )
 def test_one_pass_gives_what_following_gives(names: tuple[str, ...], bundles: dict[str, Bundle]) -> None:
     chosen = [bundles[name] for name in names]
-    engine, encode = Engine.of(chosen, chosen[0].config.search), chosen[0].vocabulary.encode
+    searcher, encode = Searcher.of(chosen, chosen[0].config.search), chosen[0].vocabulary.encode
     sides = ([np.array(encode(pieces), dtype=np.int64) for pieces in side] for side in (SOURCES, TARGETS))
     sources, targets = next(sides), next(sides)
     followed = follow(
-        engine.model,
-        [engine.source_view.from_union(ids) for ids in sources],
-        [engine.target_view.from_union(ids).tolist() for ids in targets],
+        searcher.model,
+        [searcher.source_view.from_union(ids) for ids in sources],
+        [searcher.target_view.from_union(ids).tolist() for ids in targets],
     )
     found = Scorer(chosen[0], ensemble=chosen[1:]).score_pieces(SOURCES, TARGETS)
     assert [len(values) for values in found] == [len(pieces) + 1 for pieces in TARGETS]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from nmt.sentences import gap_after, split_sentences, without_abbreviations
+from nmt.text.sentences import gap_after, split_sentences, without_abbreviations
 
 pytest.importorskip("sacremoses")
 

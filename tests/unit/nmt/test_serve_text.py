@@ -11,8 +11,8 @@ import torch
 from nmt.serve.markup import Html
 from nmt.serve.placing import _best_run
 from nmt.serve.plaintext import PlainText
-from nmt.text import TextOptions, TextPipeline
-from nmt.translator import Translation
+from nmt.text.pipeline import TextOptions, TextPipeline
+from nmt.translate.translator import Translation
 
 PIPELINE = TextPipeline(TextOptions(source="en", target="de", tokenizer="none"), None)
 

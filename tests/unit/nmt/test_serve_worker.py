@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from bpe.errors import UserError
-from nmt.bundle import load_bundle
-from nmt.engine import Engine
+from nmt.folder.bundle import load_bundle
 from nmt.search.request import Wanted
-from nmt.serve.lane import Kind, Lane, Task
+from nmt.serve.lane import Kind, Lane, SearchTask
 from nmt.serve.prepared import Prepared
 from nmt.serve.worker import SHORT_PIECES, Worker, longest_of
+from nmt.translate.searcher import Searcher
 from tests.copy_model import copying, forgetting, inventing, make_folder
 from tests.tiny_model import make_model_folder
 
@@ -23,14 +23,14 @@ SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory):
+def searcher(tmp_path_factory):
     bundle = load_bundle(make_model_folder(tmp_path_factory.mktemp("worker") / "model"), torch.device("cpu"))
-    return Engine.of([bundle], bundle.config.search)
+    return Searcher.of([bundle], bundle.config.search)
 
 
 @pytest.fixture
-def worker(engine):
-    worker = Worker([engine], 0.001)
+def worker(searcher):
+    worker = Worker([searcher], 0.001)
     worker.start()
     yield worker
     worker.close()
@@ -45,14 +45,14 @@ def pieces(found):
     return [[each.pieces for each in hypotheses] for hypotheses in found]
 
 
-def test_company_changes_nothing(engine, worker):
+def test_company_changes_nothing(searcher, worker):
     given = [sources(5, seed) for seed in range(20)]
     kinds = [Kind(0, 1 + seed % 2, longest=SHORT_PIECES) for seed in range(20)]
-    tasks = [Task(kind, each) for kind, each in zip(kinds, given, strict=True)]
+    tasks = [SearchTask(kind, each) for kind, each in zip(kinds, given, strict=True)]
     for task in tasks:
         worker.submit(task)
     for kind, each, task in zip(kinds, given, tasks, strict=True):
-        alone, _ = engine.search(each, Wanted(num_best=kind.num_best, source_only=engine.source_only))
+        alone, _ = searcher.search(each, Wanted(num_best=kind.num_best, source_only=searcher.source_only))
         assert pieces(task.future.result(SECONDS)) == pieces(alone)
 
 
@@ -61,7 +61,7 @@ def test_placeholders_are_as_often_as_in_the_source(change, tmp_path):
     translator = copying(make_folder(tmp_path / "model"), change)
     texts = ["a {one} b {two}", "c", "https://example.org/ {one} d"]
     request = Prepared(translator, 0, texts, html=False, num_best=1)
-    worker = Worker([translator.engine], 0.001)
+    worker = Worker([translator.searcher], 0.001)
     worker.start()
     for task in request.tasks:
         worker.submit(task)
@@ -71,23 +71,23 @@ def test_placeholders_are_as_often_as_in_the_source(change, tmp_path):
     assert all(each in best for each in ("{one}", "{two}") for best in found[0])
 
 
-def test_closing_finishes_what_was_submitted(engine):
-    worker = Worker([engine], 0.0)
+def test_closing_finishes_what_was_submitted(searcher):
+    worker = Worker([searcher], 0.0)
     worker.start()
-    task = Task(Kind(0, longest=SHORT_PIECES), sources(30))
+    task = SearchTask(Kind(0, longest=SHORT_PIECES), sources(30))
     worker.submit(task)
     worker.close()
     assert len(task.future.result(0)) == 30
 
 
-def lane_of(engine, tokens):
-    config = replace(engine.config, batch_tokens=tokens, min_length=6, max_length=6)
-    return Lane(replace(engine, config=config), Kind(0, longest=SHORT_PIECES))
+def lane_of(searcher, tokens):
+    config = replace(searcher.config, batch_tokens=tokens, min_length=6, max_length=6)
+    return Lane(replace(searcher, config=config), Kind(0, longest=SHORT_PIECES))
 
 
-def test_a_short_text_is_not_held_up_by_a_book(engine):
-    lane = lane_of(engine, tokens=40)
-    book, short = (Task(lane.kind, [np.full(3, 5 + number % 9) for number in range(size)]) for size in (200, 1))
+def test_a_short_text_is_not_held_up_by_a_book(searcher):
+    lane = lane_of(searcher, tokens=40)
+    book, short = (SearchTask(lane.kind, [np.full(3, 5 + number % 9) for number in range(size)]) for size in (200, 1))
     lane.add(book)
     lane.advance()
     lane.add(short)
@@ -103,9 +103,9 @@ def test_long_texts_keep_to_themselves():
     assert longest_of(SHORT_PIECES + 1) > SHORT_PIECES
 
 
-def test_what_is_given_up_leaves_at_the_next_step(engine):
-    lane = lane_of(engine, tokens=20)
-    first, second = Task(lane.kind, sources(50)), Task(lane.kind, sources(1))
+def test_what_is_given_up_leaves_at_the_next_step(searcher):
+    lane = lane_of(searcher, tokens=20)
+    first, second = SearchTask(lane.kind, sources(50)), SearchTask(lane.kind, sources(1))
     lane.add(first)
     lane.advance()
     assert lane.num_at_work
@@ -118,27 +118,29 @@ def test_what_is_given_up_leaves_at_the_next_step(engine):
     assert second.future.done()
 
 
-def test_an_error_is_every_tasks_and_the_next_ones_are_answered(engine, worker, monkeypatch):
+def test_an_error_is_every_tasks_and_the_next_ones_are_answered(searcher, worker, monkeypatch):
     def fail(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
 
     kind = Kind(0, longest=SHORT_PIECES)
     with monkeypatch.context() as patched:
         patched.setattr("nmt.search.live.LiveSearch.step", fail)
-        failing = [Task(kind, sources(2)), Task(kind, sources(3))]
+        failing = [SearchTask(kind, sources(2)), SearchTask(kind, sources(3))]
         for task in failing:
             worker.submit(task)
         for task in failing:
             with pytest.raises(UserError, match="not enough memory to search"):
                 task.future.result(SECONDS)
-    task = Task(kind, sources(2))
+    task = SearchTask(kind, sources(2))
     worker.submit(task)
     assert len(task.future.result(SECONDS)) == 2
 
 
-def test_it_searches_in_one_thread(engine, worker):
+def test_it_searches_in_one_thread(searcher, worker):
     before = threading.active_count()
-    tasks = [Task(Kind(0, 1, attention, SHORT_PIECES), sources(4, seed)) for seed in range(6) for attention in (0, 1)]
+    tasks = [
+        SearchTask(Kind(0, 1, attention, SHORT_PIECES), sources(4, seed)) for seed in range(6) for attention in (0, 1)
+    ]
     for task in tasks:
         worker.submit(task)
     for task in tasks:

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import nmt.data.parts as parts
+import nmt.prepare.shards as parts
 from bpe.progress import Progress
-from nmt.data.files import PairOfFiles
-from nmt.data.shifts import ShiftFinder, beside, lengths_scores, stretches
+from nmt.prepare.files import PairOfFiles
+from nmt.prepare.shifts import ShiftFinder, beside, lengths_scores, stretches
 from tests.prep_corpus import write
 
 SIZE = 1_000
@@ -44,7 +44,7 @@ def finder_of(folder, source, target, stride):
         cut = parts.cut("train", parts.index_pairs(files, folder / "unpacked", progress), 1)
     finder = ShiftFinder()
     for part in cut:
-        pairs = list(parts.read_part(part))
+        pairs = list(parts.read_shard(part))
         finder.add(part, *(np.array([len(pair[side]) for pair in pairs]) for side in (0, 1)))
     return finder.finish(), cut
 

@@ -15,12 +15,12 @@ import nmt.shortlist.sample as sampling
 from bpe.errors import UserError
 from bpe.progress import Progress
 from nmt.data.corpus import ParallelIds
+from nmt.folder.weights import read_tensors, save_tensors
 from nmt.shortlist import Shortlist, ShortlistOptions
 from nmt.shortlist.coverage import measure
 from nmt.shortlist.lexicon import Lexicon, align, associations
 from nmt.shortlist.sample import PieceCounts, distinct_pieces, draw
-from nmt.vocabulary import EOS, PAD, UNK, Vocabulary
-from nmt.weights import read_tensors, save_tensors
+from nmt.text.vocabulary import EOS, PAD, UNK, Vocabulary
 
 pytestmark = pytest.mark.numeric
 QUIET = Progress("", quiet=True)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from bpe.errors import UserError
-from nmt.bundle import load_bundle
+from nmt.folder.bundle import load_bundle
+from nmt.report.document import as_html, as_markdown
 from nmt.reproduce import rankcorrelation
 from nmt.reproduce.embeddings import (
     DOMAINS,
@@ -33,9 +34,9 @@ from nmt.reproduce.rankcorrelation import (
     pair_cosines,
     spearman,
 )
-from nmt.reproduce.similarity import Neighbours, Study, StudyOptions, html, markdown, study
+from nmt.reproduce.similarity import Neighbours, Study, StudyOptions, study, study_parts
+from nmt.text.vocabulary import Vocabulary
 from nmt.tying import Tying
-from nmt.vocabulary import Vocabulary
 from tests.tiny_model import make_model_folder
 
 pytestmark = pytest.mark.numeric
@@ -302,11 +303,12 @@ def test_the_papers_question_is_answered_either_way() -> None:
 
 
 def test_reports_are_escaped_parts_of_a_page() -> None:
-    page = html(hand_made_study(0.2, 0.9))
+    parts = study_parts(hand_made_study(0.2, 0.9), level=3)
+    page = as_html("T", parts, {})
     assert "<tied>" not in page
     assert "<h3>Neighbours across en and de: &lt;tied&gt;</h3>\n<p>a &lt; b</p>" in page
     assert "0.900" in page
-    assert markdown(hand_made_study(0.2, 0.9), level=2).startswith("## Rank correlations of similarities\n\n")
+    assert as_markdown("T", parts, {}).startswith("# T\n\n### Rank correlations of similarities\n\n")
 
 
 def test_options_are_checked() -> None:

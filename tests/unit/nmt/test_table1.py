@@ -17,13 +17,13 @@ from bpe.progress import Progress
 from bpe.segmenter import Segmenter
 from bpe.textfiles import read_lines
 from nmt.config import Config, ModelConfig
-from nmt.data.files import CorpusFiles, find_corpus
-from nmt.data.tokenizing import WordCounts
-from nmt.ledger import Size
+from nmt.folder.ledger import Size
 from nmt.models.build import VocabularySizes
+from nmt.prepare.files import CorpusFiles, find_corpus
+from nmt.prepare.tokenizing import WordCounts
 from nmt.reproduce.table1 import Row, Table1, common_to, count_pieces, measure, scripts
 from nmt.reproduce.table1_reading import pays, reading, script_overlap, vocabulary_range
-from nmt.text import TextOptions, TextPipeline
+from nmt.text.pipeline import TextOptions, TextPipeline
 from nmt.tying import Tying
 from tests.tiny_corpus import make_corpus
 

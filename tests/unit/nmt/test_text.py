@@ -8,10 +8,10 @@ import pytest
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from bpe.learn import count_words, learn_merges
-from nmt.normalization import MOSES_WITH_NUMBERS, make_normalize
-from nmt.text import SIDES, TextOptions, TextPipeline
-from nmt.textoptions import old_normalization
-from nmt.tokenization import MosesTokenizer, clean, make_tokenizer, without_rules
+from nmt.text.normalization import MOSES_WITH_NUMBERS, make_normalize
+from nmt.text.options import old_normalization
+from nmt.text.pipeline import SIDES, TextOptions, TextPipeline
+from nmt.text.tokenization import MosesTokenizer, clean, make_tokenizer, without_rules
 
 sacremoses = pytest.importorskip("sacremoses")
 
@@ -98,7 +98,7 @@ def test_moses_words_are_those_of_sacremoses(code):
 
 
 def test_a_full_cache_of_words_starts_anew(monkeypatch):
-    monkeypatch.setattr("nmt.tokenization.CACHED_CHUNKS", 3)
+    monkeypatch.setattr("nmt.text.tokenization.CACHED_CHUNKS", 3)
     ours, fresh = MosesTokenizer("en"), sacremoses.MosesTokenizer("en")
     for line in SENTENCES * 2:
         assert ours.words(line) == fresh.tokenize(line, escape=False)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-import nmt.engine
+import nmt.translate.searcher
 from bpe.codes import MergeTable
 from bpe.errors import UserError
 from nmt.config import SearchConfig
-from nmt.parts import MAX_SOURCE_PIECES, split_source
 from nmt.search.beam import beam_search
 from nmt.search.request import Wanted
-from nmt.text import TextOptions, TextPipeline
-from nmt.translator import Translator, one_line
+from nmt.text.pipeline import TextOptions, TextPipeline
+from nmt.translate.segments import MAX_SOURCE_PIECES, split_source
+from nmt.translate.translator import Translator, one_line
 from tests.tiny_model import make_model_folder
 
 pytestmark = pytest.mark.numeric
@@ -103,7 +103,7 @@ def test_too_little_memory_says_what_to_lower(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(nmt.engine, "beam_search", fail)
+    monkeypatch.setattr(nmt.translate.searcher, "beam_search", fail)
     with pytest.raises(UserError, match="not enough memory to search; lower --batch-tokens or --beam"):
         translator.translate(["a"])
 

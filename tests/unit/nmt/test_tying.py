@@ -11,13 +11,13 @@ import torch
 
 from bpe.errors import UserError
 from nmt.config import ModelConfig, TrainingConfig
+from nmt.folder.ledger import matrix_lines, size_of, sizes_of_modes
+from nmt.folder.weights import load_weights, read_tensors, save_tensors, weight_metadata, weight_tensors
 from nmt.layers.tying import aliases, load_unique, unique_parameters
-from nmt.ledger import matrix_lines, size_of, sizes_of_modes
 from nmt.models.build import VocabularySizes, build_empty, build_model
 from nmt.models.interface import TranslationModel
 from nmt.training.step import Updater
 from nmt.tying import Tying
-from nmt.weights import load_weights, read_tensors, save_tensors, weight_metadata, weight_tensors
 
 pytestmark = pytest.mark.numeric
 SIZES = VocabularySizes(source=30, target=40, union=50)

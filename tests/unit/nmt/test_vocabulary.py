@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bpe.errors import UserError
-from nmt.vocabulary import EOS, NUM_SPECIALS, PAD, SPECIAL_NAMES, UNK, Vocabulary
+from nmt.text.vocabulary import EOS, NUM_SPECIALS, PAD, SPECIAL_NAMES, UNK, Vocabulary
 
 SOURCE = {"the": 5, "house": 2, "a@@": 9, "gone": 0}
 TARGET = {"das": 4, "haus": 4, "a@@": 1, "the": 1}

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from nmt.weights import DTYPES, read_tensors, save_tensors, serialized
+from nmt.folder.weights import DTYPES, read_tensors, save_tensors, serialized
 
 METADATA = {"tying": "decoder", "update": "7", "format": "nmt-weights", "ünï": '"\n\x01 \u2028', "": ""}
 
@@ -83,7 +83,7 @@ def test_the_order_in_which_things_are_given_does_not_show() -> None:
 def test_other_processes_write_the_same_bytes(tmp_path: Path) -> None:
     """Hashes of text differ from process to process, and so does the order of a set or of the package's map."""
     program = (
-        "import sys, torch; from pathlib import Path; from nmt.weights import save_tensors;"
+        "import sys, torch; from pathlib import Path; from nmt.folder.weights import save_tensors;"
         "names = {f'n{i}' for i in range(20)};"
         "save_tensors(Path(sys.argv[1]), {n: torch.tensor(int(n[1:])) for n in names}, {n: n for n in names})"
     )

@@ -1,0 +1,1 @@
+"""Scores of translations against references, and the text that is scored."""

@@ -1,0 +1,150 @@
+"""The model folder: everything translation needs, and nothing outside it.
+
+config.yaml, vocabulary.json, text.json and the merges (or sentencepiece model), best.safetensors, manifest.json;
+last/, metrics.jsonl and tensorboard/ belong to training.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import nmt
+from bpe.errors import UserError
+from bpe.textfiles import atomic_write, write_text
+from nmt.config import Config
+from nmt.configfile import build_config, read_yaml, to_yaml
+from nmt.data.corpus import PreparedCorpus
+from nmt.folder.weights import load_weights
+from nmt.models.build import VocabularySizes, build_empty
+from nmt.models.interface import TranslationModel
+from nmt.text.pipeline import TextPipeline
+from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
+from nmt.tying import Tying
+
+CONFIG, VOCABULARY, MANIFEST, BEST = "config.yaml", "vocabulary.json", "manifest.json", "best.safetensors"
+FORMAT, FORMAT_VERSION = "nmt-model", 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A loaded model folder."""
+
+    folder: Path
+    config: Config
+    vocabulary: Vocabulary
+    text: TextPipeline
+    model: TranslationModel
+    metadata: dict[str, str]
+    "Of the weights file: tying, update, validation scores."
+
+    @property
+    def source_view(self) -> SourceView:
+        """How the model sees source ids."""
+        return self.vocabulary.source_view(self.model.embeddings.tying.shares_source)
+
+    @property
+    def target_view(self) -> TargetView:
+        """How the model sees target ids."""
+        return self.vocabulary.target_view(self.model.embeddings.tying.shares_source)
+
+
+def create_folder(folder: Path, config: Config, corpus: PreparedCorpus) -> None:
+    """Write what does not change while training: configuration, vocabulary, text pipeline, manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in TextPipeline.files(corpus.folder):  # as they are: training may do without what they need
+        with atomic_write(folder / path.name) as stream:
+            stream.write(path.read_bytes())
+    describe_folder(folder, config, corpus.vocabulary, corpus.manifest)
+
+
+def describe_folder(folder: Path, config: Config, vocabulary: Vocabulary, data: dict[str, Any]) -> None:
+    """Write configuration, vocabulary and manifest. data: what the model was made from."""
+    vocabulary.save(folder / VOCABULARY)
+    write_text(folder / CONFIG, to_yaml(config))
+    manifest = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "tying": config.model.tying,
+        "languages": {"source": config.prep.source, "target": config.prep.target},
+        "vocabulary": vocabulary.fingerprint,
+        "data": data,
+        "versions": versions(),
+    }
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide about numbers."""
+    return {
+        "nmt": nmt.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The model folder's manifest; a folder without one is no model folder."""
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise UserError("no such folder", where=folder, hint="train a model with nmt-train, or name one with --model")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError("not a model folder (no manifest.json in it)", where=folder, hint="check --model") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"damaged ({error})", where=path, hint="restore it from a copy") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise UserError(
+            f"not a model folder: {MANIFEST} does not say so", where=folder, hint="nmt-train writes model folders"
+        )
+    if manifest.get("version") != FORMAT_VERSION:
+        raise UserError(
+            f"model format {manifest.get('version')}, this program reads {FORMAT_VERSION}",
+            where=path,
+            hint="use the version that wrote it",
+        )
+    for key in ("vocabulary", "data", "versions"):
+        if not isinstance(manifest.get(key), str if key == "vocabulary" else dict):
+            raise UserError(f"damaged (it lacks {key!r})", where=path, hint="restore it from a copy")
+    return manifest
+
+
+def read_config(folder: Path) -> Config:
+    """The resolved configuration the model was trained with."""
+    return build_config(read_yaml(folder / CONFIG))
+
+
+def load_bundle(folder: Path | str, device: torch.device, weights: str = BEST) -> Bundle:
+    """Load a model folder for translation: the model is in evaluation mode, on `device`, its tie checked.
+
+    folder: may also be a weights file in one, as of an earlier checkpoint, which is then read in place of `weights`.
+    """
+    folder = Path(folder)
+    if folder.is_file():
+        owner = next((parent for parent in folder.parents if (parent / MANIFEST).exists()), folder.parent)
+        folder, weights = owner, str(folder.relative_to(owner))
+    manifest = read_manifest(folder)
+    config = read_config(folder)
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    if vocabulary.fingerprint != manifest.get("vocabulary"):
+        raise UserError("this vocabulary does not belong to the model", where=folder / VOCABULARY, hint="restore it")
+    if not (folder / weights).exists():
+        raise UserError(
+            "no weights yet: training has not reached its first validation",
+            where=folder / weights,
+            hint="run nmt-train again; it continues",
+        )
+    model = build_empty(config.model, VocabularySizes.of(vocabulary), torch.device("cpu"))
+    metadata = load_weights(folder / weights, model)
+    model = model.to(device).eval().requires_grad_(False)
+    model.embeddings.assert_tied()
+    assert model.embeddings.tying is Tying(config.model.tying)
+    return Bundle(folder, config, vocabulary, TextPipeline.load(folder), model, metadata)

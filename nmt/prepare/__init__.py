@@ -1,0 +1,1 @@
+"""From text to prepared/: read, checked, cleaned, cut into pieces, counted."""

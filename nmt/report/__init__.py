@@ -1,0 +1,1 @@
+"""One kit for reports and explanations: documents, tables, pictures, and the templates of their pages."""
