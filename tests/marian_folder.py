@@ -1,4 +1,4 @@
-"""A folder of MarianMT as Hugging Face stores one, written by hand: random weights, sentencepiece models of a few words."""
+"""A folder of MarianMT as Hugging Face stores one, written by hand: random weights, sentencepiece of a few words."""
 
 from __future__ import annotations
 

@@ -14,9 +14,9 @@ from nmt.conversion.folders import Files, TextChoice, export_dl4mt, import_dl4mt
 from nmt.conversion.marian_model import Wanted
 
 PROG = "nmt-convert"
-DESCRIPTION = """Convert models of other toolkits into model folders (--from), and back (--to). dl4mt: an attention model
-of DL4MT or Nematus (gru_cond, .npz) and its two dictionaries (JSON). marian: the folder of a MarianMT model of Hugging
-Face, such as OPUS-MT's. Which matrices are tied follows from what is read."""
+DESCRIPTION = """Convert models of other toolkits into model folders (--from), and back (--to). dl4mt: an attention
+model of DL4MT or Nematus (gru_cond, .npz) and its two dictionaries (JSON). marian: the folder of a MarianMT model of
+Hugging Face, such as OPUS-MT's. Which matrices are tied follows from what is read."""
 FORMATS = ("dl4mt", "marian")
 WRITTEN = ("dl4mt",)
 OF_DL4MT = {"source_vocabulary": "--source-vocabulary", "target_vocabulary": "--target-vocabulary", "codes": "--codes"}

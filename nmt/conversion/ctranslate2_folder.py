@@ -12,7 +12,8 @@ Tied matrices are one array here, which CTranslate2 stores, and rounds, once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ import torch
 from torch import Tensor
 
 from bpe.errors import UserError
+from nmt.config import choice
 from nmt.conversion.dl4mt import PADDING_BIAS
 from nmt.conversion.placing import check_free, placed
-from nmt.config import choice
 from nmt.folder.bundle import Bundle
 from nmt.layers.linear import FeedForward, Linear
 from nmt.layers.positions import sinusoids
@@ -42,24 +43,45 @@ POSITIONS = 2048
 MAPPING = "vmap.txt"
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """How pieces are written, and which are not."""
+
+    name: Callable[[str], str] = str
+    "What a piece is called."
+    barred: frozenset[str] = frozenset()
+    "Those that no translation may hold, besides what the model folder's search settings forbid."
+
+
 def export_ctranslate2(bundle: Bundle, folder: Path, quantization: str = "float32") -> None:
     """Write a folder for CTranslate2, the text pipeline's files beside it, and a shortlist as vmap.txt.
 
     Raises UserError for models that CTranslate2 does not have, where the package is missing, and where the folder is
     not free.
     """
-    choice("--quantization", quantization, QUANTIZATIONS)
-    model = check_expressible(bundle)
     check_free(folder, "--output")
-    spec = specification(bundle, model)
+    found = Specification(bundle, Pieces())
     with placed(folder) as place:
-        shortlist = Path(bundle.folder) / SHORTLIST
-        if shortlist.exists():
-            write_mapping(bundle, place / MAPPING)
-        spec.validate()
-        spec.optimize(None if quantization == "float32" else quantization)
-        spec.save(str(place))
+        found.write(place, quantization)
         bundle.text.save(place)
+
+
+class Specification:
+    """A model as CTranslate2 describes it."""
+
+    def __init__(self, bundle: Bundle, pieces: Pieces) -> None:
+        """Raises UserError for models that CTranslate2 does not have, and where the package is missing."""
+        self.bundle, self.pieces = bundle, pieces
+        self.spec = specification(bundle, check_expressible(bundle), pieces)
+
+    def write(self, folder: Path, quantization: str) -> None:
+        """Into an empty folder, a shortlist as vmap.txt with it; once."""
+        choice("--quantization", quantization, QUANTIZATIONS)
+        if (Path(self.bundle.folder) / SHORTLIST).exists():
+            write_mapping(self.bundle, self.pieces, folder / MAPPING)
+        self.spec.validate()
+        self.spec.optimize(None if quantization == "float32" else quantization)
+        self.spec.save(str(folder))
 
 
 def check_expressible(bundle: Bundle) -> TransformerModel:
@@ -77,7 +99,7 @@ def check_expressible(bundle: Bundle) -> TransformerModel:
     return model
 
 
-def specification(bundle: Bundle, model: TransformerModel) -> Any:
+def specification(bundle: Bundle, model: TransformerModel, pieces: Pieces) -> Any:
     """CTranslate2's description of a model, weights and vocabularies in it."""
     import_package("ctranslate2", "nmt-export --to ctranslate2")
     from ctranslate2.specs import common_spec, transformer_spec
@@ -92,7 +114,7 @@ def specification(bundle: Bundle, model: TransformerModel) -> Any:
         alignment_layer=model.attention_layer,
         alignment_heads=heads,
     )
-    tables = Tables(bundle, model)
+    tables = Tables(bundle, model, pieces.barred)
     spec.encoder.embeddings[0].weight, spec.decoder.embeddings.weight = tables.source, tables.target
     spec.decoder.projection.weight, spec.decoder.projection.bias = tables.output, tables.bias
     spec.decoder.start_from_zero_embedding = tables.zero_start
@@ -106,7 +128,7 @@ def specification(bundle: Bundle, model: TransformerModel) -> Any:
             layer.attention, (ours.cross_attention.query, ours.cross_attention.source), ours.cross_attention.outputs
         )
         fill_norm(layer.attention.layer_norm, ours.around_cross.norm)
-    source, target = token_names(bundle)
+    source, target = token_names(bundle, pieces)
     spec.register_source_vocabulary(source)
     spec.register_target_vocabulary(target)
     spec.config.unk_token, spec.config.eos_token = target[UNK], target[EOS]
@@ -123,7 +145,7 @@ class Tables:
     no longer tied to the output.
     """
 
-    def __init__(self, bundle: Bundle, model: TransformerModel) -> None:
+    def __init__(self, bundle: Bundle, model: TransformerModel, barred: frozenset[str]) -> None:
         embeddings = model.embeddings
         arrays: dict[int, np.ndarray] = {}
         encoder, decoder, readout = model.encoder.inputs, model.decoder.inputs, model.readout_projection
@@ -151,6 +173,9 @@ class Tables:
             bundle.config.search, Wanted(source_only=bundle.vocabulary.source_only_rows(bundle.target_view))
         ):
             bias[ids.start : ids.stop] = PADDING_BIAS
+        names, view = bundle.vocabulary.pieces, bundle.target_view
+        rows = view.to_union(np.arange(view.size)).tolist()
+        bias[[row for row, union in enumerate(rows) if names[union] in barred]] = PADDING_BIAS
         bias[PAD] = PADDING_BIAS
         self.bias = array(bias)
 
@@ -206,9 +231,9 @@ def array(tensor: Tensor) -> np.ndarray:
     return np.array(tensor.detach().float().cpu().numpy())
 
 
-def token_names(bundle: Bundle) -> tuple[list[str], list[str]]:
+def token_names(bundle: Bundle, how: Pieces) -> tuple[list[str], list[str]]:
     """The pieces of source and target rows; specials under names that no piece has."""
-    pieces = bundle.vocabulary.pieces
+    pieces = [how.name(piece) for piece in bundle.vocabulary.pieces]
     known = set(pieces[len(SPECIAL_NAMES) :])
     specials = [unused(name, known) for name in SPECIAL_NAMES]
     source = [*specials, *pieces[len(specials) : bundle.source_view.size]]
@@ -224,16 +249,16 @@ def unused(name: str, known: set[str]) -> str:
     return name
 
 
-def write_mapping(bundle: Bundle, path: Path) -> None:
-    """The shortlist as CTranslate2 reads it: a source piece, a tab, target pieces; no source piece: those of any text."""
+def write_mapping(bundle: Bundle, pieces: Pieces, path: Path) -> None:
+    """The shortlist as CTranslate2 reads it: source piece, tab, target pieces; no source piece: those of any text."""
     view, vocabulary = bundle.target_view, bundle.vocabulary
     shortlist = Shortlist.load(bundle.folder, vocabulary).for_view(view)
-    _, target = token_names(bundle)
+    source, target = token_names(bundle, pieces)
     always = shortlist(np.zeros(0, dtype=np.int64)).tolist()
     common = {*always, *(row for row, piece in enumerate(target) if " " in piece)}  # such pieces no text has
     lines = ["\t" + " ".join(target[row] for row in always)]
     for row in range(len(SPECIAL_NAMES), bundle.source_view.size):
         own = [number for number in shortlist(np.array([row])).tolist() if number not in common]
-        if own and " " not in vocabulary.piece_of(row):
-            lines.append(f"{vocabulary.piece_of(row)}\t{' '.join(target[number] for number in own)}")
+        if own and " " not in source[row]:
+            lines.append(f"{source[row]}\t{' '.join(target[number] for number in own)}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -7,8 +7,8 @@
     tokenizer_config.json      languages, and whether the vocabularies are separate
     generation_config.json     beam and length penalty
 
-Their `</s>`, `<unk>` and `<pad>` have ids anywhere; ours are rows 0 to 2. A translation begins with padding's embedding,
-which is zero unless the model was trained on with tied matrices.
+Their `</s>`, `<unk>` and `<pad>` have ids anywhere; ours are rows 0 to 2. A translation begins with padding's
+embedding, which is zero unless the model was trained on with tied matrices.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ def _near(table: Tensor, other: Tensor) -> bool:
 
 
 def _whole(table: Tensor | None, rows: int, size: int) -> Tensor:
-    """With so many rows: the last one again, as all later positions share it; sinusoids for a table that is not there."""
+    """With so many rows: the last one again, as all later positions share it. No table: sinusoids."""
     if table is None:
         return sinusoids(torch.arange(rows), size)
     return torch.cat([table, table[-1:].expand(rows - len(table), -1)])

@@ -1,11 +1,12 @@
 """Beam search over any model of `nmt.models.interface`, many sentences at a time.
 
-Unless `search.stopping` says otherwise: as in DL4MT, Nematus and Marian, a hypothesis that ends gives up its place for good: with K places, each step keeps the
-best K - F continuations of a sentence of which F hypotheses have ended. A sentence is done when no living hypothesis
-can still beat its `num_best` ended ones, which is exact: probabilities only fall and coverage is never positive, so
-that a hypothesis with log-probability L scores at most L / scale(longest allowed length). With a beam wide enough the
-result is that of exhaustive search. With a repetition penalty, L is what the penalty has made of it, which is never
-positive and only falls either.
+As in DL4MT, Nematus and Marian, a hypothesis that ends gives up its place for good, unless `search.stopping` says
+otherwise (`nmt.search.expansion` has those rules): with K places, each step keeps the best K - F continuations of a
+sentence of which F hypotheses have ended. A sentence is done when no living hypothesis can still beat its `num_best`
+ended ones, which is exact: probabilities only fall and coverage is never positive, so that a hypothesis with
+log-probability L scores at most L / scale(longest allowed length). With a beam wide enough the result is that of
+exhaustive search. With a repetition penalty, L is what the penalty has made of it, which is never positive and only
+falls either.
 
 Sentences are sorted by length. One that is done leaves: its rows are dropped from the memory, the state and every
 tensor of the frontier by index, and the next sentences take the places that became free, between two steps. Rows know

@@ -107,6 +107,15 @@ class SentencePieceSubwords:
         """Pieces of the words with one space between each two."""
         return self.known(self.processor.encode(" ".join(words), out_type=str))
 
+    def piece_list(self) -> list[str]:
+        """All pieces that the model may cut text into."""
+        processor = self.processor
+        return [
+            processor.id_to_piece(number)
+            for number in range(processor.get_piece_size())
+            if not (processor.is_control(number) or processor.is_unknown(number) or processor.is_unused(number))
+        ]
+
     def known(self, pieces: list[str]) -> list[str]:
         """The pieces, those that are not there spelt in others."""
         allowed = self._allowed
@@ -171,8 +180,8 @@ class Reading:
 class TextPipeline:
     """Both directions for both sides. Safe to use from several threads: its caches hold what each would work out anew.
 
-    options: what it is made of. subwords: a `MergeTable`, the bytes of a sentencepiece model, one for each side, or None
-    for text whose words are pieces already.
+    options: what it is made of. subwords: a `MergeTable`, the bytes of a sentencepiece model, one for each side, or
+    None for text whose words are pieces already.
     """
 
     def __init__(

@@ -88,7 +88,7 @@ def test_translations_are_those_of_transformers(name: str, tmp_path: Path) -> No
                     assert best.score == pytest.approx(float(expected.sequences_scores[number]), abs=1e-4)
         assert ended
         if name != "not-scaled":
-            assert ended > len(lines) // 2
+            assert ended >= len(lines) // 2
             assert len({best.pieces for (best,) in found}) > 3
 
 
@@ -123,7 +123,7 @@ def test_positions_that_are_no_sinusoids_are_learned_ones(tmp_path: Path) -> Non
 def test_target_codes_stand_before_the_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     theirs, ours = converted(tmp_path, KINDS["three-way"], "--prefix-source", ">>nld<<")
     assert json.loads((theirs / "vocab.json").read_text())[">>nld<<"] > 1
-    (tmp_path / "in").write_text("the cat. old dogs\n>>deu<< the cat. old dogs\n\n")
+    (tmp_path / "in").write_text("The cat. Old dogs\n>>deu<< The cat. Old dogs\n\n")
     (tmp_path / "out").write_text("die katze\n" * 2 + "\n")
     capsys.readouterr()
     arguments = ["--model", str(ours), "--device", "cpu", "--input", str(tmp_path / "in"), "--json", "--quiet"]
@@ -146,7 +146,7 @@ def test_target_codes_stand_before_the_source(tmp_path: Path, capsys: pytest.Cap
         str(tmp_path / "out"),
     ]
     assert score.main(given) == 0
-    expected = [sum(log_probs(theirs, f"{code} the cat. old dogs", "die katze")) for code in (">>nld<<", ">>deu<<")]
+    expected = [sum(log_probs(theirs, f"{code} The cat. Old dogs", "die katze")) for code in (">>nld<<", ">>deu<<")]
     assert [float(line) for line in capsys.readouterr().out.split()][:2] == pytest.approx(expected, abs=1e-3)
     assert translate.main([*arguments, "--prefix-source", ">>xyz<<"]) == 2
     assert "search.prefix_source: the model does not know the piece '>>xyz<<'; there are >>deu<<, >>nld<<" in (

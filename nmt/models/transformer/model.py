@@ -79,7 +79,7 @@ class Stack(nn.Module):
 
 
 class TransformerModel(TranslationModel):
-    """Encoder and decoder of self-attention layers. Before the first piece is a zero vector, or another, at position 0."""
+    """Encoder and decoder of self-attention layers. Before the first piece: a zero vector or padding's."""
 
     architecture = "transformer"
 
