@@ -89,13 +89,14 @@ def check_expressible(bundle: Bundle) -> TransformerModel:
     model = bundle.model
     if not isinstance(model, TransformerModel):
         hint = "train with --architecture transformer, or export with --to onnx"
-        raise UserError(f"CTranslate2 has no models of model.architecture {model.architecture!r}", bundle.folder, hint)
+        problem = f"CTranslate2 has no models of model.architecture {model.architecture!r}"
+        raise UserError(problem, where=bundle.folder, hint=hint)
     options = model.options
     if options.layer.heads != options.decoder_layer.heads:
         problem = (
             f"CTranslate2 has no models of {options.layer.heads} heads in the encoder, {options.decoder_layer.heads}"
         )
-        raise UserError(f"{problem} in the decoder", bundle.folder, "export with --to onnx")
+        raise UserError(f"{problem} in the decoder", where=bundle.folder, hint="export with --to onnx")
     return model
 
 

@@ -30,7 +30,7 @@ from nmt.packages import import_package
 from nmt.text.pipeline import TextOptions, TextPipeline
 from nmt.text.vocabulary import Vocabulary
 from nmt.translate.translator import Translator
-from scripts.benchmarks.report import Column, Row, Table, facts, write_json
+from scripts.benchmarks.report import Column, Row, Table, as_json, facts, write_json
 
 PRECISIONS = ("float32", "int8")
 COLUMNS = (
@@ -65,7 +65,7 @@ def main(argv: list[str]) -> None:
     told = facts("export", argv, ("torch", "ctranslate2"))
     print("\n\n".join([table.text() for table in tables] + [told.text()]))
     if wanted.json:
-        write_json(wanted.json, told, tables)
+        write_json(wanted.json, told, {"tables": as_json(tables)})
 
 
 def arguments(argv: list[str]) -> Namespace:
@@ -171,7 +171,7 @@ def theirs(task: Task, beam: int, threads: int, scratch: Path) -> dict[str, Tran
         folder = scratch / f"{precision}.{beam}"
         export_ctranslate2(task.bundle, folder, precision)
         translator = ctranslate2.Translator(str(folder), compute_type=precision, inter_threads=1, intra_threads=threads)
-        options = {"beam_size": beam, "max_batch_size": source, "batch_type": "tokens"}
+        options = {"beam_size": beam, "max_batch_size": source, "batch_type": "tokens", "min_decoding_length": 0}
         if task.length is not None:
             options |= {"min_decoding_length": task.length, "max_decoding_length": task.length}
 

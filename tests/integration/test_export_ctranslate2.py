@@ -22,6 +22,8 @@ from tests.tiny_model import make_model_folder
 pytestmark = pytest.mark.numeric
 EVERYTHING = SearchConfig(allow_unknown=True, allow_source_pieces=True, stopping="first", max_length_ratio=50.0)
 "What CTranslate2 searches: it knows no forbidden pieces, and what is forbidden is so before the softmax there."
+LIMIT = 30
+"Pieces of a translation at most."
 MODELS: dict[str, dict[str, object]] = {
     "pre-norm": {"width": 0, "embedding_size": 8},
     "post-norm": {"width": 0, "embedding_size": 8, "norm": "post", "activation": "swish", "scale_embeddings": False},
@@ -50,16 +52,25 @@ def lines_of_letters(count: int) -> list[str]:
 
 def check_same(translator: Translator, theirs: Any, lines: list[str], beam: int, **options: object) -> None:
     """The same pieces with the same scores."""
-    ours = Translator(translator.bundle, replace(translator.search, beam=beam, max_length=30))
+    ours = Translator(translator.bundle, replace(translator.search, beam=beam, max_length=LIMIT))
     found = [best for (best,) in ours.translate_detailed(lines)]
     sources = [list(one.source_pieces) for one in found]
-    settings = {"beam_size": beam, "max_decoding_length": 30, "return_scores": True} | options
+    settings = {
+        "beam_size": beam,
+        "min_decoding_length": 0,
+        "max_decoding_length": LIMIT,
+        "return_scores": True,
+    } | options
     expected = theirs.translate_batch(sources, **settings)
-    assert [list(one.pieces) for one in found] == [one.hypotheses[0] for one in expected]
-    if beam > 1:
-        for one, other in zip(found, expected, strict=True):
-            length = len(one.pieces) + one.finished
-            assert one.log_prob / length == pytest.approx(other.scores[0], abs=1e-4)
+    compared = 0
+    for one, other in zip(found, expected, strict=True):
+        if one.finished and len(other.hypotheses[0]) == LIMIT:
+            continue  # theirs was cut; ours puts all that ended before those
+        compared += 1
+        assert list(one.pieces) == other.hypotheses[0]
+        if beam > 1:
+            assert one.log_prob / (len(one.pieces) + one.finished) == pytest.approx(other.scores[0], abs=1e-4)
+    assert compared > len(lines) // 3
 
 
 @pytest.mark.parametrize("tying", ["three-way", "decoder", "untied"])
