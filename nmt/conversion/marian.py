@@ -66,7 +66,7 @@ class Settings:
     def read(cls, folder: Path) -> Settings:
         """Of a folder; a UserError where it is another model's."""
         path = folder / CONFIG
-        found = cls(DEFAULTS | read_json(path), path)
+        found = cls({**DEFAULTS, **read_json(path)}, path)
         if found.values["model_type"] != DEFAULTS["model_type"]:
             problem = f"model_type is {found.values['model_type']!r}, not 'marian'"
             raise UserError(problem, where=path, hint="only MarianMT models (OPUS-MT's) can be read so")

@@ -34,7 +34,7 @@ def make_model(seed: int) -> TranslationModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.6, generator=generator)
-        model.embeddings.output_bias[EOS] += 0.7
+        model.embeddings.output_bias[EOS] += 2.5
     return model
 
 
@@ -73,7 +73,7 @@ def plain_search(model: TranslationModel, source: np.ndarray, config: SearchConf
 def test_it_is_the_plain_search(stopping: str, beam: int, seed: int) -> None:
     model, config = make_model(seed), replace(BASE, beam=beam, stopping=stopping)
     plain = [plain_search(model, source, config) for source in SOURCES]
-    assert sum(not cut for _, cut in plain) > len(SOURCES) // 2 or beam == 1
+    assert sum(not cut for _, cut in plain) >= 2 or beam == 1
     for batch_tokens in (8, 4096):
         found = beam_search(model, SOURCES, replace(config, batch_tokens=batch_tokens), Wanted(num_best=beam))
         for hypotheses, (expected, _) in zip(found, plain, strict=True):
