@@ -118,7 +118,7 @@ def check_followed(argos: Any, path: Path, model: Path, lines: list[str]) -> Non
     language = argos.translate.Language(installed.from_code, installed.from_name)
     translation = argos.translate.PackageTranslation(language, language, installed)
     search = replace(translator.search, beam=4, length_penalty=0.2, stopping="first", min_length=1, max_length=256)
-    found = Translator(translator.bundle, replace(search, max_length_ratio=300.0)).translate_detailed(lines)
+    found = Translator(translator.bundle, replace(search, max_length_ratio=100.0)).translate_detailed(lines)
     compared = 0
     for line, (best,) in zip(lines, found, strict=True):
         value = translation.hypotheses(line, 1)[0].value
