@@ -6,6 +6,7 @@ import json
 import math
 import random
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -121,6 +122,25 @@ def test_a_run_killed_in_the_middle_of_an_epoch_goes_on_to_the_same_bits(folder:
         one, other = (load_file(model / f"{name}.safetensors") for model in (folder / "lm", tmp_path / "model"))
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one), name
+
+
+def test_workers_share_the_streams_and_any_number_goes_on_with_the_state_of_all(folder: Path, tmp_path: Path) -> None:
+    """Two workers of two streams each are one of four; what the first saves has the state of all."""
+    plain = ["--set", "lm.dropout=0", "--max-updates"]
+    one, two = (training(folder, tmp_path / name, *plain) for name in ("one", "two"))
+    assert lm.main([*one, "11"]) == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    runs = [Forked(lm.main, [*two, "6"], told | {"RANK": str(rank)}) for rank in range(2)]
+    assert [run.wait(200) for run in runs] == [0, 0]
+    assert lm.main([*two, "11"]) == 0
+    for name in ("last/weights", "last/task"):
+        left, right = (load_file(tmp_path / model / f"{name}.safetensors") for model in ("one", "two"))
+        assert left.keys() == right.keys()
+        for key in left:
+            torch.testing.assert_close(left[key], right[key], rtol=1e-4, atol=1e-6)
 
 
 def score(folder: Path, *more: object) -> str:
