@@ -101,7 +101,7 @@ def lead(request: Request, open_task: OpenTask, workers: Workers) -> TrainingPro
         task.check()
         if continues:
             check_same_data(folder, task)
-            task.check_continues(read_manifest(folder), request.values)
+            task.check_continues(read_manifest(folder, None), request.values)
         else:
             check_room(folder)
         if request.dry_run:
