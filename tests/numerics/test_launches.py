@@ -91,7 +91,7 @@ def test_an_update_asks_the_device_for_nothing(architecture: str, settings: dict
 
 @pytest.mark.parametrize("architecture", ["lstm", "rhn"])
 def test_an_update_of_a_language_model_asks_for_nothing(architecture: str) -> None:
-    config = LanguageConfig(architecture=architecture, embedding_size=8, depth=2, dropout=0.2, weight_decay=1e-7)
+    config = LanguageConfig(architecture=architecture, embedding_size=8, dropout=0.2, weight_decay=1e-7)
     model, trace = build_empty_language_model(config, ROWS, META), Trace()
     streams = Streams(np.arange(3, 203), 4, 6)
     with pretended_cuda() as pretence:
