@@ -159,8 +159,12 @@ class ModelConfig:
     "transformer: width D of the layers; 0: embedding_size. Otherwise projections lead from the one to the other."
     heads: int = 8
     "transformer: heads of each attention; they divide the width among them."
+    decoder_heads: int = 0
+    "transformer: heads of each attention of the decoder; 0: as many as the encoder's."
     feedforward_size: int = 1024
     "transformer: width inside the feed-forward."
+    decoder_feedforward_size: int = 0
+    "transformer: the same in the decoder; 0: as wide."
     norm: str = "pre"
     "transformer: pre (layer norm before each part, learns more steadily) or post (behind it, the paper's)."
     activation: str = "relu"
@@ -169,6 +173,8 @@ class ModelConfig:
     "transformer: sinusoidal or learned."
     max_positions: int = 1024
     "transformer: how many positions are learned; later ones share the last."
+    start: str = "zero"
+    "transformer: what stands before the first target piece: a zero vector, or padding's row of the target input."
     scale_embeddings: bool = True
     "transformer: input embeddings are multiplied by the square root of their width."
     dropout: float = 0.3
@@ -195,18 +201,20 @@ class ModelConfig:
             require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "at least 0 and below 1")
         for name in ("layers", "heads", "feedforward_size", "max_positions"):
             require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
-        for name in ("decoder_layers", "width"):
+        for name in ("decoder_layers", "width", "decoder_heads", "decoder_feedforward_size"):
             require(getattr(self, name) >= 0, f"model.{name}", getattr(self, name), "0 or more")
         last, named = self.decoder_layers or self.layers, self.attention_layer
         require(0 <= named <= last, "model.attention_layer", named, f"0 to the decoder's layers ({last})")
         choice("model.norm", self.norm, ("pre", "post"))
         choice("model.activation", self.activation, ("relu", "gelu", "swish"))
         choice("model.positions", self.positions, ("sinusoidal", "learned"))
+        choice("model.start", self.start, ("zero", "padding"))
         choice("model.initialization", self.initialization, ("dl4mt", "scaled"))
 
         if self.architecture == "transformer":
             width = self.width or self.embedding_size
-            require(width % self.heads == 0, "model.heads", self.heads, f"a divisor of the width ({width})")
+            for name, heads in (("heads", self.heads), ("decoder_heads", self.decoder_heads or self.heads)):
+                require(width % heads == 0, f"model.{name}", heads, f"a divisor of the width ({width})")
 
     def sizes(self) -> dict[str, int]:
         """The keys that say how large the model is, with their values."""
@@ -413,6 +421,13 @@ class SearchConfig:
 
     beam: int = 5
     "Hypotheses kept for each sentence; 1 is greedy search."
+    stopping: str = "exact"
+    """What becomes of the place in the beam of a hypothesis that ends, and when a search is over.
+
+    exact: the beam is narrower by it; over when no living hypothesis can win any more. present, first: the next best
+    takes it, as in Hugging Face and CTranslate2; over when `beam` have ended and, present, no living one would win as
+    long as it is.
+    """
     length_penalty: float = 1.0
     "Exponent of the length that log-probabilities are divided by; 0: plain log-probability."
     length_normalization: str = "length"
@@ -452,12 +467,15 @@ class SearchConfig:
     "Score only target pieces that the source's pieces suggest (see nmt-shortlist), and frequent ones."
     replace_unknown: bool = False
     "Write the source word that an unknown piece attends to most in its place."
+    prefix_source: str = ""
+    "Pieces before those of every source, such as `>>fra<<`, which tells a model of many languages the one to write."
     split_sentences: bool = False
     "Translate each sentence of a line by itself, and put the line together again."
     batch_tokens: int = 4096
     "Source pieces, padding included, translated together."
 
     def __post_init__(self) -> None:
+        choice("search.stopping", self.stopping, ("exact", "present", "first"))
         choice("search.length_normalization", self.length_normalization, ("length", "gnmt"))
         choice("search.precision", self.precision, ("float32", "bf16", "int8"))
         require(self.max_length_ratio > 0, "search.max_length_ratio", self.max_length_ratio, "above 0")

@@ -64,6 +64,7 @@ FLAGS: dict[str, dict[str, object]] = {
     "training.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "target pieces a batch"},
     "search.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "source pieces a batch"},
     "search.beam": {"flag": "--beam", "type": int, "metavar": "N", "help": "beam size"},
+    "search.stopping": {"flag": "--stopping", "help": "exact (the default), present or first"},
     "search.length_penalty": {"flag": "--length-penalty", "type": float, "metavar": "X", "help": "length exponent"},
     "search.max_length_ratio": {"flag": "--max-length-ratio", "type": float, "metavar": "X", "help": "output limit"},
     "search.length_normalization": {"flag": "--length-normalization", "help": "length (the default) or gnmt"},
@@ -103,6 +104,11 @@ FLAGS: dict[str, dict[str, object]] = {
         "flag": "--replace-unknown",
         "action": "store_true",
         "help": "write the source word in an unknown piece's place",
+    },
+    "search.prefix_source": {
+        "flag": "--prefix-source",
+        "metavar": "PIECES",
+        "help": "before every source, as >>fra<< of OPUS-MT's models",
     },
     "search.split_sentences": {
         "flag": "--split-sentences",

@@ -83,6 +83,12 @@ def _word2vec(argv: list[str]) -> None:
     word2vec.main(argv)
 
 
+def _export(argv: list[str]) -> None:
+    from scripts.benchmarks import exported
+
+    exported.main(argv)
+
+
 # Imported when called: one benchmark need not have the packages of another.
 BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "train": (_train, "training speed and memory against fairseq, OpenNMT-py and JoeyNMT; the parts of our update"),
@@ -95,6 +101,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
         _serve,
         "nmt-serve with many clients against nmt-translate; clients that vanish, send nonsense, are slow",
     ),
+    "export": (_export, "CTranslate2 beside nmt-translate on the same weights: speed, and the same translations"),
     "busy": (_busy, "preparation, training and translation on a quiet machine and beside busy programs"),
     "data": (_data, "planning epochs of 40 million pairs: seconds, memory, padding"),
     "text": (_text, "lines to words and back: what does not come back, words a second"),

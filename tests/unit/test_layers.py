@@ -33,10 +33,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 entries, the longer name is its own."""
 
 LAZY = (
+    "ctranslate2",
     "dask",
     "distributed",
     "langcodes",
     "matplotlib",
+    "onnx",
+    "onnxruntime",
     "py3langid",
     "sacremoses",
     "sentencepiece",
