@@ -408,6 +408,11 @@ class ServeConfig:
     "Seconds in which a request must have come, its head and then its body: what is slower is cut off."
     connection_limit: int = 4096
     "Open connections; one more is answered 503."
+    searches: int = 2
+    """Searches side by side, each with its share of `runtime.threads` and of the texts; at most one a thread.
+
+    One on a GPU.
+    """
     batch_wait: float = 3.0
     "Milliseconds that a text waits for others to be translated with, where nothing is being searched."
     rate: int = 0
@@ -421,6 +426,7 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.port <= 65_535, "serve.port", self.port, "0 to 65535")
+        require(self.searches >= 1, "serve.searches", self.searches, "1 or more")
         for name in ("char_limit", "batch_limit", "alternatives_limit", "queue_limit", "connection_limit", "rate"):
             require(getattr(self, name) >= 0, f"serve.{name}", getattr(self, name), "0 or more")
         for name in ("timeout", "receive_timeout", "batch_wait"):
@@ -428,6 +434,35 @@ class ServeConfig:
             require(finite, f"serve.{name}", getattr(self, name), "0 or more and finite")
         if self.require_key and not self.keys:
             raise UserError("no key is known", where="serve.require_key", hint="name the file of keys with --keys")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word2VecConfig:
+    """nmt-reproduce table2: skip-gram with negative sampling, with the options of the original program's example."""
+
+    size: int = 200
+    "Numbers of a vector."
+    window: int = 8
+    "Words to each side of a word at most; how many is drawn for each word, from 1 to this."
+    negatives: int = 25
+    "Noise words of a pair."
+    subsample: float = 1e-4
+    "A word whose share of the text is above this is left out at random, the more often the larger it is; 0: never."
+    passes: int = 15
+    "How often the text is read."
+    learning_rate: float = 0.025
+    "At the beginning; it falls linearly to a ten-thousandth of this."
+    min_count: int = 5
+    "Words seen less often are left out of the text."
+    lowercase: bool = False
+    "Make all letters small."
+
+    def __post_init__(self) -> None:
+        for name in ("size", "window", "negatives", "passes", "min_count"):
+            require(getattr(self, name) >= 1, f"word2vec.{name}", getattr(self, name), "1 or more")
+        finite = 0 < self.learning_rate < math.inf
+        require(finite, "word2vec.learning_rate", self.learning_rate, "above 0 and finite")
+        require(0 <= self.subsample < math.inf, "word2vec.subsample", self.subsample, "0 or more and finite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -441,3 +476,4 @@ class Config:
     search: SearchConfig = field(default_factory=SearchConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
+    word2vec: Word2VecConfig = field(default_factory=Word2VecConfig)

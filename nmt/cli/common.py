@@ -117,6 +117,12 @@ FLAGS: dict[str, dict[str, object]] = {
         "help": "translate only for those with a key",
     },
     "serve.cors": {"flag": "--cors", "nargs": "+", "metavar": "ORIGIN", "help": "origins whose pages may use it"},
+    "word2vec.size": {"flag": "--size", "type": int, "metavar": "N", "help": "numbers of a vector"},
+    "word2vec.window": {"flag": "--window", "type": int, "metavar": "N", "help": "words to each side at most"},
+    "word2vec.negatives": {"flag": "--negatives", "type": int, "metavar": "N", "help": "noise words of a pair"},
+    "word2vec.passes": {"flag": "--passes", "type": int, "metavar": "N", "help": "how often the text is read"},
+    "word2vec.min_count": {"flag": "--min-count", "type": int, "metavar": "N", "help": "leave out rarer words"},
+    "word2vec.lowercase": {"flag": "--lowercase", "action": "store_true", "help": "make all letters small"},
     "runtime.device": {"flag": "--device", "help": "auto, cpu, cuda or mps"},
     "runtime.threads": {"flag": "--threads", "type": int, "metavar": "N", "help": "CPU threads"},
 }

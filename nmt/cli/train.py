@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from nmt.cli.common import make_parser, overrides, run
+from nmt.tasks.translation.task import TranslationTask
 from nmt.training.distributed import Silent, workers_of_torchrun
 from nmt.training.interruption import Interrupted
 from nmt.training.session import Request, train
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command(argv: list[str]) -> None:
     """Join the other workers, if there are any, and train."""
     with workers_of_torchrun() as workers, workers.together():
-        train(request_of(argv), workers)
+        train(request_of(argv), TranslationTask, workers)
 
 
 def request_of(argv: list[str]) -> Request:

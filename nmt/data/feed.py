@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,21 +11,13 @@ from nmt.config import TrainingConfig
 from nmt.data.batching import Batch, BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.dropout import PieceDropout
+from nmt.data.position import Position
 from nmt.text.vocabulary import SourceView, TargetView
 
 BLOCK_PAIRS = 32_768
 "Pairs that BPE-dropout cuts and sorts by length together: few enough to wait for, enough to find like lengths."
 LONGEST_PAIRS = 1_024
 "Pairs among which BPE-dropout looks for the largest batch."
-
-
-@dataclass(frozen=True)
-class Position:
-    """Place of a batch in training, all from 0. block: part of the epoch; there is one without BPE-dropout."""
-
-    epoch: int
-    block: int
-    batch: int
 
 
 class Feed:

@@ -16,7 +16,7 @@ from torch import Tensor
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write
 from nmt.layers.tying import aliases, load_unique, unique_parameters
-from nmt.models.interface import TranslationModel
+from nmt.models.interface import TrainableModel
 
 FORMAT, FORMAT_VERSION = "nmt-weights", "1"
 
@@ -81,12 +81,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from None
 
 
-def weight_tensors(model: TranslationModel) -> dict[str, Tensor]:
+def weight_tensors(model: TrainableModel) -> dict[str, Tensor]:
     """The model's weights, each storage once."""
     return {name: parameter.detach() for name, parameter in unique_parameters(model).items()}
 
 
-def weight_metadata(model: TranslationModel, **extra: object) -> dict[str, str]:
+def weight_metadata(model: TrainableModel, **extra: object) -> dict[str, str]:
     """What stands beside the weights: format, tying mode, which names are aliases, and what the caller adds."""
     return {
         "format": FORMAT,
@@ -97,7 +97,7 @@ def weight_metadata(model: TranslationModel, **extra: object) -> dict[str, str]:
     }
 
 
-def load_weights(path: Path, model: TranslationModel) -> dict[str, str]:
+def load_weights(path: Path, model: TrainableModel) -> dict[str, str]:
     """Load a weights file into a model of the same tying mode and sizes; returns the file's metadata."""
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT or metadata.get("version") != FORMAT_VERSION:

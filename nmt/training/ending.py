@@ -7,7 +7,7 @@ from pathlib import Path
 from bpe.errors import UserError
 from bpe.progress import duration
 from nmt.config import TrainingConfig
-from nmt.training.checkpoint import TrainingProgress
+from nmt.training.progress import TrainingProgress
 
 
 def reason_to_stop(state: TrainingProgress, settings: TrainingConfig) -> str:

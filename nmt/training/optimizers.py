@@ -68,7 +68,7 @@ class Adadelta(Bare, torch.optim.Adadelta):
         steps, squares, changes = self._states(parameters)
         one = torch.ones((), dtype=parameters[0].dtype, device=refused.device)
         fading = torch.where(refused, one, one * rho)
-        torch._foreach_add_(steps, 1 - refused.float())
+        torch._foreach_add_(steps, [1 - refused.float()] * len(steps))  # given one tensor, torch would read it
         torch._foreach_mul_(squares, fading)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
         divisors = torch._foreach_add(squares, eps)

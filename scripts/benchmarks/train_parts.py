@@ -20,10 +20,12 @@ import torch
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import Batch
 from nmt.data.corpus import PreparedCorpus
-from nmt.data.feed import Feed, Position
-from nmt.data.prefetch import Prefetcher
+from nmt.data.feed import Feed
+from nmt.data.position import Position
+from nmt.data.prefetch import prefetched
 from nmt.models.architectures import ARCHITECTURES
 from nmt.models.build import VocabularySizes, build_model
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
 from nmt.training.step import Updater
 from scripts.benchmarks.report import Column, Row, Table
@@ -66,7 +68,8 @@ class Training:
         self.work, self.model = work, model
         corpus = PreparedCorpus(work.text.folder, {"splits": {"train": {}}}, Vocabulary((), (), ()))
         views = SourceView(rows), TargetView(first=rows, gap=0, size=rows)
-        self.feed, self.updater = Feed(corpus, work.training, views), Updater(model, work.training)
+        self.feed = Feed(corpus, work.training, views)
+        self.updater = Updater(model, work.training, TranslationObjective(work.training))
         self.made = 0
 
     @property
@@ -81,7 +84,7 @@ class Training:
 
     def stream(self) -> Iterator[Batch]:
         """Batches on the device, always from the first."""
-        batches = Prefetcher(self.feed.stream(Position(0, 0, 0)), self.work.device)
+        batches = prefetched(self.feed.stream(Position(0, 0, 0)), self.work.device)
         try:
             for _, batch in islice(batches, self.work.updates):
                 yield batch

@@ -197,7 +197,12 @@ def test_a_report_is_written_again_from_its_json(whole: Path, tmp_path: Path) ->
 
 
 def test_what_is_no_report_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for text, problem in (("{", "not JSON"), ("[]", "not a report"), ('{"name": 3}', "not a report"), (None, "No such")):
+    for text, problem in (
+        ("{", "not JSON"),
+        ("[]", "not a report"),
+        ('{"name": 3}', "not a report"),
+        (None, "No such"),
+    ):
         path = tmp_path / f"{problem.split()[0]}.json"
         if text is not None:
             path.write_text(text)

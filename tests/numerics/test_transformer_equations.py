@@ -13,6 +13,7 @@ from nmt.config import ModelConfig
 from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import ParallelIds
 from nmt.layers import multihead as multihead_layer
+from nmt.layers.cross_entropy import chunked_cross_entropy, plain_cross_entropy
 from nmt.layers.linear import Linear, weight_gradient
 from nmt.layers.multihead import (
     Computing,
@@ -28,7 +29,6 @@ from nmt.layers.transformer import DecoderLayer, Encoded, EncoderLayer, Layer, L
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import START, TranslationModel
 from nmt.text.vocabulary import SourceView, TargetView
-from nmt.training.loss import chunked_cross_entropy, plain_cross_entropy
 
 pytestmark = pytest.mark.numeric
 ROWS = 40
@@ -244,7 +244,7 @@ def test_steps_of_search_are_the_readout_of_training(values: dict[str, object]) 
             found.append(one.log_probs[:, 0].gather(1, previous)[:, 0])
             torch.testing.assert_close(one.attention.sum(2), torch.ones(7, 1, dtype=torch.float64))
             assert not one.attention[:, 0][~batch.source_mask].any()
-    flat = torch.cat(found).index_select(0, batch.target_positions())
+    flat = torch.cat(found).index_select(0, batch.target_positions)
     torch.testing.assert_close(flat, expected.to(flat.dtype), atol=1e-5, rtol=0)
 
 
@@ -255,13 +255,9 @@ def test_no_sentence_sees_another_or_its_own_future() -> None:
         other = batch.target.clone()
         last = int(batch.target_lengths[0]) - 2
         other[0, last] = 5 if int(other[0, last]) != 5 else 6
-        after = model.readout(
-            Batch(
-                batch.source, batch.source_lengths, other, batch.target_lengths, *(batch.pairs, batch.num_target_tokens)
-            )
-        )
+        after = model.readout(Batch.of(batch.source, batch.source_lengths, other, batch.target_lengths, batch.pairs))
     changed = (before != after).any(1)
-    where = batch.target_positions()[changed]
+    where = batch.target_positions[changed]
     assert set((where % 6).tolist()) <= {0}
     assert set((where // 6).tolist()) == {last + 1}
 

@@ -1,4 +1,4 @@
-"""scripts/bench train and gpu at sizes that take seconds, without peers; what they count and compute. No time is
+"""scripts/bench train at sizes that take seconds, without peers; what they count and compute. No time is
 asserted."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bpe.errors import UserError
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.corpus import PreparedCorpus
 from nmt.text.vocabulary import NUM_SPECIALS, Vocabulary
-from scripts.benchmarks import gpu, train, train_parts, train_peers
+from scripts.benchmarks import train, train_parts, train_peers
 from scripts.benchmarks.model_cost import OURS, Sizes, cost
 from scripts.benchmarks.train_parts import Stopwatch, Training, Work, watched
 from scripts.benchmarks.train_peers import DRIVERS, OPERATIONS, with_ratios
@@ -85,28 +85,6 @@ def test_parts_add_up_to_the_update(found: dict[str, Any]) -> None:
         assert [row["part"] for row in parts] == list(PARTS_OF["rnn"].names)
         assert sum(row["share"] for row in parts) == pytest.approx(1)
         assert sum(row["milliseconds"] for row in parts) == pytest.approx(whole["milliseconds"])
-
-
-@pytest.mark.numeric
-def test_gpu_command_runs_every_part_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "found.json"
-    gpu.main(["--device", "cpu", "--tiny", "--threads", "1", "--json", str(path)])
-    report, printed = json.loads(path.read_text(encoding="utf-8")), capsys.readouterr().out
-    assert report["command"] in printed
-    for table in report["tables"]:
-        assert f"\n{table['title']}\n" in printed
-    *parts, training, search = report["tables"]
-    assert len(parts) == len(training["rows"]) == 6
-    assert {row["precision"] for row in training["rows"]} == {"float32", "tf32", "bf16"}
-    for row in training["rows"]:
-        assert row["pieces_per_second"] > 0
-        assert ("paper_minutes" in row) == ("sentences" in row["batch"])
-        if "paper_minutes" in row:
-            assert row["paper_minutes"] == pytest.approx(row["milliseconds"] * 5)
-    assert all(row["alone_milliseconds"] > 0 for row in search["rows"])
-    assert not report["checks"]["failed"]
-    assert "passed" in report["checks"]["summary"] or "skipped" in report["checks"]["summary"]
-    assert "Checks against the CPU" in printed
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nmt.models.rows import places
+
 ROOM = 64
 "Slots that there is room for at first; where they do not suffice, twice as many."
 
@@ -50,11 +52,10 @@ class CacheState:
     longest: int
     "The most of them."
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> CacheState:
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> CacheState:
         """See State.select. The slots are copied where sentences leave or move."""
-        added = self.added[sentences[:, None], hypotheses]
-        every = torch.arange(len(self.steps), device=sentences.device)
-        if len(sentences) == len(every) and torch.equal(sentences, every):
+        added = self.added[places(sentences, hypotheses)]
+        if sentences is None:
             return CacheState(self.slots, self.used, added, self.steps, self.longest)
         steps = self.steps.index_select(0, sentences)
         seen = (added == 0).any(1).any(0).nonzero()

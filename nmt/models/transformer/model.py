@@ -127,7 +127,7 @@ class TransformerModel(TranslationModel):
         added = hidden_future(grid.steps, rows.device, rows.dtype)
         for layer in self.decoder_layers:
             rows = layer(rows, grid, source, added, self.compute_dtype, fast=self.fast)
-        return self._readout(rows.index_select(0, batch.target_positions()), self.compute_dtype)
+        return self._readout(rows.index_select(0, batch.target_positions), self.compute_dtype)
 
     def _readout(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """[..., D] -> [..., E]."""

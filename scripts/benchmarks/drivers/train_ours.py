@@ -9,10 +9,12 @@ from our_model import model_config
 
 from nmt.config import TrainingConfig
 from nmt.data.corpus import PreparedCorpus
-from nmt.data.feed import Feed, Position
-from nmt.data.prefetch import Prefetcher
+from nmt.data.feed import Feed
+from nmt.data.position import Position
+from nmt.data.prefetch import prefetched
 from nmt.device import keep_freed_memory, pick_device
 from nmt.models.build import VocabularySizes, build_model
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
 from nmt.training.step import Updater
 
@@ -37,11 +39,11 @@ def train(spec: Spec, limit: int, meter: Meter) -> None:
     )
     corpus = PreparedCorpus(Path(spec["text"]), {"splits": {"train": {}}}, Vocabulary((), (), ()))
     feed = Feed(corpus, settings, (SourceView(rows), TargetView(first=rows, gap=0, size=rows)))
-    updater = Updater(model, settings)
+    updater = Updater(model, settings, TranslationObjective(settings))
     source_lengths = feed.maker.pairs.source_lengths + 1
     if not meter.planning:
         updater.try_largest(feed.largest().to(device))
-    batches = Prefetcher(feed.stream(Position(0, 0, 0)), device)
+    batches = prefetched(feed.stream(Position(0, 0, 0)), device)
     for number, (_, batch) in enumerate(batches, 1):
         counts = Counts(
             source=int(source_lengths[list(batch.pairs)].sum()),

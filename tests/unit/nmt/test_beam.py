@@ -16,7 +16,7 @@ from nmt.config import SearchConfig
 from nmt.data.batching import Batch
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import START, Step, TranslationModel
-from nmt.models.rows import joined_rows
+from nmt.models.rows import joined_rows, places
 from nmt.search import arrivals, beam
 from nmt.search.arrivals import max_pieces, plan_batches
 from nmt.search.beam import beam_search
@@ -53,8 +53,8 @@ class ToyState:
 
     hidden: Tensor
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> ToyState:
-        return ToyState(self.hidden[sentences[:, None], hypotheses])
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> ToyState:
+        return ToyState(self.hidden[places(sentences, hypotheses)])
 
     def join(self, other: ToyState) -> ToyState:
         return ToyState(torch.cat([self.hidden, other.hidden]))
