@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bpe.errors import UserError
 from nmt.config import Config, TrainingConfig
+from nmt.configfile import Values
 from nmt.data.position import Position
 from nmt.data.prefetch import Movable
 from nmt.models.interface import TrainableModel
@@ -111,6 +112,8 @@ class Validator(Protocol):
 class Task(ABC):
     """Something to learn, and the data to learn it from. Made of a configuration, whose prepared folder it reads."""
 
+    kind: ClassVar[str]
+    "What manifest.json of a model folder calls it."
     reader: ClassVar[str]
     "The command that reads what was trained."
     config: Config
@@ -134,9 +137,23 @@ class Task(ABC):
     def check(self) -> None:
         """Raise a UserError unless the data can be trained on with these settings; touches nothing."""
 
+    @property
+    def starts_from_weights(self) -> bool:
+        """Whether the weights of a new run, which `begin` has read, are not those of its seed alone."""
+        return False
+
+    def begin(self) -> None:  # noqa: B027
+        """Called once for a new run, before all else: read what it starts from. Raises a UserError if that is wrong."""
+
+    def check_continues(self, manifest: Mapping[str, Any], asked: Values) -> None:  # noqa: B027
+        """Raise a UserError unless a run goes on with what it began with, beside its data.
+
+        manifest: of its model folder. asked: the keys that the user set now.
+        """
+
     @abstractmethod
     def build(self) -> TrainableModel:
-        """A model with fresh weights, in the processor's memory."""
+        """A model with the weights that a new run starts with, in the processor's memory."""
 
     @abstractmethod
     def introduction(self, *, matrices: bool) -> list[str]:
@@ -149,6 +166,10 @@ class Task(ABC):
     @abstractmethod
     def stream(self, start: Position) -> Iterator[tuple[Position, Any]]:
         """Batches with their places from `start` on, for ever: a function of the configuration and the data."""
+
+    def after(self, place: Position) -> Position:
+        """The place after a batch. Only where a task gives an epoch's last the next one's first is an end known."""
+        return Position(place.epoch, place.block, place.batch + 1)
 
     @abstractmethod
     def largest(self) -> Any:
@@ -163,5 +184,22 @@ class Task(ABC):
         """What else the finished model folder is to hold."""
 
 
-OpenTask = Callable[[Config], Task]
-"How a task is made of the configuration of a run."
+class OpenTask(Protocol):
+    """How a task is made of the configuration of a run: the task's class."""
+
+    @property
+    def kind(self) -> str:
+        """See Task.kind."""
+
+    def __call__(self, config: Config) -> Task:
+        """Raises a UserError where the data cannot be opened."""
+
+
+def check_foreign(settings: TrainingConfig, own: Mapping[str, object], of: str) -> None:
+    """Raise a UserError where a key of the section `training` is set that the task does not have.
+
+    own: such keys with the value that does nothing. of: whose keys they are, for people.
+    """
+    for name, value in own.items():
+        if getattr(settings, name) != value:
+            raise UserError(f"is of {of}", where=f"training.{name}", hint="leave it out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bpe.textfiles import write_text
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.device import arithmetic, keep_freed_memory, pick_device, repeat_bits, set_threads
-from nmt.folder.bundle import BEST, CONFIG, read_config, read_manifest
+from nmt.folder.bundle import BEST, CONFIG, MANIFEST, read_config, read_manifest
 from nmt.layers.processor import native_bfloat16
 from nmt.tasks.interface import OpenTask, Task
 from nmt.training.checkpoint import Checkpoint, mark_begun
@@ -36,6 +37,7 @@ FIXED_KEYS = (
     "bpe_dropout",
     "ema",
     "validation_metric",
+    "validation_set",
     "validation_beam",
 )
 """Training keys that a run cannot change half way: what is minimised, over which batches, what the optimizer's states
@@ -50,14 +52,25 @@ ROUNDED_ONLY = (
 "What is said of a bf16 run where it gains nothing but to go on as it began."
 
 
+Base = Callable[[Values, Path], Values]
+
+
+def no_base(values: Values, folder: Path) -> Values:
+    """Nothing stands below what the user asked for but the defaults."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Request:
     """What the user asked for.
 
-    values: dotted keys that were set. force: start over where a model already is. dry_run: tell, and train nothing.
+    values: dotted keys that were set. base: those that stand below them in a new run, of (values, folder), as of a
+    model to start from or of a task with defaults of its own. force: start over where a model already is. dry_run:
+    tell, and train nothing.
     """
 
     values: Values
+    base: Base = no_base
     force: bool = False
     dry_run: bool = False
     quiet: bool = False
@@ -78,13 +91,17 @@ def lead(request: Request, open_task: OpenTask, workers: Workers) -> TrainingPro
     """What the first worker does, which may be alone."""
     folder = Path(build_config(request.values).paths.model)
     with locked(folder):
+        check_kind(folder, open_task.kind)
         continues = not request.force and in_progress(folder)
         before = read_config(folder) if continues else None
         config, changes = resolve(request, folder, before)
         task = open_task(with_precision(config, before))
+        if not continues:
+            task.begin()
         task.check()
         if continues:
             check_same_data(folder, task)
+            task.check_continues(read_manifest(folder), request.values)
         else:
             check_room(folder)
         if request.dry_run:
@@ -115,7 +132,7 @@ def follow(open_task: OpenTask, workers: Workers) -> TrainingProgress:
 def resolve(request: Request, folder: Path, before: Config | None) -> tuple[Config, list[str]]:
     """The configuration, and what the user changed since `before`, the one of the run that is continued."""
     if before is None:
-        return with_paths(build_config(request.values), folder), []
+        return with_paths(build_config(request.base(request.values, folder), request.values), folder), []
     values = flatten(dataclasses.asdict(before), str(folder / CONFIG))
     config = with_paths(build_config(values, request.values), folder)
     return config, changed_keys(before, config)
@@ -157,6 +174,8 @@ class Session:
         if checkpoint:
             trainer.resume(checkpoint)
         trainer.share_state()
+        if self.task.starts_from_weights:
+            trainer.save()  # from here on the run needs its own folder alone
         if trainer.progress.finished and trainer.reason_to_stop():
             reporter.close()
             reporter.say(already_finished(self.folder, trainer.progress.finished))
@@ -216,7 +235,7 @@ def changed_keys(before: Config, after: Config) -> list[str]:
             continue
         if key == "training.precision" and value == "auto":
             continue
-        if section == "model" or (section == "training" and name in FIXED_KEYS):
+        if section in ("model", "lm") or (section == "training" and name in FIXED_KEYS):
             raise UserError(
                 f"this run has {key} = {old[key]!r}, which cannot become {value!r} half way",
                 where=after.paths.model,
@@ -240,9 +259,15 @@ def with_precision(config: Config, before: Config | None) -> Config:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
 
 
+def check_kind(folder: Path, kind: str) -> None:
+    """A model of another task is not continued, nor removed."""
+    if (folder / MANIFEST).exists():
+        read_manifest(folder, kind)
+
+
 def check_same_data(folder: Path, task: Task) -> None:
     """A run continues on the data it began with."""
-    if read_manifest(folder)["data"].get("fingerprint") != task.fingerprint:
+    if read_manifest(folder, None)["data"].get("fingerprint") != task.fingerprint:
         raise UserError(
             f"was trained on other data than {task.config.paths.prepared} holds",
             where=folder,

@@ -19,7 +19,13 @@ from nmt.tasks.translation.task import TranslationTask
 from nmt.training.session import FIXED_KEYS, Request, changed_keys, lead
 from tests.tiny_corpus import make_prepared
 
-OTHERS = {"optimizer": "adadelta", "schedule": "cosine", "normalization": "sentences", "validation_metric": "cost"}
+OTHERS: dict[str, object] = {
+    "optimizer": "adadelta",
+    "schedule": "cosine",
+    "normalization": "sentences",
+    "validation_metric": "cost",
+}
+OTHERS |= {"mix": ("prepared=1",), "validation_set": "news"}
 "Another value of what is neither a number nor a switch."
 
 
