@@ -50,6 +50,10 @@ class PathsConfig:
     "Folder nmt-prep writes and nmt-train reads."
     model: str = "model"
     "Folder nmt-train writes; the only one nmt-translate reads."
+    start: str | None = None
+    "Model folder whose weights, architecture and search settings nmt-train starts from; None: weights at random."
+    embeddings: str | None = None
+    "File of vectors in word2vec's text format from which rows of the vocabulary start; None: from none."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +159,12 @@ class ModelConfig:
     "transformer: width D of the layers; 0: embedding_size. Otherwise projections lead from the one to the other."
     heads: int = 8
     "transformer: heads of each attention; they divide the width among them."
+    decoder_heads: int = 0
+    "transformer: heads of each attention of the decoder; 0: as many as the encoder's."
     feedforward_size: int = 1024
     "transformer: width inside the feed-forward."
+    decoder_feedforward_size: int = 0
+    "transformer: the same in the decoder; 0: as wide."
     norm: str = "pre"
     "transformer: pre (layer norm before each part, learns more steadily) or post (behind it, the paper's)."
     activation: str = "relu"
@@ -165,6 +173,8 @@ class ModelConfig:
     "transformer: sinusoidal or learned."
     max_positions: int = 1024
     "transformer: how many positions are learned; later ones share the last."
+    start: str = "zero"
+    "transformer: what stands before the first target piece: a zero vector, or padding's row of the target input."
     scale_embeddings: bool = True
     "transformer: input embeddings are multiplied by the square root of their width."
     dropout: float = 0.3
@@ -191,18 +201,20 @@ class ModelConfig:
             require(0 <= getattr(self, name) < 1, f"model.{name}", getattr(self, name), "at least 0 and below 1")
         for name in ("layers", "heads", "feedforward_size", "max_positions"):
             require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
-        for name in ("decoder_layers", "width"):
+        for name in ("decoder_layers", "width", "decoder_heads", "decoder_feedforward_size"):
             require(getattr(self, name) >= 0, f"model.{name}", getattr(self, name), "0 or more")
         last, named = self.decoder_layers or self.layers, self.attention_layer
         require(0 <= named <= last, "model.attention_layer", named, f"0 to the decoder's layers ({last})")
         choice("model.norm", self.norm, ("pre", "post"))
         choice("model.activation", self.activation, ("relu", "gelu", "swish"))
         choice("model.positions", self.positions, ("sinusoidal", "learned"))
+        choice("model.start", self.start, ("zero", "padding"))
         choice("model.initialization", self.initialization, ("dl4mt", "scaled"))
 
         if self.architecture == "transformer":
             width = self.width or self.embedding_size
-            require(width % self.heads == 0, "model.heads", self.heads, f"a divisor of the width ({width})")
+            for name, heads in (("heads", self.heads), ("decoder_heads", self.decoder_heads or self.heads)):
+                require(width % heads == 0, f"model.{name}", heads, f"a divisor of the width ({width})")
 
     def sizes(self) -> dict[str, int]:
         """The keys that say how large the model is, with their values."""
@@ -340,16 +352,22 @@ class TrainingConfig:
     "Pairs with more pieces than this on a side are left out of training. Table 8: 50. Fixed."
     bpe_dropout: float = 0.0
     "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
+    mix: tuple[str, ...] = ()
+    "Other prepared folders, FOLDER=WEIGHT each: so many of its pairs come for every pair of the training data."
     max_updates: int = 20_000
-    "Training ends after this many updates in all, earlier sessions counted; 0: no limit."
+    "Training ends after this many updates in all, earlier sessions counted."
     max_epochs: int = 0
-    "Training ends after this many epochs in all; 0: no limit. Language models only."
+    "Training ends after this many epochs in all; 0: max_updates alone. Language models only."
     max_minutes: float = 0.0
     "Training ends after this many minutes in all, earlier sessions counted; 0: no limit."
     validate_every: int = 500
-    "Updates between validations; 0: one at the end of each epoch (language models only)."
+    "Updates between validations."
+    validate_epochs: int = 0
+    "Epochs between validations, in place of validate_every; 0: validate_every. Language models only."
     validation_metric: str = "bleu"
     "What chooses the best and stops early: bleu (beam output, raw references) or cost (cross entropy). Fixed."
+    validation_set: str = "valid"
+    "The validation set that chooses the best and stops early: valid, or the NAME of valid.NAME. Fixed."
     validation_beam: int = 2
     "Beam size of the validation translations. Fixed: scores of two sizes are not compared."
     patience: int = 8
@@ -389,12 +407,11 @@ class TrainingConfig:
             "above 0 where training.batch_sentences is 0",
         )
         counts = ("seed", "warmup_updates", "batch_tokens", "batch_sentences", "patience", "average_last")
-        for name in (*counts, "part_tokens", "skip_nonfinite", "max_updates", "max_epochs", "validate_every"):
+        for name in (*counts, "part_tokens", "skip_nonfinite", "max_epochs", "validate_epochs"):
             require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "0 or more")
         require(1 <= self.decay < math.inf, "training.decay", self.decay, "1 or more and finite")
-        cosine = self.schedule != "cosine" or self.max_updates > 0
-        require(cosine, "training.max_updates", self.max_updates, "above 0 where training.schedule is cosine")
-        for name in ("max_length", "validation_beam", "save_every", "log_every", "decay_from", "update_every"):
+        counts = ("max_length", "max_updates", "validate_every", "validation_beam", "save_every", "log_every")
+        for name in (*counts, "update_every", "decay_from"):
             require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
 
 
@@ -404,6 +421,13 @@ class SearchConfig:
 
     beam: int = 5
     "Hypotheses kept for each sentence; 1 is greedy search."
+    stopping: str = "exact"
+    """What becomes of the place in the beam of a hypothesis that ends, and when a search is over.
+
+    exact: the beam is narrower by it; over when no living hypothesis can win any more. present, first: the next best
+    takes it, as in Hugging Face and CTranslate2; over when `beam` have ended and, present, no living one would win as
+    long as it is.
+    """
     length_penalty: float = 1.0
     "Exponent of the length that log-probabilities are divided by; 0: plain log-probability."
     length_normalization: str = "length"
@@ -443,12 +467,15 @@ class SearchConfig:
     "Score only target pieces that the source's pieces suggest (see nmt-shortlist), and frequent ones."
     replace_unknown: bool = False
     "Write the source word that an unknown piece attends to most in its place."
+    prefix_source: str = ""
+    "Pieces before those of every source, such as `>>fra<<`, which tells a model of many languages the one to write."
     split_sentences: bool = False
     "Translate each sentence of a line by itself, and put the line together again."
     batch_tokens: int = 4096
     "Source pieces, padding included, translated together."
 
     def __post_init__(self) -> None:
+        choice("search.stopping", self.stopping, ("exact", "present", "first"))
         choice("search.length_normalization", self.length_normalization, ("length", "gnmt"))
         choice("search.precision", self.precision, ("float32", "bf16", "int8"))
         require(self.max_length_ratio > 0, "search.max_length_ratio", self.max_length_ratio, "above 0")
@@ -502,6 +529,11 @@ class ServeConfig:
     "Seconds in which a request must have come, its head and then its body: what is slower is cut off."
     connection_limit: int = 4096
     "Open connections; one more is answered 503."
+    searches: int = 2
+    """Searches side by side, each with its share of `runtime.threads` and of the texts; at most one a thread.
+
+    One on a GPU.
+    """
     batch_wait: float = 3.0
     "Milliseconds that a text waits for others to be translated with, where nothing is being searched."
     rate: int = 0
@@ -515,6 +547,7 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.port <= 65_535, "serve.port", self.port, "0 to 65535")
+        require(self.searches >= 1, "serve.searches", self.searches, "1 or more")
         for name in ("char_limit", "batch_limit", "alternatives_limit", "queue_limit", "connection_limit", "rate"):
             require(getattr(self, name) >= 0, f"serve.{name}", getattr(self, name), "0 or more")
         for name in ("timeout", "receive_timeout", "batch_wait"):
@@ -522,6 +555,35 @@ class ServeConfig:
             require(finite, f"serve.{name}", getattr(self, name), "0 or more and finite")
         if self.require_key and not self.keys:
             raise UserError("no key is known", where="serve.require_key", hint="name the file of keys with --keys")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word2VecConfig:
+    """nmt-reproduce table2: skip-gram with negative sampling, with the options of the original program's example."""
+
+    size: int = 200
+    "Numbers of a vector."
+    window: int = 8
+    "Words to each side of a word at most; how many is drawn for each word, from 1 to this."
+    negatives: int = 25
+    "Noise words of a pair."
+    subsample: float = 1e-4
+    "A word whose share of the text is above this is left out at random, the more often the larger it is; 0: never."
+    passes: int = 15
+    "How often the text is read."
+    learning_rate: float = 0.025
+    "At the beginning; it falls linearly to a ten-thousandth of this."
+    min_count: int = 5
+    "Words seen less often are left out of the text."
+    lowercase: bool = False
+    "Make all letters small."
+
+    def __post_init__(self) -> None:
+        for name in ("size", "window", "negatives", "passes", "min_count"):
+            require(getattr(self, name) >= 1, f"word2vec.{name}", getattr(self, name), "1 or more")
+        finite = 0 < self.learning_rate < math.inf
+        require(finite, "word2vec.learning_rate", self.learning_rate, "above 0 and finite")
+        require(0 <= self.subsample < math.inf, "word2vec.subsample", self.subsample, "0 or more and finite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -536,3 +598,4 @@ class Config:
     search: SearchConfig = field(default_factory=SearchConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
+    word2vec: Word2VecConfig = field(default_factory=Word2VecConfig)

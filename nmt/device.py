@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -33,7 +34,33 @@ def pick_device(name: str) -> torch.device:
     if not available[name]:
         present = ", ".join(kind for kind, there in available.items() if there)
         raise UserError(f"no {name} device on this machine", where="--device", hint=f"available: {present}")
+    if name == "cuda":
+        keep_sums_whole()
     return torch.device(name)
+
+
+def keep_sums_whole() -> None:
+    """Have CUDA's products add up in float32, and cuBLAS in one order whenever it is asked for the same product.
+
+    To be called before the first product: cuBLAS takes its workspace then. The user's own setting of it counts.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
+def repeat_bits(device: torch.device) -> None:
+    """Have everything computed in an order of its own, so that a run that is made again gives the same bits.
+
+    Where torch knows of no such order for something, it warns. A CPU's operations have one as they are.
+    """
+    if device.type != "cuda":
+        return
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Or every buffer would be filled before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 def set_threads(count: int) -> int:
@@ -63,8 +90,10 @@ def answers_at_once(device: torch.device) -> bool:
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the processor's on a device; nobody waits for CUDA's copy, which the device makes in its turn."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    """A tensor on a device; nobody waits for a copy from the processor to CUDA, which the device makes in its turn."""
+    if device.type != "cuda" or tensor.device.type == "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -34,13 +34,14 @@ class Pretence(TorchFunctionMode):
         super().__init__()
         self.told, self.readings = told, 0
         self.single_writes = 0
-        "Numbers of the host's that were put into a single place of a tensor, each a copy that is waited for."
+        "Numbers of the host's that were made a tensor, or put into one place of one: each a copy that is waited for."
 
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         if args and isinstance(args[0], Tensor):
             if func is torch.Tensor.pin_memory:
+                assert not args[0].is_meta, "only the processor's memory can be pinned"
                 PINNED.add(args[0].data_ptr())
                 return args[0]
             if args[0].is_meta:
@@ -54,6 +55,8 @@ class Pretence(TorchFunctionMode):
                     self.readings += 1
                     found = self.told(args[0])
                     return found if func is torch.Tensor.cpu else found.tolist()
+        if func in (torch.tensor, torch.as_tensor) and _real((kwargs or {}).get("device")) is META:
+            self.single_writes += 1
         return func(*map(_real, args), **{key: _real(value) for key, value in (kwargs or {}).items()})
 
     def _filled(self, place: Tensor, value: float) -> None:
@@ -107,10 +110,9 @@ class Trace(TorchDispatchMode):
         if name == "nonzero" and args[0].is_meta:
             self.waits[name] += 1
             return args[0].new_empty((args[0].numel(), args[0].dim()), dtype=torch.int64)
-        if name in ("index", "index_put", "index_put_") and any(
-            i is not None and i.dtype == torch.bool for i in args[1]
-        ):
-            self.waits["index by a mask"] += 1
+        if name in ("index", "index_put", "index_put_"):
+            masks = [one for one in args[1] if one is not None and one.dtype == torch.bool]
+            assert not masks, "indexed by a mask: the host would wait until the device has counted"
         return func(*args, **kwargs)
 
 
@@ -120,7 +122,6 @@ def pretended_cuda(told: Told | None = None) -> Iterator[Pretence]:
     foreach = torch.utils._foreach_utils
     devices = (*foreach._get_foreach_kernels_supported_devices(), "meta")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.fx.experimental._config, "meta_nonzero_assume_all_nonzero", True)
         patch.setattr(torch.cuda, "get_device_capability", lambda _=None: (9, 0))
         patch.setattr(foreach, "_get_foreach_kernels_supported_devices", functools.partial(list, devices))
         with Pretence(told) as pretence:

@@ -49,7 +49,7 @@ def request_of(argv: list[str]) -> Request:
     asked = overrides(arguments)
     return Request(
         values=places | asked,
-        defaults=DEFAULTS,
+        base=lambda values, folder: DEFAULTS,
         force=arguments.force,
         dry_run=arguments.dry_run,
         quiet=arguments.quiet,

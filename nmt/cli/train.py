@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from nmt.cli.common import make_parser, overrides, run
+from nmt.tasks.translation.start import start_values
 from nmt.tasks.translation.task import TranslationTask
 from nmt.training.distributed import Silent, workers_of_torchrun
 from nmt.training.interruption import Interrupted
@@ -15,6 +16,9 @@ PROG = "nmt-train"
 KEYS = (
     "paths.prepared",
     "paths.model",
+    "paths.start",
+    "paths.embeddings",
+    "training.mix",
     "model.tying",
     "model.architecture",
     "training.max_updates",
@@ -58,7 +62,9 @@ def request_of(argv: list[str]) -> Request:
     parser.add_argument("--dry-run", action="store_true", help="print the parameter ledger and train nothing")
     arguments = parser.parse_args(argv)
     values = overrides(arguments)
-    return Request(values=values, force=arguments.force, dry_run=arguments.dry_run, quiet=arguments.quiet)
+    return Request(
+        values=values, base=start_values, force=arguments.force, dry_run=arguments.dry_run, quiet=arguments.quiet
+    )
 
 
 if __name__ == "__main__":

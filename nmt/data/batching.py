@@ -147,14 +147,23 @@ class EpochPlan:
         """Pairs within the length limit."""
         return self.lengths.num_pairs
 
+    def lengths_in(self, epoch: int) -> PairLengths:
+        """Of the pairs of an epoch: here all of them, in every one."""
+        return self.lengths
+
+    @property
+    def every(self) -> PairLengths:
+        """Of all pairs that any epoch may have."""
+        return self.lengths
+
     @property
     def rows(self) -> np.ndarray:
-        """[num_pairs] the numbers of these pairs, made anew at each call."""
+        """[num_pairs] the numbers of the pairs within the length limit, made anew at each call."""
         return self.lengths.rows()
 
     def batches(self, epoch: int, *part: int) -> Batches:
         """The epoch's batches. part: further numbers the draws are a function of."""
-        return Batches(self.lengths, self.budget, (self.seed, epoch, *part))
+        return Batches(self.lengths_in(epoch), self.budget, (self.seed, epoch, *part))
 
     def largest(self) -> np.ndarray:
         """The batch that needs the most memory: the one with the most source x target positions in epoch 0."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from bpe.errors import UserError
 from bpe.textfiles import sha256_of, write_text
-from nmt.data.corpus import MANIFEST_FILE, SPLITS, VOCABULARY_FILE, checksum
+from nmt.data.corpus import MANIFEST_FILE, VOCABULARY_FILE, checksum
 from nmt.text.words import WordVocabulary
 
 FORMAT, FORMAT_VERSION = "nmt-running-text", 1
@@ -111,6 +111,3 @@ def read_text_manifest(folder: Path) -> dict[str, Any]:
     if manifest.get("checksum") != checksum(manifest):
         raise UserError("damaged or edited: it does not fit its own checksum", where=path, hint=AGAIN)
     return manifest
-
-
-__all__ = ["AGAIN", "ID_TYPE", "SPLITS", "RunningText", "ids_file", "read_text_manifest", "write_text_manifest"]

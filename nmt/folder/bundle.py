@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,17 +60,28 @@ class Bundle:
         return self.vocabulary.target_view(self.model.embeddings.tying.shares_source)
 
 
-def create_folder(folder: Path, config: Config, corpus: PreparedCorpus) -> None:
-    """Write what does not change while training: configuration, vocabulary, text pipeline, manifest."""
+def create_folder(
+    folder: Path, config: Config, corpus: PreparedCorpus, origin: Mapping[str, Any] | None = None
+) -> None:
+    """Write what does not change while training: configuration, vocabulary, text pipeline, manifest.
+
+    origin: entries of the manifest that say what else the model is made from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for path in TextPipeline.files(corpus.folder):  # as they are: training may do without what they need
         with atomic_write(folder / path.name) as stream:
             stream.write(path.read_bytes())
-    describe_folder(folder, config, corpus.vocabulary, corpus.manifest)
+    describe_folder(folder, config, corpus.vocabulary, corpus.manifest, origin)
 
 
-def describe_folder(folder: Path, config: Config, vocabulary: Vocabulary, data: dict[str, Any]) -> None:
-    """Write configuration, vocabulary and manifest. data: what the model was made from."""
+def describe_folder(
+    folder: Path,
+    config: Config,
+    vocabulary: Vocabulary,
+    data: dict[str, Any],
+    origin: Mapping[str, Any] | None = None,
+) -> None:
+    """Write configuration, vocabulary and manifest. data: what the model was made from. origin: further entries."""
     vocabulary.save(folder / VOCABULARY)
     write_text(folder / CONFIG, to_yaml(config))
     manifest = {
@@ -79,6 +91,7 @@ def describe_folder(folder: Path, config: Config, vocabulary: Vocabulary, data: 
         "languages": {"source": config.prep.source, "target": config.prep.target},
         "vocabulary": vocabulary.fingerprint,
         "data": data,
+        **(origin or {}),
         "versions": versions(),
     }
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")

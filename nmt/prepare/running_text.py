@@ -18,8 +18,9 @@ from typing import Any
 from bpe.errors import UserError
 from bpe.textfiles import sha256_of
 from nmt.config import PrepConfig
-from nmt.data.corpus import MANIFEST_FILE, SPLITS, VOCABULARY_FILE
+from nmt.data.corpus import MANIFEST_FILE, VOCABULARY_FILE
 from nmt.data.running_text import ID_TYPE, RunningText, ids_file, read_text_manifest, write_text_manifest
+from nmt.prepare.names import SPLITS
 from nmt.prepare.subword_learning import learn_bpe
 from nmt.prepare.tokenizing import WordCounts
 from nmt.scratch import put_in_place, remove_scratch, scratch_folder

@@ -291,13 +291,18 @@ def pick(log_probs: Tensor, uniforms: Tensor, config: SearchConfig) -> Tensor:
 
 
 def running_sums(weights: Tensor) -> Tensor:
-    """[R, N] weights up to 1 -> what they add up to so far, in the same unit within a row.
+    """[R, N] weights -> what they add up to so far along a row, in any unit.
 
-    CUDA adds up in no promised order, which changes what is rounded away: there they are rounded first, to multiples of
-    2^-40, and added as whole numbers. A piece a trillion times less likely than the likeliest is never drawn then.
+    CUDA adds up in no promised order, which changes what is rounded away: there in whole numbers.
     """
-    if weights.device.type != "cuda":
-        return weights.cumsum(1)
+    return whole_sums(weights) if weights.device.type == "cuda" else weights.cumsum(1)
+
+
+def whole_sums(weights: Tensor) -> Tensor:
+    """The same, of weights up to 1 that are rounded first, to multiples of 1 / SUMMED_UNIT: exact in every order.
+
+    A piece a trillion times less likely than the likeliest is never drawn then.
+    """
     return (weights * SUMMED_UNIT).round_().long().cumsum(1).to(weights.dtype)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bpe.errors import UserError
 from nmt.config import Config, TrainingConfig
+from nmt.configfile import Values
 from nmt.data.position import Position
 from nmt.data.prefetch import Movable
 from nmt.models.interface import TrainableModel
@@ -136,9 +137,23 @@ class Task(ABC):
     def check(self) -> None:
         """Raise a UserError unless the data can be trained on with these settings; touches nothing."""
 
+    @property
+    def starts_from_weights(self) -> bool:
+        """Whether the weights of a new run, which `begin` has read, are not those of its seed alone."""
+        return False
+
+    def begin(self) -> None:  # noqa: B027
+        """Called once for a new run, before all else: read what it starts from. Raises a UserError if that is wrong."""
+
+    def check_continues(self, manifest: Mapping[str, Any], asked: Values) -> None:  # noqa: B027
+        """Raise a UserError unless a run goes on with what it began with, beside its data.
+
+        manifest: of its model folder. asked: the keys that the user set now.
+        """
+
     @abstractmethod
     def build(self) -> TrainableModel:
-        """A model with fresh weights, in the processor's memory."""
+        """A model with the weights that a new run starts with, in the processor's memory."""
 
     @abstractmethod
     def introduction(self, *, matrices: bool) -> list[str]:

@@ -98,6 +98,7 @@ class Workers:
                 raise UserError(problem, where="torchrun --nproc-per-node", hint=f"start at most {count}")
             device = torch.device("cuda", self.local_rank)
             torch.cuda.set_device(device)
+            self.meet()  # or leave, where another worker has no device: a group waits for all of its members
             self.sums = dist.new_group(backend="nccl", timeout=timedelta(seconds=LOST_SECONDS))
         return device
 

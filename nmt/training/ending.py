@@ -14,7 +14,7 @@ def reason_to_stop(state: TrainingProgress, settings: TrainingConfig) -> str:
     """Why training is over, or '' where it is not."""
     if settings.max_epochs and state.epoch >= settings.max_epochs:
         return f"{state.epoch:,} epochs of {settings.max_epochs:,}"
-    if settings.max_updates and state.update >= settings.max_updates:
+    if state.update >= settings.max_updates:
         return f"{state.update:,} updates of {settings.max_updates:,}"
     if settings.max_minutes and state.seconds >= 60 * settings.max_minutes:
         return f"{settings.max_minutes:g} minutes"
@@ -25,13 +25,14 @@ def reason_to_stop(state: TrainingProgress, settings: TrainingConfig) -> str:
 
 def time_left(state: TrainingProgress, settings: TrainingConfig) -> str:
     """For people, after an update: the time that is gone, and the most that is left."""
-    left = [60 * settings.max_minutes - state.seconds] if settings.max_minutes else []
-    if settings.max_updates:
-        left.append(state.seconds / state.update * (settings.max_updates - state.update))
-    if settings.max_epochs and state.epoch:
-        left.append(state.seconds / state.epoch * (settings.max_epochs - state.epoch))
-    told = f", at most {duration(max(min(left), 0))} left" if left else ""
-    return f"{duration(state.seconds)} gone{told}"
+    if settings.max_epochs and not state.epoch:
+        return f"{duration(state.seconds)} gone"  # how long an epoch takes is not known yet
+    left = state.seconds / state.update * (settings.max_updates - state.update)
+    if settings.max_epochs:
+        left = min(left, state.seconds / state.epoch * (settings.max_epochs - state.epoch))
+    if settings.max_minutes:
+        left = min(left, 60 * settings.max_minutes - state.seconds)
+    return f"{duration(state.seconds)} gone, at most {duration(max(left, 0))} left"
 
 
 def diverged(problem: str, last: Path) -> UserError:

@@ -160,8 +160,10 @@ class Trainer:
             self.readings.read(self.progress)
 
     def _validates(self) -> bool:
-        every = self.settings.validate_every
-        return self._due(every) if every else self.progress.between_epochs
+        epochs, state = self.settings.validate_epochs, self.progress
+        if not epochs:
+            return self._due(self.settings.validate_every)
+        return state.between_epochs and state.epoch % epochs == 0
 
     def _due(self, every: int) -> bool:
         return self.progress.update % every == 0

@@ -75,7 +75,7 @@ class Readings:
             "seconds": progress.seconds,
         }
         self.reporter.record("train", progress.update, values)
-        of = f" of {self.settings.max_updates:,}" if self.settings.max_updates else ""
+        of = "" if self.settings.max_epochs else f" of {self.settings.max_updates:,}"
         self.reporter.say(
             f"update {progress.update:,}{of} | epoch {progress.epoch_of_last} | "
             f"loss {loss:.3f} | cross entropy {cross_entropy:.3f} | {rate:,.0f} tokens/s | "

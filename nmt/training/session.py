@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from bpe.errors import UserError
 from bpe.textfiles import write_text
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
-from nmt.device import arithmetic, keep_freed_memory, pick_device, set_threads
+from nmt.device import arithmetic, keep_freed_memory, pick_device, repeat_bits, set_threads
 from nmt.folder.bundle import BEST, CONFIG, MANIFEST, read_config, read_manifest
 from nmt.layers.processor import native_bfloat16
 from nmt.tasks.interface import OpenTask, Task
@@ -38,6 +37,7 @@ FIXED_KEYS = (
     "bpe_dropout",
     "ema",
     "validation_metric",
+    "validation_set",
     "validation_beam",
 )
 """Training keys that a run cannot change half way: what is minimised, over which batches, what the optimizer's states
@@ -52,16 +52,25 @@ ROUNDED_ONLY = (
 "What is said of a bf16 run where it gains nothing but to go on as it began."
 
 
+Base = Callable[[Values, Path], Values]
+
+
+def no_base(values: Values, folder: Path) -> Values:
+    """Nothing stands below what the user asked for but the defaults."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Request:
     """What the user asked for.
 
-    values: dotted keys that were set. defaults: of a new run, where its task has others. force: start over where a
-    model already is. dry_run: tell, and train nothing.
+    values: dotted keys that were set. base: those that stand below them in a new run, of (values, folder), as of a
+    model to start from or of a task with defaults of its own. force: start over where a model already is. dry_run:
+    tell, and train nothing.
     """
 
     values: Values
-    defaults: Values = dataclasses.field(default_factory=dict)
+    base: Base = no_base
     force: bool = False
     dry_run: bool = False
     quiet: bool = False
@@ -80,27 +89,30 @@ def train(request: Request, open_task: OpenTask, workers: Workers | None = None)
 
 def lead(request: Request, open_task: OpenTask, workers: Workers) -> TrainingProgress:
     """What the first worker does, which may be alone."""
-    folder = Path(build_config(request.defaults, request.values).paths.model)
+    folder = Path(build_config(request.values).paths.model)
     with locked(folder):
         check_kind(folder, open_task.kind)
         continues = not request.force and in_progress(folder)
         before = read_config(folder) if continues else None
         config, changes = resolve(request, folder, before)
         task = open_task(with_precision(config, before))
+        if not continues:
+            task.begin()
         task.check()
         if continues:
             check_same_data(folder, task)
+            task.check_continues(read_manifest(folder), request.values)
         else:
             check_room(folder)
         if request.dry_run:
             workers.send()
             print("\n".join(task.introduction(matrices=True)))
             return TrainingProgress()
+        if workers.size > 1:  # before the session, whose devices the workers connect together
+            workers.send(json.dumps({"config": dataclasses.asdict(task.config), "data": task.fingerprint}).encode())
         session = Session(task, folder, workers)
         checkpoint = last_checkpoint(folder) if continues else None
         session.open_folder(continues=continues)
-        if workers.size > 1:
-            workers.send(json.dumps({"config": dataclasses.asdict(task.config), "data": task.fingerprint}).encode())
         return session.run(checkpoint, changes, quiet=request.quiet)
 
 
@@ -120,7 +132,7 @@ def follow(open_task: OpenTask, workers: Workers) -> TrainingProgress:
 def resolve(request: Request, folder: Path, before: Config | None) -> tuple[Config, list[str]]:
     """The configuration, and what the user changed since `before`, the one of the run that is continued."""
     if before is None:
-        return with_paths(build_config(request.defaults, request.values), folder), []
+        return with_paths(build_config(request.base(request.values, folder), request.values), folder), []
     values = flatten(dataclasses.asdict(before), str(folder / CONFIG))
     config = with_paths(build_config(values, request.values), folder)
     return config, changed_keys(before, config)
@@ -134,8 +146,7 @@ class Session:
         self.device = workers.device(self.config.runtime.device)
         self.threads = set_threads(workers.threads(self.config.runtime.threads))
         keep_freed_memory()
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        repeat_bits(self.device)
 
     def open_folder(self, *, continues: bool) -> None:
         """Make the model folder ready for a new run, in place of what is there, or for one that goes on."""
@@ -163,6 +174,8 @@ class Session:
         if checkpoint:
             trainer.resume(checkpoint)
         trainer.share_state()
+        if self.task.starts_from_weights:
+            trainer.save()  # from here on the run needs its own folder alone
         if trainer.progress.finished and trainer.reason_to_stop():
             reporter.close()
             reporter.say(already_finished(self.folder, trainer.progress.finished))
@@ -218,7 +231,7 @@ def changed_keys(before: Config, after: Config) -> list[str]:
     changes = []
     for key, value in new.items():
         section, _, name = key.partition(".")
-        if old[key] == value or section in ("paths", "prep", "runtime", "serve"):
+        if old[key] == value or section in ("paths", "prep", "runtime", "serve", "word2vec"):
             continue
         if key == "training.precision" and value == "auto":
             continue

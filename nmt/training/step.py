@@ -186,8 +186,10 @@ class Updater:
         if not share:
             return
         weights = [parameter.detach() for parameter in self.parameters.values()]
-        kept = torch.full_like(self.refused, 1 - share)
-        torch._foreach_mul_(weights, kept if refused is None else torch.where(refused, 1, kept))
+        if refused is None:
+            torch._foreach_add_(weights, weights, alpha=-share)
+        else:  # 1 - share would lose most of a share of 1e-7 to rounding
+            torch._foreach_addcmul_(weights, weights, [(~refused).to(w.dtype) for w in weights], value=-share)
 
     def try_largest(self, batch: Any) -> None:
         """Make this worker's update of the largest batch but for the change, so that too little memory shows now and

@@ -77,6 +77,18 @@ def _serve(argv: list[str]) -> None:
     serve.main(argv)
 
 
+def _word2vec(argv: list[str]) -> None:
+    from scripts.benchmarks import word2vec
+
+    word2vec.main(argv)
+
+
+def _export(argv: list[str]) -> None:
+    from scripts.benchmarks import exported
+
+    exported.main(argv)
+
+
 # Imported when called: one benchmark need not have the packages of another.
 BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "train": (_train, "training speed and memory against fairseq, OpenNMT-py and JoeyNMT; the parts of our update"),
@@ -89,9 +101,11 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
         _serve,
         "nmt-serve with many clients against nmt-translate; clients that vanish, send nonsense, are slow",
     ),
+    "export": (_export, "CTranslate2 beside nmt-translate on the same weights: speed, and the same translations"),
     "busy": (_busy, "preparation, training and translation on a quiet machine and beside busy programs"),
     "data": (_data, "planning epochs of 40 million pairs: seconds, memory, padding"),
     "text": (_text, "lines to words and back: what does not come back, words a second"),
+    "word2vec": (_word2vec, "skip-gram with negative sampling against gensim"),
     "bpe": (_bpe, "learning and applying BPE, nmt-prep and memory against other tools"),
 }
 

@@ -40,7 +40,7 @@ def test_the_gru_passes_gradcheck_and_equals_the_plain_one() -> None:
 
 @pytest.mark.parametrize("kept_bytes", [2**30, 0], ids=["kept", "recomputed"])
 def test_the_decoder_equals_the_plain_one(kept_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_decoder, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setitem(fast_decoder.KEPT_BYTES, "cpu", kept_bytes)
     decoder = ConditionalGRU(3, 4, 8).double()
     for i, parameter in enumerate(decoder.parameters()):
         parameter.data = random(*parameter.shape, seed=i).detach() * 0.5
@@ -59,7 +59,7 @@ def test_the_decoder_equals_the_plain_one(kept_bytes: int, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("kept_bytes", [2**30, 0], ids=["kept", "recomputed"])
 def test_the_decoder_passes_gradcheck(kept_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_decoder, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setitem(fast_decoder.KEPT_BYTES, "cpu", kept_bytes)
     steps, batch, length, hidden, size = 3, 2, 3, 2, 4
     mask = torch.tensor([[True, True, True], [True, False, False]])
     shapes = [(steps, batch, 3 * hidden), (batch, hidden), (batch, length, size), (batch, length, size)]
@@ -74,7 +74,7 @@ def test_the_decoder_passes_gradcheck(kept_bytes: int, monkeypatch: pytest.Monke
 def test_the_chunked_loss_equals_the_plain_one(
     smoothing: float, elements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cross_entropy, "CHUNK_ELEMENTS", elements)
+    monkeypatch.setitem(cross_entropy.CHUNK_ELEMENTS, "cpu", elements)
     leaves = [random(17, 5, seed=1), random(11, 5, seed=2), random(11, seed=3)]
     labels = torch.randint(1, 11, (17,), generator=torch.Generator().manual_seed(4))
     results = []
@@ -163,7 +163,7 @@ def test_the_gru_in_float32_differs_by_rounding(steps: int, batch: int, hidden: 
 def test_the_decoder_in_float32_differs_by_rounding(
     steps: int, batch: int, hidden: int, kept_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast_decoder, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setitem(fast_decoder.KEPT_BYTES, "cpu", kept_bytes)
     length, embedding, size = 7, 5, 2 * hidden
     decoders = [ConditionalGRU(embedding, hidden, size).to(dtype) for dtype in (torch.float32, torch.float64)]
     values = [random(*parameter.shape, seed=i).detach() * 0.5 for i, parameter in enumerate(decoders[0].parameters())]
@@ -197,7 +197,7 @@ def test_the_chunked_loss_in_float32_differs_by_rounding(
 ) -> None:
     """The last chunk has fewer rows than the others wherever they do not divide."""
     monkeypatch.setattr(cross_entropy, "CHUNK_ROWS", chunk)
-    monkeypatch.setattr(cross_entropy, "CHUNK_ELEMENTS", 1)
+    monkeypatch.setitem(cross_entropy.CHUNK_ELEMENTS, "cpu", 1)
     shapes = [(rows, size), (targets, size), (targets,)]
     single, exact = in_both([random(*shape, seed=i) for i, shape in enumerate(shapes)])
     labels = torch.randint(1, targets, (rows,), generator=torch.Generator().manual_seed(4))

@@ -12,9 +12,18 @@ from torch import Tensor, nn
 from nmt.config import ModelConfig
 from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import ParallelIds
+from nmt.layers import multihead as multihead_layer
 from nmt.layers.cross_entropy import chunked_cross_entropy, plain_cross_entropy
-from nmt.layers.linear import Linear
-from nmt.layers.multihead import Computing, Grid, hidden_future, hidden_keys, multihead
+from nmt.layers.linear import Linear, weight_gradient
+from nmt.layers.multihead import (
+    Computing,
+    Grid,
+    hidden_future,
+    hidden_keys,
+    multihead,
+    softmax_,
+    softmax_backward_,
+)
 from nmt.layers.positions import sinusoids
 from nmt.layers.transformer import DecoderLayer, Encoded, EncoderLayer, Layer, LayerOptions
 from nmt.models.build import VocabularySizes, build_model
@@ -90,8 +99,13 @@ def test_layers_are_torchs(norm: str, activation: str, fast: bool) -> None:
     torch.testing.assert_close(grids[1].grid(found).transpose(0, 1), expected)
 
 
+@pytest.mark.parametrize("few", [0, multihead_layer.FEW])
 @pytest.mark.parametrize("itself", [True, False])
-def test_fast_attention_passes_gradcheck_and_is_the_plain_one(itself: bool) -> None:
+def test_fast_attention_passes_gradcheck_and_is_the_plain_one(
+    itself: bool, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """few 0: the softmax of short rows too."""
+    monkeypatch.setattr(multihead_layer, "FEW", few)
     heads, targets = 2, Grid(3, 2, 7)
     sources = targets if itself else Grid(4, 2, 9)
     projected = random(7, 12 if itself else 4, seed=1).requires_grad_()
@@ -115,6 +129,31 @@ def test_fast_attention_passes_gradcheck_and_is_the_plain_one(itself: bool) -> N
         results.append([found, *torch.autograd.grad((found * weights).sum(), leaves)])
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("size", [1, 5, 15, 16, 40])
+def test_the_softmax_of_short_rows_is_torchs(size: int) -> None:
+    """With keys that are hidden, and energies beyond what exp can take."""
+    energies = (random(70, 9, size, seed=1) * 30).float()
+    energies[:, :, 1:] += 200
+    energies[3, :, 2:] = -torch.inf
+    leaf = energies.clone().requires_grad_()
+    expected, upper = torch.softmax(leaf, -1), random(70, 9, size, seed=2).float()
+    (gradient,) = torch.autograd.grad(expected, leaf, upper)
+    found = softmax_(energies)
+    torch.testing.assert_close(found, expected.detach())
+    torch.testing.assert_close(softmax_backward_(upper.clone(), found), gradient)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("inputs", "outputs"), [(24, 8), (8, 24), (8, 8)])
+def test_a_weights_gradient_is_a_sum_over_rows(inputs: int, outputs: int, dtype: torch.dtype) -> None:
+    upper, rows = random(40, outputs, seed=1).to(dtype), random(40, inputs, seed=2).to(dtype)
+    found = weight_gradient(upper, rows)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous()
+    tolerance = {"rtol": 1e-2, "atol": 5e-2} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(found, (upper.double().t() @ rows.double()).float(), **tolerance)
 
 
 def test_positions_are_sinusoids() -> None:

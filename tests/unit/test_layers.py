@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.config", "nmt.layers", "nmt.corpora", "nmt.device", "nmt.report"),
     ("nmt.configfile", "nmt.data"),
     ("nmt.models", "nmt.prepare"),
-    ("nmt.search", "nmt.folder", "nmt.evaluate"),
+    ("nmt.search", "nmt.folder", "nmt.evaluate", "nmt.word2vec"),
     ("nmt.shortlist",),
     ("nmt.translate", "nmt.language"),
     ("nmt.tasks", "nmt.conversion", "nmt.explain"),
@@ -33,10 +33,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 entries, the longer name is its own."""
 
 LAZY = (
+    "ctranslate2",
     "dask",
     "distributed",
     "langcodes",
     "matplotlib",
+    "onnx",
+    "onnxruntime",
     "py3langid",
     "sacremoses",
     "sentencepiece",

@@ -85,8 +85,8 @@ TABLE_5 = LanguageTable(
         LanguageRow(
             key="rhn-bd",
             name="RHN + BD",
-            recipe="rhn",
-            values=UNTIED,
+            recipe="rhn-bayesian",
+            values={**UNTIED, "lm.depth": 8, "lm.embedding_size": 890},
             best=True,
             size="32M",
             perplexity=(67.4, 71.2, 68.5),
@@ -94,8 +94,8 @@ TABLE_5 = LanguageTable(
         LanguageRow(
             key="rhn-bd-wt",
             name="RHN + BD + WT",
-            recipe="rhn",
-            values={**TIED, "lm.depth": 9, "lm.embedding_size": 860},
+            recipe="rhn-bayesian",
+            values=TIED,
             best=True,
             size="24M",
             perplexity=(74.1, 68.1, 66.0),

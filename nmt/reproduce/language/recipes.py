@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nmt.config import Config
 from nmt.configfile import Values, build_config, read_yaml
-from nmt.reproduce.experiment import recipe_file
+from nmt.reproduce.experiment import recipe_in
 from nmt.reproduce.language.paper import LanguageRow
 from nmt.tasks.language.defaults import DEFAULTS
 
@@ -16,8 +16,8 @@ SCALES = ("small", "paper")
 
 def values_of(row: LanguageRow, scale: str, more: Values) -> Values:
     """What is set for a row: its recipe, its own keys, the scale's, and the user's, the last winning."""
-    reduced = read_yaml(recipe_file(RECIPES, REDUCED)) if scale == "small" else {}
-    return {**read_yaml(recipe_file(RECIPES, row.recipe)), **row.values, **reduced, **more}
+    reduced = read_yaml(recipe_in(RECIPES, REDUCED)) if scale == "small" else {}
+    return {**read_yaml(recipe_in(RECIPES, row.recipe)), **row.values, **reduced, **more}
 
 
 def config_of(row: LanguageRow, scale: str, more: Values) -> Config:

@@ -6,6 +6,7 @@ import torch
 
 from nmt.config import Config
 from nmt.data.batching import EpochPlan
+from nmt.data.mixing import MixedPlan
 from nmt.folder.ledger import matrix_lines, mode_lines
 from nmt.models.build import VocabularySizes, build_empty
 
@@ -27,6 +28,8 @@ def introduction(
         f"{plan.num_pairs:,} of {num_pairs:,} pairs have at most {settings.max_length} pieces a side; "
         f"{len(batches):,} batches an epoch, {100 * batches.padding():.1f}% padding"
     )
+    if isinstance(plan, MixedPlan):
+        lines += [f"  mixed in: {text}, {count:,} pairs" for text, count in zip(settings.mix, plan.taken, strict=True)]
     if settings.bpe_dropout:
         lines[-1] += ", both before BPE-dropout"
         if not config.prep.bpe_dropout:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from bpe.errors import UserError
 from nmt.config import Config
-from nmt.configfile import build_config, flatten
+from nmt.configfile import Values, build_config, flatten
 from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.dropout import check_merges
 from nmt.data.feed import DropoutFeed, Feed
+from nmt.data.mixing import describe_mix
 from nmt.data.order import PairLengths
 from nmt.data.position import Position
 from nmt.folder.bundle import TRANSLATION, create_folder
@@ -23,7 +25,9 @@ from nmt.shortlist import Shortlist
 from nmt.tasks.interface import Task, check_foreign
 from nmt.tasks.translation.introduction import introduction
 from nmt.tasks.translation.objective import TranslationObjective
+from nmt.tasks.translation.start import Beginning, beginning_of, check_same_beginning, check_same_mix
 from nmt.tasks.translation.validation import TranslationValidator, can_score
+from nmt.tasks.translation.validation_sets import SetsValidator, chosen_split
 from nmt.text.vocabulary import SourceView, TargetView
 from nmt.tying import Tying
 
@@ -37,6 +41,8 @@ class TranslationTask(Task):
     def __init__(self, config: Config) -> None:
         self.corpus = PreparedCorpus.open(config.paths.prepared)
         super().__init__(with_languages(config, self.corpus), TranslationObjective(config.training))
+        self.start: Beginning | None = None
+        "What the weights of a new run start from, if not at random."
 
     @property
     def fingerprint(self) -> str:
@@ -61,36 +67,53 @@ class TranslationTask(Task):
 
     def check(self) -> None:
         """See Task.check."""
-        check_foreign(self.settings, {"max_epochs": 0}, "language models")
-        by_epoch = [
-            name
-            for name, value in (("schedule", "epochs"), ("validate_every", 0))
-            if getattr(self.settings, name) == value
-        ]
-        if by_epoch:
-            where, value = f"training.{by_epoch[0]}", getattr(self.settings, by_epoch[0])
-            raise UserError(
-                f"{value!r} is of language models, whose epochs have ends", where=where, hint="choose another"
-            )
+        check_foreign(self.settings, {"max_epochs": 0, "validate_epochs": 0}, "language models")
+        if self.settings.schedule == "epochs":
+            problem = "'epochs' is of language models, whose epochs have ends"
+            raise UserError(problem, where="training.schedule", hint="choose another")
+        chosen_split(self.corpus, self.settings.validation_set)
         if self.settings.bpe_dropout:
             check_merges(self.corpus)
         longest = self.settings.max_length
         if not PairLengths(self.corpus.split("train"), longest).num_pairs:
             problem = f"no pair has at most {longest} pieces on both sides"
             raise UserError(problem, where="training.max_length", hint="raise it")
+        if self.start is not None:
+            self.start.check_fits(self.corpus, self.config)
+
+    @property
+    def starts_from_weights(self) -> bool:
+        """See Task.starts_from_weights."""
+        return self.start is not None
+
+    def begin(self) -> None:
+        """See Task.begin: a model, or vectors."""
+        self.start = beginning_of(self.config.paths)
+
+    def check_continues(self, manifest: Mapping[str, Any], asked: Values) -> None:
+        """See Task.check_continues: what it started from, and what is mixed in."""
+        check_same_mix(manifest, self.settings.mix)
+        check_same_beginning(manifest, asked, Path(self.config.paths.model))
 
     def build(self) -> TranslationModel:
         """See Task.build."""
-        return build_model(self.config.model, self.sizes, seed=self.settings.seed)
+        model = build_model(self.config.model, self.sizes, seed=self.settings.seed)
+        if self.start is not None:
+            self.start.load_into(model, self.corpus)
+        return model
 
     def introduction(self, *, matrices: bool) -> list[str]:
         """See Task.introduction."""
         num_pairs = len(self.corpus.split("train"))
-        return introduction(self.config, self.sizes, self.feed.plan, num_pairs, matrices=matrices)
+        lines = introduction(self.config, self.sizes, self.feed.plan, num_pairs, matrices=matrices)
+        return lines + (self.start.lines(self.corpus) if self.start else [])
 
     def create_folder(self, folder: Path) -> None:
         """See Task.create_folder."""
-        create_folder(folder, self.config, self.corpus)
+        origin: dict[str, Any] = {"mix": describe_mix(self.settings.mix)} if self.settings.mix else {}
+        if self.start is not None:
+            origin |= {self.start.entry: self.start.described(self.corpus)}
+        create_folder(folder, self.config, self.corpus, origin)
 
     def stream(self, start: Position) -> Iterator[tuple[Position, Batch]]:
         """See Task.stream."""
@@ -100,14 +123,17 @@ class TranslationTask(Task):
         """See Task.largest."""
         return self.feed.largest()
 
-    def validator(self, say: Callable[[str], None]) -> TranslationValidator:
+    def validator(self, say: Callable[[str], None]) -> TranslationValidator | SetsValidator:
         """See Task.validator."""
-        return TranslationValidator(
-            self.corpus,
-            BatchMaker(self.corpus.split("valid"), *self.views),
-            beam=self.settings.validation_beam,
-            with_bleu=can_score(self.corpus, self.settings.validation_metric, say),
-        )
+        with_bleu = can_score(self.corpus, self.settings.validation_metric, say)
+        chosen = self._validator(chosen_split(self.corpus, self.settings.validation_set), with_bleu)
+        others = [self._validator(split, with_bleu) for split in self.corpus.validation_sets if split != chosen.split]
+        return SetsValidator(chosen, others) if others else chosen
+
+    def _validator(self, split: str, with_bleu: bool) -> TranslationValidator:
+        batches = BatchMaker(self.corpus.split(split), *self.views)
+        beam = self.settings.validation_beam
+        return TranslationValidator(self.corpus, batches, beam=beam, with_bleu=with_bleu, split=split)
 
     def after_training(self, folder: Path, *, quiet: bool) -> None:
         """Write the shortlist, where it is asked for."""

@@ -15,7 +15,7 @@ import torch
 from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
-from nmt.data.corpus import PreparedCorpus
+from nmt.data.corpus import VALID, PreparedCorpus
 from nmt.device import enough_memory
 from nmt.evaluate.metrics import Options, choice
 from nmt.evaluate.scoring import bleu
@@ -99,20 +99,23 @@ def can_score(corpus: PreparedCorpus, metric: str, say: Callable[[str], None]) -
 
 
 class TranslationValidator:
-    """Validates one model on the valid split. `tick` is called between batches and may raise to break off.
+    """Validates one model on a validation set. `tick` is called between batches and may raise to break off.
 
     All in float32, whatever training multiplies in, and with the copy of the model that translation searches with: the
     numbers are those of nmt-score and nmt-translate. Memory that is refused is a UserError.
     """
 
-    def __init__(self, corpus: PreparedCorpus, batches: BatchMaker, *, beam: int, with_bleu: bool) -> None:
-        self.corpus, self.maker, self.with_bleu = corpus, batches, with_bleu
+    def __init__(
+        self, corpus: PreparedCorpus, batches: BatchMaker, *, beam: int, with_bleu: bool, split: str = VALID
+    ) -> None:
+        """batches: of the split, one of the corpus's validation sets."""
+        self.corpus, self.maker, self.with_bleu, self.split = corpus, batches, with_bleu, split
         self.search = SearchConfig(beam=beam)
         self.plan = EpochPlan(batches.pairs, Budget(VALIDATION_BATCH_TOKENS, 0, NO_LIMIT), seed=0)
         self.rows = self.plan.batches(0)
         if not self.plan.num_pairs:
-            problem = "no pair of the valid split has pieces on both sides"
-            raise UserError(problem, where=corpus.folder, hint="mend the valid files and run nmt-prep --force")
+            problem = f"no pair of the {split} split has pieces on both sides"
+            raise UserError(problem, where=corpus.folder, hint=f"mend the {split} files and run nmt-prep --force")
 
     def run(self, model: TranslationModel, tick: Callable[[], None]) -> TranslationScores:
         """Validate; the model is left in evaluation mode. Numbers that are none are scores that are not finite."""
@@ -126,8 +129,8 @@ class TranslationValidator:
         if self.with_bleu and math.isfinite(cross_entropy):
             with contextlib.suppress(NotNumbers):
                 translations = self._translate(searchable(model), tick)
-        sources = list(self.corpus.raw_lines("valid", "source"))
-        references = list(self.corpus.raw_lines("valid", "target"))
+        sources = list(self.corpus.raw_lines(self.split, "source"))
+        references = list(self.corpus.raw_lines(self.split, "target"))
         bleu = math.nan if self.with_bleu else None
         return TranslationScores(
             cross_entropy=cross_entropy / tokens,
@@ -144,7 +147,7 @@ class TranslationValidator:
         refused = UserError(
             f"the largest batch of the validation does not fit in memory ({len(rows)} pairs)",
             where="validation",
-            hint=f"lower {model.how_to_shrink()}, or take the longest lines out of the valid files",
+            hint=f"lower {model.how_to_shrink()}, or take the longest lines out of the {self.split} files",
         )
         with enough_memory(refused):
             self._cross_entropy(model, rows)
@@ -187,7 +190,7 @@ class TranslationValidator:
     def _readings(self) -> list[Reading] | None:
         """The raw sources; None where nothing is numbered."""
         text = self.corpus.text
-        return list(map(text.read, self.corpus.raw_lines("valid", "source"))) if text.placeholders else None
+        return list(map(text.read, self.corpus.raw_lines(self.split, "source"))) if text.placeholders else None
 
     def _translate(self, model: SearchModel, tick: Callable[[], None]) -> list[str]:
         rows = self.corpus.vocabulary.source_only_rows(self.maker.target_view)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from metering import Counts, Meter, Spec, drive
+from our_model import model_config
 
-from nmt.config import ModelConfig, TrainingConfig
+from nmt.config import TrainingConfig
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.feed import Feed
 from nmt.data.position import Position
@@ -20,15 +21,6 @@ from nmt.training.step import Updater
 
 def make(spec: Spec) -> None:
     """Nothing: the text lies there as ids."""
-
-
-def model_config(spec: Spec) -> ModelConfig:
-    """A Transformer where the specification has layers, else the RNN."""
-    same = {"embedding_size": spec["embedding"], "dropout": spec["dropout"]}
-    if "layers" not in spec:
-        return ModelConfig(hidden_size=spec["hidden"], **same)
-    sizes = {"layers": spec["layers"], "heads": spec["heads"], "feedforward_size": spec["feedforward"]}
-    return ModelConfig(architecture="transformer", **sizes, **same)
 
 
 def train(spec: Spec, limit: int, meter: Meter) -> None:

@@ -325,6 +325,9 @@ def test_top_continuations_are_those_of_a_full_sort(rows: int, count: int) -> No
             divmod(int(index), rows) for index in order
         ]
         assert values[row].tolist() == table[row].reshape(-1)[order].tolist()
+    wider = torch.nn.functional.pad(log_probs, (0, 24), value=5.0)[:, :, :rows]  # columns between the rows
+    for found, expected in zip(top_continuations(scores, wider, count), (values, hypotheses, pieces), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_batches_hold_every_sentence_once_within_the_budget() -> None:
