@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -20,14 +21,26 @@ from nmt.text.vocabulary import Vocabulary
 LETTERS = "abcdefghijklmnopqrstuvwxyz.,"
 
 
+MODEL: dict[str, object] = {"embedding_size": 6, "dropout": 0.1}
 SIZES: dict[str, dict[str, object]] = {
     "rnn": {"hidden_size": 8},
     "transformer": {"layers": 2, "heads": 2, "feedforward_size": 8, "width": 8},
 }
 
 
-def make_model_folder(folder: Path, *, tying: str = "three-way", seed: int = 1, architecture: str = "rnn") -> Path:
-    """Write a model folder for raw text of small letters, through the functions nmt-train uses."""
+def make_model_folder(
+    folder: Path,
+    *,
+    tying: str = "three-way",
+    seed: int = 1,
+    architecture: str = "rnn",
+    sizes: Mapping[str, object] | None = None,
+    search: SearchConfig | None = None,
+) -> Path:
+    """Write a model folder for raw text of small letters, through the functions nmt-train uses.
+
+    sizes: keys of the section `model` beside or instead of the usual ones.
+    """
     pieces = [*LETTERS, *(f"{letter}@@" for letter in LETTERS)]
     vocabulary = Vocabulary.from_counts(
         dict.fromkeys([*pieces, "only", "source"], 5), dict.fromkeys([*pieces, "one", "two", "three"], 5)
@@ -35,8 +48,8 @@ def make_model_folder(folder: Path, *, tying: str = "three-way", seed: int = 1, 
     text = TextPipeline(TextOptions(source="en", target="de", tokenizer="none"), MergeTable(()))
     config = Config(
         prep=PrepConfig(source="en", target="de", tokenizer="none"),
-        model=ModelConfig(architecture=architecture, tying=tying, embedding_size=6, dropout=0.1, **SIZES[architecture]),
-        search=SearchConfig(beam=3, max_length_ratio=0.5),
+        model=ModelConfig(**{**MODEL, **SIZES[architecture], **(sizes or {})}, architecture=architecture, tying=tying),  # type: ignore[arg-type]
+        search=search or SearchConfig(beam=3, max_length_ratio=0.5),
     )
     with tempfile.TemporaryDirectory() as prepared:
         text.save(prepared)

@@ -9,7 +9,7 @@ import nmt
 from bpe.command import Parser, run
 from nmt.config import DROPPED, Config
 from nmt.configfile import Values, build_config, parse_assignments, read_yaml
-from nmt.models.architectures import ARCHITECTURES
+from nmt.models.architectures import ARCHITECTURES, LANGUAGE_ARCHITECTURES
 
 __all__ = ["FLAGS", "Parser", "config_from", "make_parser", "overrides", "run"]
 
@@ -56,11 +56,15 @@ FLAGS: dict[str, dict[str, object]] = {
     },
     "model.tying": {"flag": "--tying", "help": "untied, decoder or three-way (the default)"},
     "model.architecture": {"flag": "--architecture", "help": " or ".join(ARCHITECTURES)},
+    "lm.tying": {"flag": "--tying", "help": "untied, or tied (the default)"},
+    "lm.architecture": {"flag": "--architecture", "help": " or ".join(LANGUAGE_ARCHITECTURES)},
+    "training.max_epochs": {"flag": "--max-epochs", "type": int, "metavar": "N", "help": "epochs in all"},
     "training.max_updates": {"flag": "--max-updates", "type": int, "metavar": "N", "help": "updates in all"},
     "training.seed": {"flag": "--seed", "type": int, "metavar": "N", "help": "random seed"},
     "training.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "target pieces a batch"},
     "search.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "source pieces a batch"},
     "search.beam": {"flag": "--beam", "type": int, "metavar": "N", "help": "beam size"},
+    "search.stopping": {"flag": "--stopping", "help": "exact (the default), present or first"},
     "search.length_penalty": {"flag": "--length-penalty", "type": float, "metavar": "X", "help": "length exponent"},
     "search.max_length_ratio": {"flag": "--max-length-ratio", "type": float, "metavar": "X", "help": "output limit"},
     "search.length_normalization": {"flag": "--length-normalization", "help": "length (the default) or gnmt"},
@@ -100,6 +104,11 @@ FLAGS: dict[str, dict[str, object]] = {
         "flag": "--replace-unknown",
         "action": "store_true",
         "help": "write the source word in an unknown piece's place",
+    },
+    "search.prefix_source": {
+        "flag": "--prefix-source",
+        "metavar": "PIECES",
+        "help": "before every source, as >>fra<< of OPUS-MT's models",
     },
     "search.split_sentences": {
         "flag": "--split-sentences",

@@ -25,6 +25,7 @@ KEYS = (
     "paths.model",
     "search.length_penalty",
     "search.length_normalization",
+    "search.prefix_source",
     "runtime.device",
     "runtime.threads",
 )
@@ -94,7 +95,7 @@ def command(argv: list[str]) -> None:
     """Parse, score block by block, print."""
     arguments = parse(argv)
     asked = load_asked(arguments)
-    scorer = Scorer(asked.bundle, ensemble=asked.ensemble)
+    scorer = Scorer(asked.bundle, ensemble=asked.ensemble, search=asked.search)
     form = ScoreForm(Scoring(asked.search) if arguments.normalize else None, arguments.json)
     entries, totals = _entries(arguments, scorer), Totals()
     while block := list(islice(entries, BLOCK_LINES)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nmt.cli.common import make_parser, overrides, run
 from nmt.tasks.translation.start import start_values
@@ -31,10 +31,15 @@ KEYS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    return run_training(PROG, command, argv)
+
+
+def run_training(prog: str, command: Callable[[list[str]], None], argv: Sequence[str] | None) -> int:
+    """Call a command that trains; returns its exit code."""
     try:
-        return run(PROG, command, argv)
+        return run(prog, command, argv)
     except Interrupted as signal:
-        print(f"{PROG}: stopped by {signal}; everything is saved, run the same command to continue", file=sys.stderr)
+        print(f"{prog}: stopped by {signal}; everything is saved, run the same command to continue", file=sys.stderr)
         return 128 + signal.number
     except Silent as told:
         return told.code

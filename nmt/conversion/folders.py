@@ -15,11 +15,13 @@ from bpe.errors import UserError
 from bpe.textfiles import atomic_write, sha256_of, write_text
 from nmt.config import Config, ModelConfig, PrepConfig
 from nmt.conversion.dl4mt import from_dl4mt, read_arrays, read_dictionary, to_dl4mt
+from nmt.conversion.made import Made
+from nmt.conversion.marian_model import Wanted, from_marian
+from nmt.conversion.placing import check_free, placed
 from nmt.folder.bundle import BEST, describe_folder, load_bundle, read_config, read_manifest
 from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
-from nmt.scratch import put_in_place, scratch_folder
 from nmt.text.options import old_normalization
 from nmt.text.pipeline import TextOptions, TextPipeline
 
@@ -48,10 +50,7 @@ class TextChoice:
 
 def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
     """Write a model folder from a DL4MT or Nematus model; returns its configuration."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError("is a file, not a folder", where=folder, hint="name another with --model")
-    if folder.exists() and any(folder.iterdir()):
-        raise UserError("is not empty", where=folder, hint="name another folder with --model")
+    check_free(folder, "--model")
     dictionaries = read_dictionary(files.source_vocabulary), read_dictionary(files.target_vocabulary)
     try:
         found = from_dl4mt(read_arrays(files.model), *dictionaries)
@@ -68,21 +67,31 @@ def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
             initialization="dl4mt",
         ),
     )
-    model = build_empty(config.model, VocabularySizes.of(found.vocabulary), torch.device("cpu"))
-    check_shapes(files.model, model, found.weights)
-    load_unique(model, found.weights)
-    model.embeddings.assert_tied()
-    pipeline = _pipeline(text)
     paths = (files.model, files.source_vocabulary, files.target_vocabulary)
-    hashes, folder = {path.name: sha256_of(path) for path in paths}, folder.resolve()
-    with scratch_folder(folder) as scratch:
-        made = scratch / "model"
-        made.mkdir()
-        pipeline.save(made)
-        describe_folder(made, config, found.vocabulary, {"converted": hashes})
-        save_tensors(made / BEST, weight_tensors(model), weight_metadata(model, converted="dl4mt"))
-        put_in_place(made, folder)
+    made = Made(config, found.vocabulary, _pipeline(text), found.weights, paths)
+    write_folder(made, folder, "dl4mt", "it is not the attention model of Table 8")
     return config
+
+
+def import_marian(theirs: Path, folder: Path, wanted: Wanted) -> tuple[Config, list[str]]:
+    """Write a model folder from a MarianMT model's; returns its configuration, and what is to be known of it."""
+    check_free(folder, "--model")
+    made, notes = from_marian(theirs, wanted)
+    write_folder(made, folder, "marian", "weights and config.json belong together")
+    return made.config, notes
+
+
+def write_folder(made: Made, folder: Path, origin: str, hint: str) -> None:
+    """Write a converted model's folder. hint: of the error where its sizes do not fit each other."""
+    model = build_empty(made.config.model, VocabularySizes.of(made.vocabulary), torch.device("cpu"))
+    check_shapes(made.files[0], model, made.weights, hint)
+    load_unique(model, made.weights)
+    model.embeddings.assert_tied()
+    hashes = {path.name: sha256_of(path) for path in made.files}
+    with placed(folder) as place:
+        made.text.save(place)
+        describe_folder(place, made.config, made.vocabulary, {"converted": hashes})
+        save_tensors(place / BEST, weight_tensors(model), weight_metadata(model, converted=origin))
 
 
 def _pipeline(text: TextChoice) -> TextPipeline:
@@ -98,7 +107,7 @@ def _pipeline(text: TextChoice) -> TextPipeline:
     return TextPipeline(options, MergeTable.load(text.codes) if text.codes else None)
 
 
-def check_shapes(path: Path, model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+def check_shapes(path: Path, model: torch.nn.Module, weights: dict[str, torch.Tensor], hint: str) -> None:
     """Raise a UserError that names the first weight whose shape is not the architecture's."""
     for name, parameter in unique_parameters(model).items():
         found = weights[name].shape
@@ -106,7 +115,7 @@ def check_shapes(path: Path, model: torch.nn.Module, weights: dict[str, torch.Te
             raise UserError(
                 f"{name} would be {tuple(found)}, where the model's other sizes ask for {tuple(parameter.shape)}",
                 where=path,
-                hint="it is not the attention model of Table 8",
+                hint=hint,
             )
 
 

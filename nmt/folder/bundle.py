@@ -31,6 +31,10 @@ from nmt.tying import Tying
 
 CONFIG, VOCABULARY, MANIFEST, BEST = "config.yaml", "vocabulary.json", "manifest.json", "best.safetensors"
 FORMAT, FORMAT_VERSION = "nmt-model", 1
+TRANSLATION, LANGUAGE = "translation", "language"
+"What a model was trained for, as its manifest says; one that says nothing translates."
+KINDS = {TRANSLATION: ("a translation model", "nmt-translate"), LANGUAGE: ("a language model", "nmt-lm")}
+"In words, and the command that reads it."
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,11 @@ def versions() -> dict[str, str]:
     }
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The model folder's manifest; a folder without one is no model folder."""
+def read_manifest(folder: Path, kind: str | None = TRANSLATION) -> dict[str, Any]:
+    """The model folder's manifest; a folder without one is no model folder.
+
+    kind: what it must have been trained for; None: anything.
+    """
     path = folder / MANIFEST
     if not folder.is_dir():
         raise UserError("no such folder", where=folder, hint="train a model with nmt-train, or name one with --model")
@@ -127,6 +134,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for key in ("vocabulary", "data", "versions"):
         if not isinstance(manifest.get(key), str if key == "vocabulary" else dict):
             raise UserError(f"damaged (it lacks {key!r})", where=path, hint="restore it from a copy")
+    found = manifest.get("task", TRANSLATION)
+    if kind not in (None, found):
+        what, reader = KINDS.get(found, (f"a model of {found!r}", "another command"))
+        raise UserError(f"holds {what}, not {KINDS[kind][0]}", where=folder, hint=f"{reader} reads it: check --model")
     return manifest
 
 

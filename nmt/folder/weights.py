@@ -97,8 +97,11 @@ def weight_metadata(model: TrainableModel, **extra: object) -> dict[str, str]:
     }
 
 
-def load_weights(path: Path, model: TrainableModel) -> dict[str, str]:
-    """Load a weights file into a model of the same tying mode and sizes; returns the file's metadata."""
+def load_weights(path: Path, model: TrainableModel, key: str = "model.tying") -> dict[str, str]:
+    """Load a weights file into a model of the same tying mode and sizes; returns the file's metadata.
+
+    key: of the configuration, that names the mode.
+    """
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT or metadata.get("version") != FORMAT_VERSION:
         raise UserError("not a weights file of this toolkit's version", where=path)
@@ -107,7 +110,7 @@ def load_weights(path: Path, model: TrainableModel) -> dict[str, str]:
         raise UserError(
             f"weights tied {metadata.get('tying')!r} do not fit a model tied {mode!r}",
             where=path,
-            hint=f"set model.tying to {metadata.get('tying')!r}; modes are never converted silently",
+            hint=f"set {key} to {metadata.get('tying')!r}; modes are never converted silently",
         )
     wanted = {name: tuple(parameter.shape) for name, parameter in unique_parameters(model).items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -43,11 +43,18 @@ class Linear(nn.Module):
 
     def forward(self, inputs: Tensor, dtype: torch.dtype = torch.float32, *, keep: bool = False) -> Tensor:
         """[..., X] -> [..., Y]. dtype: of the product. keep: leave the result in it, for another product."""
-        if not is_prepared(dtype, self.weight):
-            return functional.linear(inputs, self.weight, self.bias)
-        flat = inputs.reshape(-1, inputs.shape[-1])
-        found: Tensor = PreparedLinear.apply(flat, self.weight, self.bias, dtype, keep)
-        return found.view(*inputs.shape[:-1], len(self.bias))
+        return linear(inputs, self.weight, self.bias, dtype, keep=keep)
+
+
+def linear(
+    inputs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype = torch.float32, *, keep: bool = False
+) -> Tensor:
+    """`Linear` with weights that lie elsewhere."""
+    if not is_prepared(dtype, weight):
+        return functional.linear(inputs, weight, bias)
+    flat = inputs.reshape(-1, inputs.shape[-1])
+    found: Tensor = PreparedLinear.apply(flat, weight, bias, dtype, keep)
+    return found.view(*inputs.shape[:-1], len(bias))
 
 
 class PreparedLinear(torch.autograd.Function):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -40,7 +40,7 @@ def build_rnn(config: ModelConfig, embeddings: TiedEmbeddings) -> RNNModel:
 
 def build_transformer(config: ModelConfig, embeddings: TiedEmbeddings) -> TransformerModel:
     """See Network.build."""
-    layer = LayerOptions(
+    encoder_layer = LayerOptions(
         size=config.width or config.embedding_size,
         heads=config.heads,
         feedforward_size=config.feedforward_size,
@@ -50,13 +50,20 @@ def build_transformer(config: ModelConfig, embeddings: TiedEmbeddings) -> Transf
         attention_dropout=config.attention_dropout,
         feedforward_dropout=config.feedforward_dropout,
     )
+    decoder_layer = replace(
+        encoder_layer,
+        heads=config.decoder_heads or config.heads,
+        feedforward_size=config.decoder_feedforward_size or config.feedforward_size,
+    )
     options = TransformerOptions(
         embedding_size=config.embedding_size,
-        layer=layer,
+        layer=encoder_layer,
+        decoder_layer=decoder_layer,
         layers=config.layers,
         decoder_layers=config.decoder_layers or config.layers,
         positions=config.positions,
         max_positions=config.max_positions,
+        start=config.start,
         scale_embeddings=config.scale_embeddings,
         attention_layer=config.attention_layer,
     )

@@ -1,11 +1,12 @@
 """Beam search over any model of `nmt.models.interface`, many sentences at a time.
 
-As in DL4MT, Nematus and Marian, a hypothesis that ends gives up its place for good: with K places, each step keeps the
-best K - F continuations of a sentence of which F hypotheses have ended. A sentence is done when no living hypothesis
-can still beat its `num_best` ended ones, which is exact: probabilities only fall and coverage is never positive, so
-that a hypothesis with log-probability L scores at most L / scale(longest allowed length). With a beam wide enough the
-result is that of exhaustive search. With a repetition penalty, L is what the penalty has made of it, which is never
-positive and only falls either.
+As in DL4MT, Nematus and Marian, a hypothesis that ends gives up its place for good, unless `search.stopping` says
+otherwise (`nmt.search.expansion` has those rules): with K places, each step keeps the best K - F continuations of a
+sentence of which F hypotheses have ended. A sentence is done when no living hypothesis can still beat its `num_best`
+ended ones, which is exact: probabilities only fall and coverage is never positive, so that a hypothesis with
+log-probability L scores at most L / scale(longest allowed length). With a beam wide enough the result is that of
+exhaustive search. With a repetition penalty, L is what the penalty has made of it, which is never positive and only
+falls either.
 
 Sentences are sorted by length. One that is done leaves: its rows are dropped from the memory, the state and every
 tensor of the frontier by index, and the next sentences take the places that became free, between two steps. Rows know
@@ -136,7 +137,7 @@ class Search:
             if number % self.check_steps or (frontier.calm and self.expansion.can_ask):
                 active = self._ordered(active, None, frontier.log_probs.size(1))
                 continue
-            leaving, staying, width = _ask(frontier, self.config.beam)
+            leaving, staying, width = _ask(self.expansion.places_left(frontier).tolist())
             if leaving:
                 left = frontier.select(leaving, self._rows(leaving))
                 yield hypotheses_of(left, [len(self.sources[i]) + 1 for i in left.sentences], self.scoring, self.wanted)
@@ -250,10 +251,8 @@ def both_active(active: Active, new: Active) -> Active:
     return Active(replace(first, barred=None).join(replace(second, barred=None)), memory, state)
 
 
-def _ask(frontier: Frontier, beam: int) -> tuple[list[int], list[int], int]:
-    """Rows that leave now, rows that stay, and how many hypotheses those need. Waits for the device, once."""
-    living = frontier.log_probs[:, 0] != -torch.inf
-    places = torch.where(living, beam - frontier.ended.count(), 0).tolist()
+def _ask(places: Sequence[int]) -> tuple[list[int], list[int], int]:
+    """Rows that leave now, rows that stay, and how many hypotheses those need. places: each row's, 0: it is done."""
     done = [row for row, count in enumerate(places) if count == 0]
     if len(done) * LEAVE_SHARE < len(places):
         return [], list(range(len(places))), max(places)

@@ -33,11 +33,11 @@ class Expansion:
 
     def __init__(self, config: SearchConfig, wanted: Wanted, longest: int, device: torch.device) -> None:
         """longest: the most pieces any translation may have."""
-        self.config, self.num_best = config, wanted.num_best
+        self.config, self.num_best, self.narrows = config, wanted.num_best, config.stopping == "exact"
         self.counted = sent(torch.tensor(wanted.counted, dtype=torch.int64), device)
         scoring = Scoring(config)
         self.scales = sent(torch.tensor([scoring.scale(length) for length in range(longest + 2)]), device)
-        self.places = torch.arange(config.beam, device=device)
+        self.places = torch.arange(config.beam if self.narrows else 2 * config.beam, device=device)
         self.can_ask = answers_at_once(device)
         "Elsewhere what most steps do not need is done in all of them, since asking would wait for the device."
 
@@ -45,7 +45,8 @@ class Expansion:
         """One piece more for every hypothesis. step: of the model, for this frontier. mask: [B, S] of its sources."""
         before, steps = frontier.log_probs, frontier.steps
         log_probs = self._ruled(frontier, step.log_probs, candidates)
-        values, parents, columns = top_continuations(before, log_probs, self.config.beam)
+        count = self.config.beam if self.narrows else 2 * self.config.beam  # should all of the best end
+        values, parents, columns = top_continuations(before, log_probs, count)
         pieces = candidates.pieces(columns)
         penalised = self._penalised(frontier, log_probs, parents, columns, pieces)
         is_end, here = pieces == EOS, (frontier.max_pieces == steps)[:, None]
@@ -53,15 +54,19 @@ class Expansion:
         if self.config.coverage_penalty:
             frontier, covered = _attended(frontier, step.attention, mask, here)
         if not frontier.calm or not self.can_ask or (is_end | here).any():
-            places = (self.config.beam - frontier.ended.count())[:, None]
-            values = values.masked_fill(self.places[: values.size(1)] >= places, -torch.inf)
-            frontier = self._with_ended(frontier, values.masked_fill(~is_end, -torch.inf), parents, covered)
+            within = self.places[: values.size(1)] < self._places(frontier)[:, None]
+            values = values.masked_fill(~within, -torch.inf) if self.narrows else values
+            ending = values.masked_fill(~(is_end & within), -torch.inf)
+            frontier = self._with_ended(frontier, ending, parents, covered)
             frontier = replace(frontier, cut=_cut(frontier, here), calm=False)
             living = values.masked_fill(is_end | here, -torch.inf)
-            hopeless = living.amax(1) / frontier.best_scale <= frontier.ended.scores[:, self.num_best - 1]
+            hopeless = self._hopeless(frontier, living.amax(1))
             values, order = living.masked_fill(hopeless[:, None], -torch.inf).sort(dim=1, descending=True, stable=True)
             pieces, parents = pieces.gather(1, order), parents.gather(1, order)
             penalised = None if penalised is None else penalised.gather(1, order)
+        if not self.narrows:
+            values, pieces, parents = (each[:, : self.config.beam] for each in (values, pieces, parents))
+            penalised = None if penalised is None else penalised[:, : self.config.beam]
         own = values if penalised is None else values - penalised
         kept = {"pieces": pieces, "parents": parents, "log_probs": own, "penalties": penalised}
         frontier.history.record(steps, kept, step.attention)
@@ -76,6 +81,26 @@ class Expansion:
             penalties=penalised,
             attended=None if frontier.attended is None else _of_parents(frontier.attended, parents),
         )
+
+    def places_left(self, frontier: Frontier) -> Tensor:
+        """How many hypotheses each sentence's next step needs, [B]; 0: it is done."""
+        living = frontier.log_probs[:, 0] != -torch.inf
+        return torch.where(living, self._places(frontier), 0)
+
+    def _places(self, frontier: Frontier) -> Tensor:
+        """[B] how many of the best continuations count: those that have ended take up theirs, or not."""
+        count = frontier.ended.count()
+        return self.config.beam - count if self.narrows else torch.full_like(count, self.config.beam)
+
+    def _hopeless(self, frontier: Frontier, best: Tensor) -> Tensor:
+        """[B] bool, sentences that are over. best: [B] the log-probability of the likeliest living hypothesis."""
+        if self.narrows:
+            return best / frontier.best_scale <= frontier.ended.scores[:, self.num_best - 1]
+        worst = frontier.ended.scores[:, -1]
+        if self.config.stopping == "first":
+            return worst != -torch.inf
+        length = (frontier.steps + 1).clamp(max=len(self.scales) - 1)
+        return best / self.scales[length] <= worst
 
     def _ruled(self, frontier: Frontier, log_probs: Tensor, candidates: Candidates) -> Tensor:
         """log_probs [B, W, N], written over: -inf where a rule forbids the piece."""

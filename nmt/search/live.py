@@ -106,8 +106,7 @@ class LiveSearch(Search):
         if frontier.calm or self._steps % self.check_steps:
             self._active = self._ordered(active, None, frontier.log_probs.size(1))
             return []
-        places = torch.where(frontier.log_probs[:, 0] != -torch.inf, self.config.beam - frontier.ended.count(), 0)
-        counts = places.tolist()
+        counts = self.expansion.places_left(frontier).tolist()
         done = [row for row, count in enumerate(counts) if not count]
         new = [row for row in done if frontier.sentences[row] not in self._answered]
         found = self._found(frontier.select(new, self._rows(new))) if new else []

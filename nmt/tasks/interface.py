@@ -112,6 +112,8 @@ class Validator(Protocol):
 class Task(ABC):
     """Something to learn, and the data to learn it from. Made of a configuration, whose prepared folder it reads."""
 
+    kind: ClassVar[str]
+    "What manifest.json of a model folder calls it."
     reader: ClassVar[str]
     "The command that reads what was trained."
     config: Config
@@ -165,6 +167,10 @@ class Task(ABC):
     def stream(self, start: Position) -> Iterator[tuple[Position, Any]]:
         """Batches with their places from `start` on, for ever: a function of the configuration and the data."""
 
+    def after(self, place: Position) -> Position:
+        """The place after a batch. Only where a task gives an epoch's last the next one's first is an end known."""
+        return Position(place.epoch, place.block, place.batch + 1)
+
     @abstractmethod
     def largest(self) -> Any:
         """The batch that needs the most memory."""
@@ -178,5 +184,22 @@ class Task(ABC):
         """What else the finished model folder is to hold."""
 
 
-OpenTask = Callable[[Config], Task]
-"How a task is made of the configuration of a run."
+class OpenTask(Protocol):
+    """How a task is made of the configuration of a run: the task's class."""
+
+    @property
+    def kind(self) -> str:
+        """See Task.kind."""
+
+    def __call__(self, config: Config) -> Task:
+        """Raises a UserError where the data cannot be opened."""
+
+
+def check_foreign(settings: TrainingConfig, own: Mapping[str, object], of: str) -> None:
+    """Raise a UserError where a key of the section `training` is set that the task does not have.
+
+    own: such keys with the value that does nothing. of: whose keys they are, for people.
+    """
+    for name, value in own.items():
+        if getattr(settings, name) != value:
+            raise UserError(f"is of {of}", where=f"training.{name}", hint="leave it out")

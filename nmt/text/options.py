@@ -19,7 +19,10 @@ Side = Literal["source", "target"]
 SIDES: tuple[Side, Side] = ("source", "target")
 
 TEXT_FILE = "text.json"
-FORMAT, FORMAT_VERSION = "nmt-text", 3
+FORMAT, FORMAT_VERSION = "nmt-text", 4
+"The latest, of folders with sentencepiece models of their own for each side."
+NUMBERED_VERSION = 3
+"Of folders where protected strings have numbers."
 UNNUMBERED_VERSION = 2
 "Of folders where protected strings are pieces themselves, and of those that protect none."
 OLD_VERSION = 1
@@ -70,6 +73,8 @@ class TextOptions:
     "Code of the language whose rules of tokenisation apply; empty: what the source's tag means (`nmt.text.languages`)."
     target_rules: str = ""
     "The same of the target."
+    separate: bool = False
+    "Each side has a sentencepiece model of its own, and a source may begin with a target code (`>>fra<<`)."
 
     def __post_init__(self) -> None:
         for side in SIDES:
@@ -116,10 +121,12 @@ class TextOptions:
         for side in SIDES:
             if self.rules(side) == literal_code(self.language(side)):
                 del body[RULES[side]]
-        del body["numbers"]
+        del body["numbers"], body["separate"]
         version = UNNUMBERED_VERSION
-        if self.numbers is not None:
-            body["numbers"], version = dict(self.numbers), FORMAT_VERSION
+        if self.separate:
+            body["separate"], version = True, FORMAT_VERSION
+        elif self.numbers is not None:
+            body["numbers"], version = dict(self.numbers), NUMBERED_VERSION
         elif self == _as_of_old(self):
             body = {name: value for name, value in body.items() if name not in _NEW}
             version = OLD_VERSION
@@ -132,7 +139,15 @@ class TextOptions:
         return _options_from(_read(folder / TEXT_FILE), folder / TEXT_FILE)
 
 
-_NEW = ("source_normalize", "target_normalize", "byte_fallback", "rare_characters", "source_rules", "target_rules")
+_NEW = (
+    "source_normalize",
+    "target_normalize",
+    "byte_fallback",
+    "rare_characters",
+    "source_rules",
+    "target_rules",
+    "separate",
+)
 
 
 def old_normalization(tokenizer: str) -> str:
@@ -142,7 +157,7 @@ def old_normalization(tokenizer: str) -> str:
 
 def _as_of_old(options: TextOptions) -> TextOptions | None:
     """The options that a file of the old version can hold of these."""
-    if options.tokenizer == "reversible" or options.numbers is not None:
+    if options.tokenizer == "reversible" or options.numbers is not None or options.separate:
         return None
     kept = {one.name: getattr(options, one.name) for one in fields(options) if one.name not in _NEW}
     old = old_normalization(options.tokenizer)
@@ -161,7 +176,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError("damaged: not JSON", where=path, hint="restore the file or prepare again") from None
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise UserError("does not describe a text pipeline", where=path, hint="check the path")
-    if body.get("version") not in (OLD_VERSION, UNNUMBERED_VERSION, FORMAT_VERSION):
+    if body.get("version") not in (OLD_VERSION, UNNUMBERED_VERSION, NUMBERED_VERSION, FORMAT_VERSION):
         found = f"format version {body.get('version')!r}, but this program reads versions 1 to {FORMAT_VERSION}"
         raise UserError(found, where=path, hint="prepare again, or install the version that wrote it")
     return body
@@ -178,8 +193,10 @@ def _options_from(body: Mapping[str, Any], path: Path) -> TextOptions:
     valid = valid and all(isinstance(code, str) for code in rules.values())
     valid = valid and all(value is None or isinstance(value, list) for value in lists.values())
     valid = valid and all(isinstance(text, str) for value in lists.values() for text in value or ())
-    numbers = body.get("numbers") if body["version"] == FORMAT_VERSION else None
-    valid = valid and (body["version"] != FORMAT_VERSION or _are_numbers(numbers))
+    numbers = body.get("numbers") if body["version"] == NUMBERED_VERSION else None
+    valid = valid and (body["version"] != NUMBERED_VERSION or _are_numbers(numbers))
+    separate = body.get("separate") is True if body["version"] == FORMAT_VERSION else False
+    valid = valid and (body["version"] != FORMAT_VERSION or (separate and body["subwords"] == "sentencepiece"))
     if not valid or not all(body[name] in words for name, words in WORDS.items()):
         raise UserError("damaged: a key is missing or wrong", where=path, hint="restore the file or prepare again")
     pieces = {name: None if value is None else tuple(value) for name, value in lists.items()}
@@ -187,6 +204,7 @@ def _options_from(body: Mapping[str, Any], path: Path) -> TextOptions:
         **{name: body[name] for name in names},
         byte_fallback=body["byte_fallback"],
         numbers=None if numbers is None else tuple(numbers.items()),
+        separate=separate,
         **rules,
         **pieces,  # type: ignore[arg-type]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +19,17 @@ from nmt.text.placeholders import NumberedString, Strings, put_back
 from nmt.text.protection import PROTECTED_WORD, Span, is_protected
 from nmt.text.reversible import SENTENCEPIECE_SPACE as SPACE
 from nmt.text.tokenization import NumberingTokenizer, Tokenizer, clean, comes_back
+from nmt.text.vocabulary import SPECIAL_NAMES, UNK
 
 __all__ = ["SENTENCEPIECE_BYTES", "SIDES", "SPACE", "SentencePieceSubwords", "Side", "TextOptions", "TextPipeline"]
 
 SENTENCEPIECE_BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
 "How sentencepiece writes bytes."
 CODES_FILE, SENTENCEPIECE_FILE = "bpe.codes", "sentencepiece.model"
+SEPARATE_FILES: Mapping[Side, str] = {"source": "source.spm", "target": "target.spm"}
+"As Hugging Face calls them in folders of MarianMT."
+TARGET_CODE = re.compile(r">>[^\s<>]+<<")
+"Names the language to translate into, at the beginning of a source."
 
 
 class Subwords(Protocol):
@@ -101,6 +107,15 @@ class SentencePieceSubwords:
         """Pieces of the words with one space between each two."""
         return self.known(self.processor.encode(" ".join(words), out_type=str))
 
+    def piece_list(self) -> list[str]:
+        """All pieces that the model may cut text into."""
+        processor = self.processor
+        return [
+            processor.id_to_piece(number)
+            for number in range(processor.get_piece_size())
+            if not (processor.is_control(number) or processor.is_unknown(number) or processor.is_unused(number))
+        ]
+
     def known(self, pieces: list[str]) -> list[str]:
         """The pieces, those that are not there spelt in others."""
         allowed = self._allowed
@@ -127,6 +142,33 @@ class SentencePieceSubwords:
 
 
 @dataclass(frozen=True)
+class SeparateModels:
+    """A sentencepiece model for each side, as OPUS-MT's models have them."""
+
+    source: bytes
+    target: bytes
+
+    def of(self, side: Side) -> bytes:
+        """That of a side."""
+        return self.source if side == "source" else self.target
+
+
+class MarianSubwords(SentencePieceSubwords):
+    """One side of these, as Hugging Face's MarianTokenizer reads and writes text."""
+
+    def pieces(self, words: list[str]) -> list[str]:
+        """Pieces of the words; a target code before them is one."""
+        text = " ".join(words)
+        code = TARGET_CODE.match(text)
+        return [code[0], *super().pieces([text[code.end() :]])] if code else super().pieces([text])
+
+    def words(self, pieces: Sequence[str]) -> list[str]:
+        """Words of pieces, of which the model may lack some; unknown ones are left out."""
+        text: str = self.processor.decode([piece for piece in pieces if piece != SPECIAL_NAMES[UNK]])
+        return clean(text.replace(SPACE, " ")).split()
+
+
+@dataclass(frozen=True)
 class Reading:
     """A source line as the model reads it."""
 
@@ -138,11 +180,13 @@ class Reading:
 class TextPipeline:
     """Both directions for both sides. Safe to use from several threads: its caches hold what each would work out anew.
 
-    options: what it is made of. subwords: a `MergeTable`, the bytes of a sentencepiece model, or None for text whose
-    words are pieces already.
+    options: what it is made of. subwords: a `MergeTable`, the bytes of a sentencepiece model, one for each side, or
+    None for text whose words are pieces already.
     """
 
-    def __init__(self, options: TextOptions, subwords: MergeTable | bytes | None, *, where: object = "") -> None:
+    def __init__(
+        self, options: TextOptions, subwords: MergeTable | bytes | SeparateModels | None, *, where: object = ""
+    ) -> None:
         self.options = options
         self.subwords = subwords
         self.numbering = options.make_numbering(where)
@@ -161,6 +205,8 @@ class TextPipeline:
             exact = options.tokenizer == "reversible"
             known = allowed if options.byte_fallback else None
             return SentencePieceSubwords(self.subwords, where, exact=exact, allowed=known)
+        if isinstance(self.subwords, SeparateModels):
+            return MarianSubwords(self.subwords.of(side), where)
         if self.subwords is None:
             return SegmentedText()
         if options.byte_fallback:
@@ -180,6 +226,11 @@ class TextPipeline:
             return Reading(self.words(line, "source"))
         spans, strings = self.numbering.all(line, terms)
         return Reading(self.words(line, "source", spans), strings)
+
+    def target_code(self, line: str) -> tuple[str, str]:
+        """The target code that a source line begins with, '' where there is none, and the rest of the line."""
+        code = TARGET_CODE.match(line.lstrip()) if isinstance(self.subwords, SeparateModels) else None
+        return (code[0], line.lstrip()[code.end() :]) if code else ("", line)
 
     def pieces_of_pair(self, source: str, target: str) -> tuple[list[str], list[str]]:
         """The pieces of a pair of raw lines, as preparation cuts them: the strings that both have are numbered."""
@@ -249,11 +300,15 @@ class TextPipeline:
         return comes_back(self._tokenizers[side], line)
 
     def save(self, folder: Path | str) -> None:
-        """Write text.json and bpe.codes or sentencepiece.model into a folder."""
+        """Write text.json and bpe.codes, sentencepiece.model, or source.spm and target.spm into a folder."""
         folder = Path(folder)
         if isinstance(self.subwords, bytes):
             with atomic_write(folder / SENTENCEPIECE_FILE) as stream:
                 stream.write(self.subwords)
+        elif isinstance(self.subwords, SeparateModels):
+            for side, name in SEPARATE_FILES.items():
+                with atomic_write(folder / name) as stream:
+                    stream.write(self.subwords.of(side))
         elif self.subwords is not None:
             self.subwords.save(folder / CODES_FILE)
         self.options.save(folder)
@@ -267,14 +322,22 @@ class TextPipeline:
             return cls(options, None, where=folder / TEXT_FILE)
         if options.subwords == "bpe":
             return cls(options, MergeTable.load(folder / CODES_FILE), where=folder / TEXT_FILE)
+        if options.separate:
+            return cls(
+                options, SeparateModels(*(_read(folder / name) for name in SEPARATE_FILES.values())), where=folder
+            )
         path = folder / SENTENCEPIECE_FILE
-        try:
-            return cls(options, path.read_bytes(), where=path)
-        except OSError as error:
-            raise UserError(f"cannot be read ({error.strerror})", where=path, hint="copy the whole folder") from None
+        return cls(options, _read(path), where=path)
 
     @staticmethod
     def files(folder: Path | str) -> list[Path]:
         """The files of a saved pipeline in a folder: what has to be copied to carry it elsewhere."""
-        names = (TEXT_FILE, CODES_FILE, SENTENCEPIECE_FILE)
+        names = (TEXT_FILE, CODES_FILE, SENTENCEPIECE_FILE, *SEPARATE_FILES.values())
         return [Path(folder) / name for name in names if (Path(folder) / name).is_file()]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot be read ({error.strerror})", where=path, hint="copy the whole folder") from None

@@ -107,7 +107,7 @@ class Trainer:
         self.readings.start_window()
         while True:
             ended = self.reason_to_stop()
-            if state.update and state.validated < state.update and (ended or self._due(self.settings.validate_every)):
+            if state.update and state.validated < state.update and (ended or self._validates()):
                 self._validate(cost)
                 self.readings.start_window()
                 ended = ended or self.reason_to_stop()
@@ -155,9 +155,15 @@ class Trainer:
     def _update(self, work: Work) -> None:
         """Make an update; where the device is not waited for, what came of it is read later."""
         self.readings.begin(work)
-        self.progress.go_on(work.number, work.positions[-1])
+        self.progress.go_on(work.number, self.task.after(work.positions[-1]))
         if not self.updater.deferred:
             self.readings.read(self.progress)
+
+    def _validates(self) -> bool:
+        epochs, state = self.settings.validate_epochs, self.progress
+        if not epochs:
+            return self._due(self.settings.validate_every)
+        return state.between_epochs and state.epoch % epochs == 0
 
     def _due(self, every: int) -> bool:
         return self.progress.update % every == 0
@@ -199,7 +205,8 @@ class Trainer:
         took = time.monotonic() - started
         cost.note(state)
         note_memory(state, self.updater.device)
-        values = {**found.figures(), "epoch": state.epoch + 1, "target_tokens": state.target_tokens}
+        values = {**found.figures(), "epoch": state.epoch_of_last, "target_tokens": state.target_tokens}
+        values["epoch_cross_entropy"] = state.epoch_cost / state.epoch_tokens if state.epoch_tokens else None
         values |= {"seconds": state.seconds, "cpu_seconds": state.cpu_seconds, "peak_memory": state.peak_memory}
         self.reporter.record("validation", state.update, values)
         told = f"validation at update {state.update:,}: {found.describe()}"

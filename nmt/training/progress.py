@@ -28,6 +28,10 @@ class TrainingProgress:
     "Those of them after the last update that was made."
     target_tokens: int = 0
     "Tokens trained on that were predicted, </s> included."
+    epoch_cost: float = 0.0
+    "Cross entropy of the tokens of the epoch that was begun last, as they were trained on, in nats, summed."
+    epoch_tokens: int = 0
+    "So many tokens."
     seconds: float = 0.0
     "Wall-clock time spent training and validating, all sessions."
     cpu_seconds: float = 0.0
@@ -52,9 +56,9 @@ class TrainingProgress:
         """The next batch."""
         return Position(self.epoch, self.block, self.batch)
 
-    def go_on(self, update: int, last: Position) -> None:
-        """An update is under way. last: its last batch."""
-        self._stand(update, dataclasses.replace(last, batch=last.batch + 1))
+    def go_on(self, update: int, place: Position) -> None:
+        """An update is under way. place: the batch after it."""
+        self._stand(update, place)
 
     def go_back(self, update: int, place: Position) -> None:
         """Updates after `update` were not made. place: the batch after it."""
@@ -63,10 +67,23 @@ class TrainingProgress:
     def _stand(self, update: int, place: Position) -> None:
         self.update, self.epoch, self.block, self.batch = update, place.epoch, place.block, place.batch
 
-    def count(self, tokens: int, *, made: bool) -> None:
-        """An update has been read."""
+    @property
+    def between_epochs(self) -> bool:
+        """Whether the last update ended an epoch, of a task that knows where one ends."""
+        return self.update > 0 and self.block == 0 and self.batch == 0
+
+    @property
+    def epoch_of_last(self) -> int:
+        """The epoch of the last update, from 1."""
+        return self.epoch if self.between_epochs else self.epoch + 1
+
+    def count(self, tokens: int, cross_entropy: float, *, made: bool, begins: bool) -> None:
+        """An update has been read. cross_entropy: of its tokens together. begins: whether it began an epoch."""
+        if begins:
+            self.epoch_cost, self.epoch_tokens = 0.0, 0
         if made:
             self.target_tokens, self.skipped_in_a_row = self.target_tokens + tokens, 0
+            self.epoch_cost, self.epoch_tokens = self.epoch_cost + cross_entropy, self.epoch_tokens + tokens
         else:
             self.skipped, self.skipped_in_a_row = self.skipped + 1, self.skipped_in_a_row + 1
 

@@ -25,12 +25,15 @@ class Readings:
     def __init__(self, updater: Updater, settings: TrainingConfig, reporter: Reporter) -> None:
         self.updater, self.settings, self.reporter = updater, settings, reporter
         self.unread: list[Work] = []
+        self.epoch = 0
+        "Of the update begun last, from 0."
         self.window, self.watch = Window(time.monotonic()), DivergenceWatch()
 
     def begin(self, work: Work) -> None:
         """Have the updater make an update."""
-        self.updater.begin(work.batches, work.number)
+        self.updater.begin(work.batches, work.number, work.epoch)
         self.unread.append(work)
+        self.epoch = work.epoch
 
     def start_window(self) -> None:
         """The next progress line tells of what comes from here on."""
@@ -49,7 +52,7 @@ class Readings:
                 raise NonFiniteLoss(self._told(result, work))
             tokens = sum(map(self.updater.objective.num_tokens, work.batches))
             self.window.add(result, tokens)
-            progress.count(tokens, made=result.finite)
+            progress.count(tokens, result.cross_entropy, made=result.finite, begins=work.begins_epoch)
             if not result.finite:
                 self.reporter.warn(f"left out: {self._told(result, work)}")
 
@@ -60,10 +63,10 @@ class Readings:
         """Tell of the updates since the last progress line."""
         window = self.window
         rate = window.tokens / max(time.monotonic() - window.started, 1e-9)
-        step = learning_rate(self.settings, progress.update)
+        step = learning_rate(self.settings, progress.update, self.epoch)
         loss, cross_entropy = window.mean(window.smoothed), window.mean(window.cross_entropy)
         values = {
-            "epoch": progress.epoch + 1,
+            "epoch": progress.epoch_of_last,
             "cross_entropy": cross_entropy,
             "loss": loss,
             "tokens_per_second": rate,
@@ -72,8 +75,9 @@ class Readings:
             "seconds": progress.seconds,
         }
         self.reporter.record("train", progress.update, values)
+        of = "" if self.settings.max_epochs else f" of {self.settings.max_updates:,}"
         self.reporter.say(
-            f"update {progress.update:,} of {self.settings.max_updates:,} | epoch {progress.epoch + 1} | "
+            f"update {progress.update:,}{of} | epoch {progress.epoch_of_last} | "
             f"loss {loss:.3f} | cross entropy {cross_entropy:.3f} | {rate:,.0f} tokens/s | "
             f"rate {step:.2g} | gradient {window.largest_norm:.2f} | {time_left(progress, self.settings)}"
         )

@@ -13,7 +13,7 @@ from bpe.textfiles import write_text
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.device import arithmetic, keep_freed_memory, pick_device, repeat_bits, set_threads
-from nmt.folder.bundle import BEST, CONFIG, read_config, read_manifest
+from nmt.folder.bundle import BEST, CONFIG, MANIFEST, read_config, read_manifest
 from nmt.layers.processor import native_bfloat16
 from nmt.tasks.interface import OpenTask, Task
 from nmt.training.checkpoint import Checkpoint, mark_begun
@@ -65,7 +65,8 @@ class Request:
     """What the user asked for.
 
     values: dotted keys that were set. base: those that stand below them in a new run, of (values, folder), as of a
-    model to start from. force: start over where a model already is. dry_run: tell, and train nothing.
+    model to start from or of a task with defaults of its own. force: start over where a model already is. dry_run:
+    tell, and train nothing.
     """
 
     values: Values
@@ -90,6 +91,7 @@ def lead(request: Request, open_task: OpenTask, workers: Workers) -> TrainingPro
     """What the first worker does, which may be alone."""
     folder = Path(build_config(request.values).paths.model)
     with locked(folder):
+        check_kind(folder, open_task.kind)
         continues = not request.force and in_progress(folder)
         before = read_config(folder) if continues else None
         config, changes = resolve(request, folder, before)
@@ -233,7 +235,7 @@ def changed_keys(before: Config, after: Config) -> list[str]:
             continue
         if key == "training.precision" and value == "auto":
             continue
-        if section == "model" or (section == "training" and name in FIXED_KEYS):
+        if section in ("model", "lm") or (section == "training" and name in FIXED_KEYS):
             raise UserError(
                 f"this run has {key} = {old[key]!r}, which cannot become {value!r} half way",
                 where=after.paths.model,
@@ -257,9 +259,15 @@ def with_precision(config: Config, before: Config | None) -> Config:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
 
 
+def check_kind(folder: Path, kind: str) -> None:
+    """A model of another task is not continued, nor removed."""
+    if (folder / MANIFEST).exists():
+        read_manifest(folder, kind)
+
+
 def check_same_data(folder: Path, task: Task) -> None:
     """A run continues on the data it began with."""
-    if read_manifest(folder)["data"].get("fingerprint") != task.fingerprint:
+    if read_manifest(folder, None)["data"].get("fingerprint") != task.fingerprint:
         raise UserError(
             f"was trained on other data than {task.config.paths.prepared} holds",
             where=folder,

@@ -89,8 +89,11 @@ class Updater:
         self.begin([batch], number)
         return self.read()[0]
 
-    def begin(self, batches: Sequence[Any], number: int) -> None:
-        """Make update `number` (from 1) of the given batches as if they were one; `read` tells what came of it."""
+    def begin(self, batches: Sequence[Any], number: int, epoch: int = 0) -> None:
+        """Make update `number` (from 1) of the given batches as if they were one; `read` tells what came of it.
+
+        epoch: from 0, which a schedule may go by.
+        """
         torch.manual_seed(update_seed(self.config.seed, number, self.workers.rank))
         self.model.train()
         sums = torch.zeros(3, device=self.device)  # loss, smoothed, cross entropy
@@ -103,7 +106,7 @@ class Updater:
         norm = torch.nn.utils.get_total_norm(gradients)
         refused = self._must_not(totals, norm)
         self.carried = {name: torch.where(refused, self.carried[name], left) for name, left in carried.items()}
-        self._apply(gradients, norm, refused, number)
+        self._apply(gradients, norm, refused, number, learning_rate(self.config, number, epoch))
         self.unread.append(torch.cat([totals, norm[None]]))
 
     def read(self) -> list[StepResult]:
@@ -156,11 +159,11 @@ class Updater:
         self.refused = torch.where(complete, (self.refused + 1) * ~good, torch.inf)
         return ~good
 
-    def _apply(self, gradients: list[Tensor], norm: Tensor, refused: Tensor, number: int) -> None:
+    def _apply(self, gradients: list[Tensor], norm: Tensor, refused: Tensor, number: int, rate: float) -> None:
         """Clip, and make the optimizer's step and the average's, unless the update is refused."""
         self._clip(gradients, norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, number)
+            group["lr"] = rate
         if self.deferred:
             self.optimizer.found_inf = refused.float()  # type: ignore[attr-defined]
         if self.deferred or not refused:
@@ -183,8 +186,10 @@ class Updater:
         if not share:
             return
         weights = [parameter.detach() for parameter in self.parameters.values()]
-        kept = torch.full_like(self.refused, 1 - share)
-        torch._foreach_mul_(weights, kept if refused is None else torch.where(refused, 1, kept))
+        if refused is None:
+            torch._foreach_add_(weights, weights, alpha=-share)
+        else:  # 1 - share would lose most of a share of 1e-7 to rounding
+            torch._foreach_addcmul_(weights, weights, [(~refused).to(w.dtype) for w in weights], value=-share)
 
     def try_largest(self, batch: Any) -> None:
         """Make this worker's update of the largest batch but for the change, so that too little memory shows now and

@@ -67,6 +67,16 @@ class Work:
     positions: list[Position]
     before: Position
 
+    @property
+    def epoch(self) -> int:
+        """Of its first batch, from 0."""
+        return self.positions[0].epoch
+
+    @property
+    def begins_epoch(self) -> bool:
+        """Whether its first batch is an epoch's first."""
+        return self.positions[0].block == 0 and self.positions[0].batch == 0
+
     def describe(self, objective: Objective[Any]) -> str:
         """For people: the update, the epoch, the batches and what is in them."""
         first, last = self.positions[0], self.positions[-1]

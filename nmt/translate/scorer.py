@@ -19,13 +19,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from bpe.errors import UserError
+from nmt.config import SearchConfig
 from nmt.data.batching import BatchMaker
 from nmt.data.corpus import ParallelIds
 from nmt.device import pick_device
 from nmt.folder.bundle import Bundle, load_bundle
 from nmt.search.expansion import check_numbers
 from nmt.text.vocabulary import PAD
-from nmt.translate.searcher import check_same
+from nmt.translate.searcher import check_same, source_prefix
 
 BATCH_TOKENS = 2048
 "Padded positions of a side in one batch at most, unless one pair alone has more."
@@ -75,9 +76,13 @@ class Scorer:
     target rows that all members have.
     """
 
-    def __init__(self, bundle: Bundle, *, ensemble: Sequence[Bundle] = ()) -> None:
-        """ensemble: models to average with. Raises UserError where they do not go with the first."""
+    def __init__(self, bundle: Bundle, *, ensemble: Sequence[Bundle] = (), search: SearchConfig | None = None) -> None:
+        """ensemble: models to average with. search: what may say how sources begin; None: the model folder's own.
+
+        Raises UserError where the models do not go with the first.
+        """
         self.bundle = bundle
+        self._source_prefix = source_prefix(bundle, search or bundle.config.search)
         for other in ensemble:
             check_same(bundle, other)
         bundles = (bundle, *ensemble)
@@ -109,7 +114,11 @@ class Scorer:
 
     def pieces(self, source: str, target: str, segmented: bool = False) -> tuple[list[str], list[str]]:
         """The pieces of a source and its target; see `score`."""
-        return (source.split(), target.split()) if segmented else self.bundle.text.pieces_of_pair(source, target)
+        if segmented:
+            return source.split(), target.split()
+        first, second = self.bundle.text.pieces_of_pair(source, target)
+        own = self.bundle.text.target_code(source)[0]
+        return [*self._source_prefix, *first] if first and not own else first, second
 
     def score_pieces(self, sources: Pieces, targets: Pieces) -> list[list[float]]:
         """Natural log-probabilities of each target's pieces and, last, of </s>, given its source's pieces.

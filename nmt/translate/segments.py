@@ -34,10 +34,21 @@ class Segment:
 
 
 def segments_of(
-    text: TextPipeline, line: str, *, sentences: bool = False, glossary: Glossary | None = None
+    text: TextPipeline,
+    line: str,
+    *,
+    sentences: bool = False,
+    glossary: Glossary | None = None,
+    prefix: Sequence[str] = (),
 ) -> list[Segment]:
-    """One segment for nearly every line; an empty one for a blank line. sentences: each of them is a segment."""
+    """One segment for nearly every line; an empty one for a blank line.
+
+    sentences: each of them is a segment. prefix: pieces before those of every segment; a line's own target code goes
+    before them all instead.
+    """
     language = text.options.source
+    code, line = text.target_code(line)
+    before = (code,) if code else tuple(prefix)
     found: list[Segment] = []
     for sentence in _whole(text, split_sentences(line, language)) if sentences else [line]:
         terms = glossary.terms(text, sentence) if glossary else ()
@@ -45,7 +56,8 @@ def segments_of(
         cut = split_source(text, reading)
         strings = _strings_of(cut, reading.strings, text.placeholders)
         after = [*[" "] * (len(cut) - 1), gap_after(sentence, text.options.target)]
-        found += [Segment(*each) for each in zip(cut, after, strings, strict=True)]
+        segments = [(*before, *pieces) if pieces else () for pieces in cut]
+        found += [Segment(*each) for each in zip(segments, after, strings, strict=True)]
     return found or [Segment((), "")]
 
 

@@ -27,7 +27,7 @@ from nmt.search.scoring import Scoring
 from nmt.text.placeholders import Strings
 from nmt.translate.alignment import pharaoh, replace_unknown
 from nmt.translate.glossary import Glossary
-from nmt.translate.searcher import Searcher
+from nmt.translate.searcher import Searcher, source_prefix
 from nmt.translate.segments import Segment, segments_of
 
 MAX_PARTS = 1 << 20
@@ -121,6 +121,7 @@ class Translator:
         self.bundle, self.ensemble, self.glossary = bundle, tuple(ensemble), glossary
         self._placeholders = frozenset(bundle.text.placeholders)
         self.search = search or bundle.config.search
+        self._source_prefix = source_prefix(bundle, self.search)
         self.searcher = Searcher.of([bundle, *ensemble], self.search)
 
     @classmethod
@@ -189,7 +190,13 @@ class Translator:
 
     def _jobs(self, line: str, number: int, prefix: str) -> list[SearchJob]:
         """What is searched for a line. Where nothing is drawn, equal texts are equal jobs."""
-        parts = segments_of(self.bundle.text, line, sentences=self.search.split_sentences, glossary=self.glossary)
+        parts = segments_of(
+            self.bundle.text,
+            line,
+            sentences=self.search.split_sentences,
+            glossary=self.glossary,
+            prefix=self._source_prefix,
+        )
         first = number * MAX_PARTS if self.search.sampling else 0
         numbers = range(first, first + len(parts)) if self.search.sampling else [0] * len(parts)
         prefixes = [prefix, *[""] * len(parts)]

@@ -23,6 +23,12 @@ def _step(argv: list[str]) -> None:
     train_step.main(argv)
 
 
+def _language(argv: list[str]) -> None:
+    from scripts.benchmarks import language
+
+    language.main(argv)
+
+
 def _gpu(argv: list[str]) -> None:
     from scripts.benchmarks import gpu
 
@@ -77,10 +83,17 @@ def _word2vec(argv: list[str]) -> None:
     word2vec.main(argv)
 
 
+def _export(argv: list[str]) -> None:
+    from scripts.benchmarks import exported
+
+    exported.main(argv)
+
+
 # Imported when called: one benchmark need not have the packages of another.
 BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "train": (_train, "training speed and memory against fairseq, OpenNMT-py and JoeyNMT; the parts of our update"),
     "step": (_step, "the training step: plain steps, the hand-written backward, bfloat16 products"),
+    "lm": (_language, "training of language models against torch.nn.LSTM in PyTorch's own example"),
     "gpu": (_gpu, "all that needs a GPU: checks, training at Table 8's size, memory, search"),
     "translate": (_translate, "search against fairseq, OpenNMT-py and JoeyNMT; BLEU of bf16, int8 and shortlist"),
     "products": (_products, "the products of an update, each in every way this processor has"),
@@ -88,6 +101,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
         _serve,
         "nmt-serve with many clients against nmt-translate; clients that vanish, send nonsense, are slow",
     ),
+    "export": (_export, "CTranslate2 beside nmt-translate on the same weights: speed, and the same translations"),
     "busy": (_busy, "preparation, training and translation on a quiet machine and beside busy programs"),
     "data": (_data, "planning epochs of 40 million pairs: seconds, memory, padding"),
     "text": (_text, "lines to words and back: what does not come back, words a second"),

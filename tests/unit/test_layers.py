@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.models.architectures import ARCHITECTURES
+from nmt.models.architectures import ARCHITECTURES, LANGUAGE_ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.models", "nmt.prepare"),
     ("nmt.search", "nmt.folder", "nmt.evaluate", "nmt.word2vec"),
     ("nmt.shortlist",),
-    ("nmt.translate",),
+    ("nmt.translate", "nmt.language"),
     ("nmt.tasks", "nmt.conversion", "nmt.explain"),
     ("nmt.training",),
     ("nmt.reproduce", "nmt.serve"),
@@ -33,10 +33,13 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 entries, the longer name is its own."""
 
 LAZY = (
+    "ctranslate2",
     "dask",
     "distributed",
     "langcodes",
     "matplotlib",
+    "onnx",
+    "onnxruntime",
     "py3langid",
     "sacremoses",
     "sentencepiece",
@@ -131,13 +134,14 @@ def test_a_model_is_known_by_its_interface_alone() -> None:
         if is_in(module, "nmt.search"):
             assert seen <= {"nmt.models.interface"}, module
         elif not is_in(module, "nmt.models"):
-            everywhere = {"nmt.models.interface", "nmt.models.build", "nmt.models.architectures"}
+            names = ("interface", "build", "architectures", "language", "language_build", "montecarlo")
+            everywhere = {f"nmt.models.{name}" for name in names}
             assert seen <= everywhere | (for_searcher if module == "nmt.translate.searcher" else set()), module
-    networks = {f"nmt.models.{name}" for name in ARCHITECTURES}
+    networks = {f"nmt.models.{name}" for name in (*ARCHITECTURES, *LANGUAGE_ARCHITECTURES)}
     for module, tree in TREES.items():
         others = {name for name in networks if not is_in(module, name)}
         seen = {name for name in imports(tree) for network in others if is_in(name, network)}
-        assert not seen or module == "nmt.models.table", f"{module} knows {seen}"
+        assert not seen or module in ("nmt.models.table", "nmt.models.language_build"), f"{module} knows {seen}"
 
 
 def test_training_knows_a_task_by_its_interface_alone() -> None:

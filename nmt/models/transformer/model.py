@@ -32,11 +32,15 @@ class TransformerOptions:
 
     embedding_size: int
     layer: LayerOptions
+    "Of the encoder; its width, norm and dropout are those of both."
+    decoder_layer: LayerOptions
     layers: int
     decoder_layers: int
     positions: str = "sinusoidal"
     max_positions: int = 1024
     "How many learned positions there are."
+    start: str = "zero"
+    "What stands before the first piece: zero, or padding, its row of the target input."
     scale_embeddings: bool = True
     attention_layer: int = 0
     "Which decoder layer's attention is told, from 1; 0: the last."
@@ -75,7 +79,7 @@ class Stack(nn.Module):
 
 
 class TransformerModel(TranslationModel):
-    """Encoder and decoder of self-attention layers. The piece before the first is a zero vector at position 0."""
+    """Encoder and decoder of self-attention layers. Before the first piece: a zero vector or padding's."""
 
     architecture = "transformer"
 
@@ -83,7 +87,7 @@ class TransformerModel(TranslationModel):
         super().__init__(embeddings)
         self.options = options
         self.encoder = Stack(options, [EncoderLayer(options.layer) for _ in range(options.layers)])
-        self.decoder = Stack(options, [DecoderLayer(options.layer) for _ in range(options.decoder_layers)])
+        self.decoder = Stack(options, [DecoderLayer(options.decoder_layer) for _ in range(options.decoder_layers)])
         width, size = options.embedding_size, options.layer.size
         self.readout_projection = Linear(size, width) if width != size else None
 
@@ -120,14 +124,24 @@ class TransformerModel(TranslationModel):
     def readout(self, batch: Batch) -> Tensor:
         """Readout of the real target positions, step by step: [N, E]."""
         source = self._encode(batch.source, batch.source_lengths)
-        embedded = self.embeddings.target(batch.target.t()[:-1])
-        previous = torch.cat([embedded.new_zeros(1, *embedded.shape[1:]), embedded])
+        targets = batch.target.t()[:-1]
+        if self.options.start == "padding":
+            previous = self.embeddings.target(functional.pad(targets, (0, 0, 1, 0), value=PAD))
+        else:
+            embedded = self.embeddings.target(targets)
+            previous = torch.cat([embedded.new_zeros(1, *embedded.shape[1:]), embedded])
         grid = Grid.of(len(previous), previous.shape[1], previous.device)
         rows = grid.flat(self._inputs(self.decoder, previous))
         added = hidden_future(grid.steps, rows.device, rows.dtype)
         for layer in self.decoder_layers:
             rows = layer(rows, grid, source, added, self.compute_dtype, fast=self.fast)
         return self._readout(rows.index_select(0, batch.target_positions), self.compute_dtype)
+
+    def embedded(self, previous: Tensor) -> Tensor:
+        """Previous target ids, START among them, [...] -> [..., E]."""
+        assert START < PAD == 0, "clamped, START is padding"
+        found = self.embeddings.target(previous.clamp(min=PAD))
+        return found if self.options.start == "padding" else found.masked_fill((previous == START)[..., None], 0)
 
     def _readout(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """[..., D] -> [..., E]."""
@@ -159,8 +173,7 @@ class TransformerModel(TranslationModel):
         self, memory: TransformerMemory, state: TransformerState, previous: Tensor, output: TransformerOutput
     ) -> Step:
         """See SearchModel.step."""
-        embedded = self.embeddings.target(previous.clamp(min=0)).masked_fill((previous == START)[..., None], 0)
-        rows = self.decoder.inputs(embedded, state.steps)
+        rows = self.decoder.inputs(self.embedded(previous), state.steps)
         source_added = hidden_keys(memory.mask, rows.dtype)
         seen = functional.pad(state.mask, (0, 1), value=True)[:, :, None, None]
         added = torch.zeros(seen.shape, dtype=rows.dtype, device=rows.device).masked_fill_(~seen, -torch.inf)

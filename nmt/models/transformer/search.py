@@ -186,14 +186,14 @@ class FixedTransformer(FixedModel):
     def __init__(self, model: TransformerModel, precision: str) -> None:
         super().__init__(model.embeddings, precision, bound=None)
         fixed = Fixer(model, precision)
-        self.heads = model.options.layer.heads
+        self.heads = model.options.decoder_layer.heads
         self.source_inputs, self.inputs = (FixedInputs(side.inputs, fixed) for side in (model.encoder, model.decoder))
         self.source_norm, self.norm = model.encoder.norm, model.decoder.norm
         self.encoder = [FixedEncoderLayer(layer, fixed) for layer in model.encoder_layers]
         self.decoder = [FixedDecoderLayer(layer, fixed) for layer in model.decoder_layers]
         self.from_source = fixed(*(layer.cross_attention.source for layer in model.decoder_layers))
         self.readout = None if model.readout_projection is None else fixed(model.readout_projection)
-        self.attention_layer = model.attention_layer
+        self.attention_layer, self.zero_start = model.attention_layer, model.options.start == "zero"
 
     @torch.no_grad()
     def encode(self, source: Tensor, source_lengths: Tensor) -> FixedMemory:
@@ -218,7 +218,9 @@ class FixedTransformer(FixedModel):
     def step(self, memory: FixedMemory, state: CacheState, previous: Tensor, output: FixedOutput) -> Step:  # type: ignore[override]
         """See SearchModel.step."""
         batch, beam = previous.shape
-        embedded = self.embeddings.target(previous.clamp(min=0)).masked_fill_((previous < 0)[..., None], 0)  # START
+        embedded = self.embeddings.target(previous.clamp(min=0))
+        if self.zero_start:
+            embedded.masked_fill_((previous < 0)[..., None], 0)  # START
         rows = self.inputs(embedded, state.steps[:, None], state.longest + 1).flatten(0, 1)
         state, attention = state.begun(beam), rows.new_empty(0)
         for number, layer in enumerate(self.decoder):

@@ -18,11 +18,11 @@ from nmt.data.feed import DropoutFeed, Feed
 from nmt.data.mixing import describe_mix
 from nmt.data.order import PairLengths
 from nmt.data.position import Position
-from nmt.folder.bundle import create_folder
+from nmt.folder.bundle import TRANSLATION, create_folder
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
 from nmt.shortlist import Shortlist
-from nmt.tasks.interface import Task
+from nmt.tasks.interface import Task, check_foreign
 from nmt.tasks.translation.introduction import introduction
 from nmt.tasks.translation.objective import TranslationObjective
 from nmt.tasks.translation.start import Beginning, beginning_of, check_same_beginning, check_same_mix
@@ -35,6 +35,7 @@ from nmt.tying import Tying
 class TranslationTask(Task):
     """Learns to translate the pairs of a prepared corpus."""
 
+    kind = TRANSLATION
     reader = "nmt-translate"
 
     def __init__(self, config: Config) -> None:
@@ -66,6 +67,10 @@ class TranslationTask(Task):
 
     def check(self) -> None:
         """See Task.check."""
+        check_foreign(self.settings, {"max_epochs": 0, "validate_epochs": 0}, "language models")
+        if self.settings.schedule == "epochs":
+            problem = "'epochs' is of language models, whose epochs have ends"
+            raise UserError(problem, where="training.schedule", hint="choose another")
         chosen_split(self.corpus, self.settings.validation_set)
         if self.settings.bpe_dropout:
             check_merges(self.corpus)
