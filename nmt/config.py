@@ -12,10 +12,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from bpe.errors import UserError
-from nmt.models.architectures import ARCHITECTURES, applies, owners
+from nmt.models.architectures import ARCHITECTURES, LANGUAGE_ARCHITECTURES, Architectures, applies, owners
 from nmt.text.normalization import NORMALIZATIONS
 from nmt.text.protection import Patterns
-from nmt.tying import Tying
+from nmt.tying import Tying, WordTying
 
 DROPPED = ("held-out", "held-out-source", "identical", "entities", "unprintable", "language", "shifted")
 
@@ -32,6 +32,14 @@ def choice(key: str, value: str, allowed: Collection[str]) -> None:
         raise UserError(f"unknown value {value!r}", where=key, hint=f"choose one of {', '.join(allowed)}")
 
 
+def require_own_keys(section: ModelConfig | LanguageConfig, name: str, table: Architectures) -> None:
+    """Raise a UserError where a key is set that the section's architecture does not have."""
+    for key in dataclasses.fields(section):
+        if not applies(key.name, section.architecture, table) and getattr(section, key.name) != key.default:
+            problem = f"is of {' and '.join(owners(key.name, table))} models, and {name}.architecture is"
+            raise UserError(f"{problem} {section.architecture}", where=f"{name}.{key.name}", hint="leave it out")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PathsConfig:
     """The three folders of the flow: corpus/ -> prepared/ -> model/."""
@@ -42,6 +50,10 @@ class PathsConfig:
     "Folder nmt-prep writes and nmt-train reads."
     model: str = "model"
     "Folder nmt-train writes; the only one nmt-translate reads."
+    start: str | None = None
+    "Model folder whose weights, architecture and search settings nmt-train starts from; None: weights at random."
+    embeddings: str | None = None
+    "File of vectors in word2vec's text format from which rows of the vocabulary start; None: from none."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,10 +193,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         choice("model.architecture", self.architecture, ARCHITECTURES)
-        for key in dataclasses.fields(self):
-            if not applies(key.name, self.architecture) and getattr(self, key.name) != key.default:
-                problem = f"is of {' and '.join(owners(key.name))} models, and model.architecture is"
-                raise UserError(f"{problem} {self.architecture}", where=f"model.{key.name}", hint="leave it out")
+        require_own_keys(self, "model", ARCHITECTURES)
         choice("model.tying", self.tying, tuple(mode.value for mode in Tying))
         require(self.embedding_size >= 1, "model.embedding_size", self.embedding_size, "1 or more")
         require(self.hidden_size >= 1, "model.hidden_size", self.hidden_size, "1 or more")
@@ -217,6 +226,87 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LanguageConfig:
+    """The network of a language model, and what keeps it from learning by heart. Defaults: the small model of Table 6.
+
+    A key that the architecture does not have (`nmt.models.architectures`) cannot be set.
+    """
+
+    architecture: str = "lstm"
+    "lstm: layers of LSTM (Zaremba et al., 2014). rhn: a recurrent highway network (Zilly et al., 2016)."
+    tying: str = "tied"
+    "untied, or tied: the input embedding is the output embedding (Press & Wolf, 2017, section 3)."
+    embedding_size: int = 200
+    "Width E of the vocabulary matrices."
+    hidden_size: int = 0
+    "Width H of the layers; 0: embedding_size. Another one needs lm.projection, which leads back to E."
+    layers: int = 2
+    "lstm: layers, each reading the one below."
+    two_biases: bool = False
+    "lstm: two biases for each gate, as torch.nn.LSTM and the paper's Lua code have; otherwise one."
+    depth: int = 8
+    "rhn: highway layers inside a step."
+    projection: bool = False
+    "Scores are (h P + b_P) V' + b with an H x E matrix P (Press & Wolf, 2017, section 3.2)."
+    projection_penalty: float = 2 / 13
+    """Projection regularisation: this times half of P's squared Frobenius norm joins the cost of a sequence.
+
+    The paper's lambda, printed as 0.15; its code divides by 6.5. 0: none.
+    """
+    dropout: float = 0.0
+    "Of the embeddings, between layers and before the scores, drawn anew for each number (Zaremba et al., 2014)."
+    word_dropout: float = 0.0
+    "Bayesian: how likely a word's embedding is left out (x of Gal and Ghahramani, 2016); of all masks see word_masks."
+    input_dropout: float = 0.0
+    "Bayesian: of what a layer reads (i), the same over the steps of an update; lstm: each gate has its own mask."
+    hidden_dropout: float = 0.0
+    "Bayesian: of the state that a layer's maps read (h), likewise; rhn: at every depth the same."
+    output_dropout: float = 0.0
+    "Bayesian: of what the scores are made of (o), likewise."
+    word_masks: str = "token"
+    "word: a dropped word is dropped at all its places in the steps of an update. token: each place, the paper's code."
+    weight_decay: float = 0.0
+    "After each update every weight shrinks by this share of itself, whatever the rate (WD in Table 5: 1e-7)."
+    weight_penalty: float = 0.0
+    "This times half of the sum of all squared weights joins the cost of an update (Zilly et al.'s code: 1e-7)."
+    streams: int = 20
+    "The text is read in this many streams side by side (the paper's batch)."
+    unroll: int = 20
+    "Words of each stream in an update: backpropagation goes back so far, and the state goes on."
+    initialization: float = 0.1
+    "Weights start uniformly between minus this and this."
+    uniform_biases: bool = False
+    "So do biases, as in the paper's Lua code; otherwise they start at zero."
+    transform_bias: float = -2.0
+    "rhn: where the biases of the transform gates start: below zero, so that a layer first carries its state."
+
+    def __post_init__(self) -> None:
+        choice("lm.architecture", self.architecture, LANGUAGE_ARCHITECTURES)
+        require_own_keys(self, "lm", LANGUAGE_ARCHITECTURES)
+        choice("lm.tying", self.tying, tuple(mode.value for mode in WordTying))
+        choice("lm.word_masks", self.word_masks, ("token", "word"))
+        for name in ("embedding_size", "layers", "depth", "streams", "unroll"):
+            require(getattr(self, name) >= 1, f"lm.{name}", getattr(self, name), "1 or more")
+        for name in ("hidden_size", "projection_penalty", "weight_decay", "weight_penalty", "initialization"):
+            require(0 <= getattr(self, name) < math.inf, f"lm.{name}", getattr(self, name), "0 or more and finite")
+        require(self.weight_decay < 1, "lm.weight_decay", self.weight_decay, "below 1")
+        require(math.isfinite(self.transform_bias), "lm.transform_bias", self.transform_bias, "finite")
+        bayesian = ("word_dropout", "input_dropout", "hidden_dropout", "output_dropout")
+        for name in ("dropout", *bayesian):
+            require(0 <= getattr(self, name) < 1, f"lm.{name}", getattr(self, name), "at least 0 and below 1")
+        mixed = self.dropout > 0 and any(getattr(self, name) for name in bayesian)
+        require(not mixed, "lm.dropout", self.dropout, "0 where dropout is Bayesian")
+        fits = self.projection or self.hidden_size in (0, self.embedding_size)
+        limit = f"lm.embedding_size ({self.embedding_size}) where lm.projection is false"
+        require(fits, "lm.hidden_size", self.hidden_size, limit)
+
+    def own_keys(self) -> tuple[str, ...]:
+        """The keys that the architecture has."""
+        names = (key.name for key in dataclasses.fields(self))
+        return tuple(name for name in names if applies(name, self.architecture, LANGUAGE_ARCHITECTURES))
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
     """How a model is trained. Counts named *_every, *_updates and max_updates are in optimizer updates.
 
@@ -230,13 +320,17 @@ class TrainingConfig:
     fast: bool = True
     "Hand-written backward passes; false: the plain computation that they are tested against, rounded otherwise."
     optimizer: str = "adam"
-    "adam, or adadelta (rho 0.95, eps 1e-6), the optimizer of Table 8. Fixed."
+    "adam, adadelta (rho 0.95, eps 1e-6; Table 8), or sgd, plain gradient descent (language models). Fixed."
     learning_rate: float = 0.002
     "Peak step size (Table 8's Adadelta: 1)."
     adam_beta2: float = 0.98
     "Adam's second decay rate (the first is 0.9, eps 1e-9). Fixed: its states are means of it."
     schedule: str = "inverse-sqrt"
-    "constant, inverse-sqrt (after the warm-up) or cosine (to zero at max_updates)."
+    "constant, inverse-sqrt (after the warm-up), cosine (to zero at max_updates), or epochs (see decay)."
+    decay: float = 2.0
+    "epochs: the rate is divided by this in every epoch from decay_from on. Language models only."
+    decay_from: int = 6
+    "epochs: the first epoch, from 1, with a lower rate."
     warmup_updates: int = 400
     "Updates over which the learning rate rises linearly from zero; 0: none."
     clip_norm: float = 1.0
@@ -258,14 +352,22 @@ class TrainingConfig:
     "Pairs with more pieces than this on a side are left out of training. Table 8: 50. Fixed."
     bpe_dropout: float = 0.0
     "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
+    mix: tuple[str, ...] = ()
+    "Other prepared folders, FOLDER=WEIGHT each: so many of its pairs come for every pair of the training data."
     max_updates: int = 20_000
     "Training ends after this many updates in all, earlier sessions counted."
+    max_epochs: int = 0
+    "Training ends after this many epochs in all; 0: max_updates alone. Language models only."
     max_minutes: float = 0.0
     "Training ends after this many minutes in all, earlier sessions counted; 0: no limit."
     validate_every: int = 500
     "Updates between validations."
+    validate_epochs: int = 0
+    "Epochs between validations, in place of validate_every; 0: validate_every. Language models only."
     validation_metric: str = "bleu"
     "What chooses the best and stops early: bleu (beam output, raw references) or cost (cross entropy). Fixed."
+    validation_set: str = "valid"
+    "The validation set that chooses the best and stops early: valid, or the NAME of valid.NAME. Fixed."
     validation_beam: int = 2
     "Beam size of the validation translations. Fixed: scores of two sizes are not compared."
     patience: int = 8
@@ -287,8 +389,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         choice("training.precision", self.precision, ("auto", "float32", "bf16"))
-        choice("training.optimizer", self.optimizer, ("adam", "adadelta"))
-        choice("training.schedule", self.schedule, ("constant", "inverse-sqrt", "cosine"))
+        choice("training.optimizer", self.optimizer, ("adam", "adadelta", "sgd"))
+        choice("training.schedule", self.schedule, ("constant", "inverse-sqrt", "cosine", "epochs"))
         choice("training.normalization", self.normalization, ("tokens", "sentences"))
         choice("training.validation_metric", self.validation_metric, ("bleu", "cost"))
         require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
@@ -305,10 +407,11 @@ class TrainingConfig:
             "above 0 where training.batch_sentences is 0",
         )
         counts = ("seed", "warmup_updates", "batch_tokens", "batch_sentences", "patience", "average_last")
-        for name in (*counts, "part_tokens", "skip_nonfinite"):
+        for name in (*counts, "part_tokens", "skip_nonfinite", "max_epochs", "validate_epochs"):
             require(getattr(self, name) >= 0, f"training.{name}", getattr(self, name), "0 or more")
+        require(1 <= self.decay < math.inf, "training.decay", self.decay, "1 or more and finite")
         counts = ("max_length", "max_updates", "validate_every", "validation_beam", "save_every", "log_every")
-        for name in (*counts, "update_every"):
+        for name in (*counts, "update_every", "decay_from"):
             require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
 
 
@@ -426,6 +529,11 @@ class ServeConfig:
     "Seconds in which a request must have come, its head and then its body: what is slower is cut off."
     connection_limit: int = 4096
     "Open connections; one more is answered 503."
+    searches: int = 2
+    """Searches side by side, each with its share of `runtime.threads` and of the texts; at most one a thread.
+
+    One on a GPU.
+    """
     batch_wait: float = 3.0
     "Milliseconds that a text waits for others to be translated with, where nothing is being searched."
     rate: int = 0
@@ -439,6 +547,7 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         require(0 <= self.port <= 65_535, "serve.port", self.port, "0 to 65535")
+        require(self.searches >= 1, "serve.searches", self.searches, "1 or more")
         for name in ("char_limit", "batch_limit", "alternatives_limit", "queue_limit", "connection_limit", "rate"):
             require(getattr(self, name) >= 0, f"serve.{name}", getattr(self, name), "0 or more")
         for name in ("timeout", "receive_timeout", "batch_wait"):
@@ -449,13 +558,44 @@ class ServeConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Word2VecConfig:
+    """nmt-reproduce table2: skip-gram with negative sampling, with the options of the original program's example."""
+
+    size: int = 200
+    "Numbers of a vector."
+    window: int = 8
+    "Words to each side of a word at most; how many is drawn for each word, from 1 to this."
+    negatives: int = 25
+    "Noise words of a pair."
+    subsample: float = 1e-4
+    "A word whose share of the text is above this is left out at random, the more often the larger it is; 0: never."
+    passes: int = 15
+    "How often the text is read."
+    learning_rate: float = 0.025
+    "At the beginning; it falls linearly to a ten-thousandth of this."
+    min_count: int = 5
+    "Words seen less often are left out of the text."
+    lowercase: bool = False
+    "Make all letters small."
+
+    def __post_init__(self) -> None:
+        for name in ("size", "window", "negatives", "passes", "min_count"):
+            require(getattr(self, name) >= 1, f"word2vec.{name}", getattr(self, name), "1 or more")
+        finite = 0 < self.learning_rate < math.inf
+        require(finite, "word2vec.learning_rate", self.learning_rate, "above 0 and finite")
+        require(0 <= self.subsample < math.inf, "word2vec.subsample", self.subsample, "0 or more and finite")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """All sections. `nmt.configfile` makes one from defaults, a YAML file, `--set` and flags, in that order."""
 
     paths: PathsConfig = field(default_factory=PathsConfig)
     prep: PrepConfig = field(default_factory=PrepConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    lm: LanguageConfig = field(default_factory=LanguageConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
+    word2vec: Word2VecConfig = field(default_factory=Word2VecConfig)

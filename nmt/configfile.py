@@ -16,7 +16,7 @@ import yaml
 
 from bpe.errors import UserError
 from bpe.textfiles import decode_line
-from nmt.config import Config
+from nmt.config import Config, LanguageConfig
 
 TEXTS = tuple[str, ...]
 Values = dict[str, Any]
@@ -114,9 +114,15 @@ def to_yaml(config: Config) -> str:
 
 
 def plain(config: Config) -> dict[str, dict[str, Any]]:
-    """Sections, keys and values, without the keys that the model's architecture does not have."""
+    """Sections, keys and values, without the keys that the model's architecture does not have.
+
+    A language model that is the default one, as in all configurations of translation, is left out.
+    """
     sections = dataclasses.asdict(config)
     sections["model"] = {key: sections["model"][key] for key in config.model.own_keys()}
+    sections["lm"] = {key: sections["lm"][key] for key in config.lm.own_keys()}
+    if config.lm == LanguageConfig():
+        del sections["lm"]
     return sections
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from bpe.command import num_cores
 from bpe.errors import UserError
@@ -31,7 +34,33 @@ def pick_device(name: str) -> torch.device:
     if not available[name]:
         present = ", ".join(kind for kind, there in available.items() if there)
         raise UserError(f"no {name} device on this machine", where="--device", hint=f"available: {present}")
+    if name == "cuda":
+        keep_sums_whole()
     return torch.device(name)
+
+
+def keep_sums_whole() -> None:
+    """Have CUDA's products add up in float32, and cuBLAS in one order whenever it is asked for the same product.
+
+    To be called before the first product: cuBLAS takes its workspace then. The user's own setting of it counts.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+
+
+def repeat_bits(device: torch.device) -> None:
+    """Have everything computed in an order of its own, so that a run that is made again gives the same bits.
+
+    Where torch knows of no such order for something, it warns. A CPU's operations have one as they are.
+    """
+    if device.type != "cuda":
+        return
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Or every buffer would be filled before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 def set_threads(count: int) -> int:
@@ -53,6 +82,18 @@ def keep_freed_memory() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_MAX, 0)
         library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def answers_at_once(device: torch.device) -> bool:
+    """Whether tensors can be asked for their numbers at no cost; elsewhere that waits for all that was begun before."""
+    return device.type == "cpu"
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device; nobody waits for a copy from the processor to CUDA, which the device makes in its turn."""
+    if device.type != "cuda" or tensor.device.type == "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def peak_memory(device: torch.device) -> int:
@@ -83,6 +124,17 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+@contextlib.contextmanager
+def enough_memory(refused: UserError) -> Iterator[None]:
+    """Raise `refused`, which says what to lower, where the machine or the device refuses memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise refused from None
 
 
 def machine() -> str:

@@ -17,7 +17,7 @@ from nmt.folder.bundle import BEST, create_folder, load_bundle
 from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import Step
-from nmt.models.rows import joined_rows
+from nmt.models.rows import joined_rows, places
 from nmt.text.pipeline import TextOptions, TextPipeline
 from nmt.text.vocabulary import EOS, PAD, Vocabulary
 from nmt.translate.glossary import Glossary
@@ -56,8 +56,8 @@ class CopyState:
 
     steps: Tensor
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> CopyState:
-        return CopyState(self.steps[sentences[:, None], hypotheses])
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> CopyState:
+        return CopyState(self.steps[places(sentences, hypotheses)])
 
     def join(self, other: CopyState) -> CopyState:
         return CopyState(torch.cat([self.steps, other.steps]))

@@ -10,6 +10,7 @@ import torch
 
 from bpe.codes import MergeTable
 from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
+from nmt.configfile import build_config, flatten
 from nmt.data.corpus import PreparedCorpus
 from nmt.folder.bundle import BEST, create_folder
 from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
@@ -59,4 +60,20 @@ def make_model_folder(
         for parameter in model.parameters():
             parameter.normal_(std=0.7, generator=generator)
     save_tensors(folder / BEST, weight_tensors(model), weight_metadata(model))
+    return folder
+
+
+def make_model_of(
+    prepared: Path, folder: Path, *, tying: str = "three-way", architecture: str = "rnn", seed: int = 1
+) -> Path:
+    """Write a model folder with random weights for prepared data, as if it had been trained on it."""
+    corpus = PreparedCorpus.open(prepared)
+    config = Config(
+        prep=build_config(flatten({"prep": corpus.manifest["options"]}, "manifest")).prep,
+        model=ModelConfig(architecture=architecture, tying=tying, embedding_size=6, dropout=0.1, **SIZES[architecture]),
+        search=SearchConfig(beam=3, max_length_ratio=0.5),
+    )
+    create_folder(folder, config, corpus)
+    model = build_model(config.model, VocabularySizes.of(corpus.vocabulary), seed=seed)
+    save_tensors(folder / BEST, weight_tensors(model), weight_metadata(model, update=7))
     return folder

@@ -9,7 +9,7 @@ import nmt
 from bpe.command import Parser, run
 from nmt.config import DROPPED, Config
 from nmt.configfile import Values, build_config, parse_assignments, read_yaml
-from nmt.models.architectures import ARCHITECTURES
+from nmt.models.architectures import ARCHITECTURES, LANGUAGE_ARCHITECTURES
 
 __all__ = ["FLAGS", "Parser", "config_from", "make_parser", "overrides", "run"]
 
@@ -17,6 +17,15 @@ FLAGS: dict[str, dict[str, object]] = {
     "paths.corpus": {"flag": "--corpus", "metavar": "DIR", "help": "folder of the parallel text"},
     "paths.prepared": {"flag": "--prepared", "metavar": "DIR", "help": "folder of prepared data"},
     "paths.model": {"flag": "--model", "metavar": "DIR", "help": "model folder"},
+    "paths.start": {"flag": "--from", "metavar": "MODEL", "help": "model folder whose weights training starts from"},
+    "paths.embeddings": {"flag": "--embeddings", "metavar": "FILE", "help": "start rows from word2vec's text format"},
+    "training.mix": {
+        "flag": "--mix",
+        "nargs": "+",
+        "action": "extend",
+        "metavar": "FOLDER=WEIGHT",
+        "help": "prepared folders of which so many pairs come for every pair of the training data",
+    },
     "prep.source": {"flag": "--src", "metavar": "LANG", "help": "source language"},
     "prep.target": {"flag": "--tgt", "metavar": "LANG", "help": "target language"},
     "prep.joint_bpe": {"flag": "--joint-bpe", "type": int, "metavar": "N", "help": "merges of the joint BPE"},
@@ -47,6 +56,9 @@ FLAGS: dict[str, dict[str, object]] = {
     },
     "model.tying": {"flag": "--tying", "help": "untied, decoder or three-way (the default)"},
     "model.architecture": {"flag": "--architecture", "help": " or ".join(ARCHITECTURES)},
+    "lm.tying": {"flag": "--tying", "help": "untied, or tied (the default)"},
+    "lm.architecture": {"flag": "--architecture", "help": " or ".join(LANGUAGE_ARCHITECTURES)},
+    "training.max_epochs": {"flag": "--max-epochs", "type": int, "metavar": "N", "help": "epochs in all"},
     "training.max_updates": {"flag": "--max-updates", "type": int, "metavar": "N", "help": "updates in all"},
     "training.seed": {"flag": "--seed", "type": int, "metavar": "N", "help": "random seed"},
     "training.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "target pieces a batch"},
@@ -123,6 +135,12 @@ FLAGS: dict[str, dict[str, object]] = {
         "help": "translate only for those with a key",
     },
     "serve.cors": {"flag": "--cors", "nargs": "+", "metavar": "ORIGIN", "help": "origins whose pages may use it"},
+    "word2vec.size": {"flag": "--size", "type": int, "metavar": "N", "help": "numbers of a vector"},
+    "word2vec.window": {"flag": "--window", "type": int, "metavar": "N", "help": "words to each side at most"},
+    "word2vec.negatives": {"flag": "--negatives", "type": int, "metavar": "N", "help": "noise words of a pair"},
+    "word2vec.passes": {"flag": "--passes", "type": int, "metavar": "N", "help": "how often the text is read"},
+    "word2vec.min_count": {"flag": "--min-count", "type": int, "metavar": "N", "help": "leave out rarer words"},
+    "word2vec.lowercase": {"flag": "--lowercase", "action": "store_true", "help": "make all letters small"},
     "runtime.device": {"flag": "--device", "help": "auto, cpu, cuda or mps"},
     "runtime.threads": {"flag": "--threads", "type": int, "metavar": "N", "help": "CPU threads"},
 }

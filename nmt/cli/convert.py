@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from nmt.cli.common import config_from, make_parser, run
+from nmt.cli.retie import retie
 from nmt.config import Config, ModelConfig, choice
 from nmt.conversion.folders import Files, TextChoice, export_dl4mt, import_dl4mt, import_marian
 from nmt.conversion.marian_model import Wanted
@@ -16,7 +17,8 @@ from nmt.conversion.marian_model import Wanted
 PROG = "nmt-convert"
 DESCRIPTION = """Convert models of other toolkits into model folders (--from), and back (--to). dl4mt: an attention
 model of DL4MT or Nematus (gru_cond, .npz) and its two dictionaries (JSON). marian: the folder of a MarianMT model of
-Hugging Face, such as OPUS-MT's. Which matrices are tied follows from what is read."""
+Hugging Face, such as OPUS-MT's. Which matrices are tied follows from what is read.
+With --tying MODE: a model folder in another tying mode (nmt-convert --tying MODE --help)."""
 FORMATS = ("dl4mt", "marian")
 WRITTEN = ("dl4mt",)
 OF_DL4MT = {"source_vocabulary": "--source-vocabulary", "target_vocabulary": "--target-vocabulary", "codes": "--codes"}
@@ -30,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def command(argv: list[str]) -> None:
     """Parse, convert, say what came of it."""
+    if any(word.partition("=")[0] == "--tying" for word in argv):
+        return retie(PROG, argv)
     parser = make_parser(PROG, DESCRIPTION, KEYS)
     direction = parser.add_mutually_exclusive_group(required=True)
     direction.add_argument("--from", dest="origin", metavar="FORMAT", help=f"read this format: {' or '.join(FORMATS)}")

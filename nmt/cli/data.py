@@ -67,7 +67,7 @@ def print_list(as_json: bool) -> None:
     for corpus in CORPORA.values():
         listed = [pair for pair in corpus.pairs if len(corpus.pairs) <= SHOWN_PAIRS or pair in corpus.outputs]
         rows += [
-            (corpus.name, "-".join(pair), download_size(corpus, pair), line_counts(corpus, pair), corpus.purpose)
+            (corpus.name, corpus.label(pair), download_size(corpus, pair), line_counts(corpus, pair), corpus.purpose)
             for pair in listed
         ]
         if others := [pair for pair in corpus.pairs if pair not in listed]:
@@ -77,6 +77,7 @@ def print_list(as_json: bool) -> None:
     for row in rows:
         print("  ".join([*(text.ljust(width) for text, width in zip(row[:4], widths, strict=True)), row[4]]))
     print(f"\nLicence, citation, files and checksums: {PROG} show NAME. Fetch: {PROG} fetch NAME --src en --tgt de")
+    print(f"Text in one language (train.txt, valid.txt, test.txt): {PROG} fetch NAME")
 
 
 def download_size(corpus: Corpus, pair: Pair) -> str:
@@ -121,9 +122,9 @@ def print_entry(corpus: Corpus, as_json: bool) -> None:
         return
     for key in ("name", "title", "purpose", "licence", "citation", "source", "notes"):
         print(f"{key + ':':<10}{getattr(corpus, key)}")
-    print(f"{'pairs:':<10}{' '.join('-'.join(pair) for pair in corpus.pairs)}")
+    print(f"{'pairs:':<10}{' '.join(map(corpus.label, corpus.pairs))}")
     for pair in corpus.pairs if len(corpus.pairs) <= SHOWN_PAIRS else corpus.outputs:
-        print(f"\n{'-'.join(pair)}: downloads {download_size(corpus, pair)}")
+        print(f"\n{corpus.label(pair)}: downloads {download_size(corpus, pair)}")
         for file in corpus.files(pair):
             size = f"{file.size:,} bytes" if file.size else "size unknown"
             print(f"  {file.name}  {size}  {file.url}\n    {checksum(file.sha256, file.md5)}  ({file.checksum_source})")
@@ -131,6 +132,7 @@ def print_entry(corpus: Corpus, as_json: bool) -> None:
         for name in corpus.written(pair):
             expected = corpus.expected(pair, name)
             lines = f"{expected.lines:,} lines" if expected.lines else "lines counted when written"
+            lines += f", {expected.words:,} words" if expected.words else ""
             note = "" if expected.strict else "  (of another public copy)"
             print(f"    {name}  {lines}  {checksum(expected.sha256, '')}{note}")
 
@@ -152,17 +154,19 @@ def fetch_command(arguments: argparse.Namespace) -> None:
 
     def announce() -> None:
         where = f" from {arguments.mirror}" if arguments.mirror else f", kept in {source.cache}"
-        said = f"{corpus.name} {'-'.join(pair)}: {download_size(corpus, pair)} to download{where}"
+        said = f"{corpus.name} {corpus.label(pair)}: {download_size(corpus, pair)} to download{where}"
         if not arguments.quiet:
             say(f"{said}; licence: {corpus.licence}")
 
     result = fetch(corpus, pair, folder, source, force=arguments.force, announce=announce)
-    print(f"{corpus.name} {'-'.join(pair)} {'is there already, verified' if result.already else 'is'} in {folder}/")
+    print(f"{corpus.name} {corpus.label(pair)} {'is there already, verified' if result.already else 'is'} in {folder}/")
     for file in result.files:
-        print(f"  {file.name}  {file.lines:,} lines  sha256 {file.sha256}")
+        words = f", {file.words:,} words" if file.words is not None else ""
+        print(f"  {file.name}  {file.lines:,} lines{words}  sha256 {file.sha256}")
     for remark in result.remarks:
         say(f"note: {remark}")
-    if missing := [split for split in ("train", "valid", "test") if split not in corpus.splits]:
+    missing = [split for split in ("train", "valid", "test") if split not in corpus.splits]
+    if missing and {"train", "valid", "test"} & set(corpus.splits):
         print(f"This corpus has no {' and no '.join(missing)}.")
 
 

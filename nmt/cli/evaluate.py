@@ -24,7 +24,7 @@ from nmt.evaluate.metrics import Options
 from nmt.evaluate.scoring import NUM_SAMPLES
 from nmt.evaluate.testsets import TestSet, TextFile
 from nmt.folder.bundle import versions
-from nmt.prepare.files import names_language
+from nmt.prepare.names import names_language
 from nmt.text.languages import read_tag
 from nmt.translate.translator import Translator
 

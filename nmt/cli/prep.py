@@ -15,11 +15,12 @@ from types import FrameType
 
 from bpe.command import num_cores
 from bpe.errors import UserError
-from nmt.cli.common import config_from, make_parser, run
+from nmt.cli.common import config_from, make_parser, overrides, run
 from nmt.config import Config
 from nmt.prepare.dask_cluster import LOCAL
 from nmt.prepare.files import CorpusFiles, find_corpus, named_files
 from nmt.prepare.leftout import in_words, left_out
+from nmt.prepare.like import LikeModel
 from nmt.prepare.preparation import Preparation, prepare
 from nmt.prepare.report import summary
 from nmt.text.languages import read_tag
@@ -54,12 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(argv: list[str]) -> None:
     arguments = _parse(argv)
-    config = config_from(arguments)
+    like = _like(arguments)
+    config = config_from(arguments, like.options(overrides(arguments)) if like else None)
     files = _files(arguments, config)
     preparation = Preparation(
         files=files,
         prep=replace(config.prep, source=files.source, target=files.target),
         folder=Path(config.paths.prepared).resolve(),
+        like=like,
         force=arguments.force,
         num_workers=config.runtime.threads or num_cores(),
         dask=arguments.dask,
@@ -84,11 +87,22 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--train", **pair, help=f"training text: {both}; may be repeated")  # type: ignore[arg-type]
     parser.add_argument("--valid", **pair, help=f"validation text: {both}")  # type: ignore[arg-type]
     parser.add_argument("--test", **pair, help=f"test text: {both}")  # type: ignore[arg-type]
+    parser.add_argument("--like", metavar="MODEL", help="take the text pipeline and the vocabulary of a model folder")
+    parser.add_argument("--extend", action="store_true", help="with --like: new pieces join the model's vocabulary")
     parser.add_argument("--force", action="store_true", help="replace what is prepared there already")
     dask = "work on the Dask cluster at tcp://HOST:PORT; without an address on --threads Dask workers started here"
     parser.add_argument("--dask", nargs="?", const=LOCAL, metavar="ADDRESS", help=dask)
     parser.add_argument("--json", action="store_true", help="print the manifest, not the summary")
     return parser.parse_args(argv)
+
+
+def _like(arguments: argparse.Namespace) -> LikeModel | None:
+    """The model whose text is the pattern."""
+    if arguments.like is None:
+        if arguments.extend:
+            raise UserError("--extend says that a model's vocabulary may grow", hint="name the model with --like MODEL")
+        return None
+    return LikeModel.read(arguments.like, extend=arguments.extend)
 
 
 def _files(arguments: argparse.Namespace, config: Config) -> CorpusFiles:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 
 import nmt
 from bpe.errors import UserError
-from nmt.cli import reproduce_render, reproduce_similarity, reproduce_table1, reproduce_table8
+from nmt.cli import (
+    reproduce_render,
+    reproduce_similarity,
+    reproduce_table1,
+    reproduce_table2,
+    reproduce_table8,
+)
 from nmt.cli.common import run
 
 PROG = "nmt-reproduce"
@@ -17,6 +23,7 @@ TABLES: dict[str, tuple[Callable[[list[str]], None], str]] = {
         reproduce_table1.command,
         "how two languages share the pieces of a joint BPE, and what tying would save",
     ),
+    "table2": (reproduce_table2.command, "train word2vec untied and tied, score its rows on word similarity"),
     "similarity": (reproduce_similarity.command, "what tying does to the embeddings of trained models"),
     "render": (reproduce_render.command, "table 8's report again from its report.json, as this version shows it"),
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bpe.errors import UserError
 from nmt.cli.common import FLAGS, make_parser, overrides, run
 from nmt.cli.searching import KEYS, check_set
-from nmt.config import ServeConfig
+from nmt.config import Config, ServeConfig
 from nmt.configfile import Values, build_config, flatten
 from nmt.device import keep_freed_memory, pick_device, set_threads
 from nmt.folder.bundle import Bundle, load_bundle
@@ -20,6 +20,8 @@ from nmt.packages import import_package
 from nmt.translate.translator import Translator
 
 if TYPE_CHECKING:
+    import torch
+
     from nmt.serve.models import Served
 
 PROG = "nmt-serve"
@@ -48,31 +50,39 @@ def command(argv: list[str]) -> None:
         import_package(package, PROG)
     check_set(arguments)
     config = build_config(overrides(arguments))
-    served = _load(arguments)
+    device = pick_device(config.runtime.device)
+    settings = with_threads(config, device)
+    served = _load(arguments, device)
 
     from nmt.serve.app import make_app
     from nmt.serve.models import Models
     from nmt.serve.running import run_server
 
-    app = make_app(Models(served), config.serve)
+    app = make_app(Models(served), settings)
     pairs = ", ".join(f"{one.name} ({one.source} to {one.target})" for one in served)
 
     def announce(address: str) -> None:
         if not arguments.quiet:
             print(f"{PROG}: {address} serves {pairs}; Ctrl-C ends it", file=sys.stderr, flush=True)
 
-    run_server(app, config.serve, announce)
+    run_server(app, settings, announce)
 
 
-def _load(arguments: argparse.Namespace) -> list[Served]:
+def with_threads(config: Config, device: torch.device) -> ServeConfig:
+    """Share the threads among as many searches as they allow; the settings with their number."""
+    threads = set_threads(config.runtime.threads)
+    searches = min(config.serve.searches, threads) if device.type == "cpu" else 1
+    set_threads(threads // searches)
+    return dataclasses.replace(config.serve, searches=searches)
+
+
+def _load(arguments: argparse.Namespace, device: torch.device) -> list[Served]:
     """The models that are asked for, ready to be searched."""
     from nmt.serve.models import Served
 
     values = overrides(arguments)
     asked = build_config(values)
-    set_threads(asked.runtime.threads)
     keep_freed_memory()
-    device = pick_device(asked.runtime.device)
     served = []
     for name, folder in _named(arguments.models or [asked.paths.model]).items():
         translator = translator_of(load_bundle(Path(folder), device), values)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nmt.cli.common import make_parser, overrides, run
+from nmt.tasks.translation.start import start_values
+from nmt.tasks.translation.task import TranslationTask
 from nmt.training.distributed import Silent, workers_of_torchrun
 from nmt.training.interruption import Interrupted
 from nmt.training.session import Request, train
@@ -14,6 +16,9 @@ PROG = "nmt-train"
 KEYS = (
     "paths.prepared",
     "paths.model",
+    "paths.start",
+    "paths.embeddings",
+    "training.mix",
     "model.tying",
     "model.architecture",
     "training.max_updates",
@@ -26,10 +31,15 @@ KEYS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    return run_training(PROG, command, argv)
+
+
+def run_training(prog: str, command: Callable[[list[str]], None], argv: Sequence[str] | None) -> int:
+    """Call a command that trains; returns its exit code."""
     try:
-        return run(PROG, command, argv)
+        return run(prog, command, argv)
     except Interrupted as signal:
-        print(f"{PROG}: stopped by {signal}; everything is saved, run the same command to continue", file=sys.stderr)
+        print(f"{prog}: stopped by {signal}; everything is saved, run the same command to continue", file=sys.stderr)
         return 128 + signal.number
     except Silent as told:
         return told.code
@@ -38,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def command(argv: list[str]) -> None:
     """Join the other workers, if there are any, and train."""
     with workers_of_torchrun() as workers, workers.together():
-        train(request_of(argv), workers)
+        train(request_of(argv), TranslationTask, workers)
 
 
 def request_of(argv: list[str]) -> Request:
@@ -52,7 +62,9 @@ def request_of(argv: list[str]) -> Request:
     parser.add_argument("--dry-run", action="store_true", help="print the parameter ledger and train nothing")
     arguments = parser.parse_args(argv)
     values = overrides(arguments)
-    return Request(values=values, force=arguments.force, dry_run=arguments.dry_run, quiet=arguments.quiet)
+    return Request(
+        values=values, base=start_values, force=arguments.force, dry_run=arguments.dry_run, quiet=arguments.quiet
+    )
 
 
 if __name__ == "__main__":

@@ -123,12 +123,11 @@ def specification(bundle: Bundle, model: TransformerModel, pieces: Pieces) -> An
         fill_stack(side, stack, scale=options.scale_embeddings and tables.scaled)
     for layer, ours in zip(spec.encoder.layer, model.encoder_layers, strict=True):
         fill_layer(layer, ours)
-    for layer, ours in zip(spec.decoder.layer, model.decoder_layers, strict=True):
-        fill_layer(layer, ours)
-        fill_attention(
-            layer.attention, (ours.cross_attention.query, ours.cross_attention.source), ours.cross_attention.outputs
-        )
-        fill_norm(layer.attention.layer_norm, ours.around_cross.norm)
+    for layer, decoding in zip(spec.decoder.layer, model.decoder_layers, strict=True):
+        fill_layer(layer, decoding)
+        cross = decoding.cross_attention
+        fill_attention(layer.attention, (cross.query, cross.source), cross.outputs)
+        fill_norm(layer.attention.layer_norm, decoding.around_cross.norm)
     source, target = token_names(bundle, pieces)
     spec.register_source_vocabulary(source)
     spec.register_target_vocabulary(target)
@@ -174,9 +173,9 @@ class Tables:
             bundle.config.search, Wanted(source_only=bundle.vocabulary.source_only_rows(bundle.target_view))
         ):
             bias[ids.start : ids.stop] = PADDING_BIAS
-        names, view = bundle.vocabulary.pieces, bundle.target_view
+        pieces, view = bundle.vocabulary.pieces, bundle.target_view
         rows = view.to_union(np.arange(view.size)).tolist()
-        bias[[row for row, union in enumerate(rows) if names[union] in barred]] = PADDING_BIAS
+        bias[[row for row, union in enumerate(rows) if pieces[union] in barred]] = PADDING_BIAS
         bias[PAD] = PADDING_BIAS
         self.bias = array(bias)
 

@@ -1,4 +1,4 @@
-"""Reading parallel text out of tar archives, as a stream: plain, gzip-compressed or WMT's SGML members."""
+"""Reading text out of archives: tar as a stream (plain, gzip-compressed or WMT's SGML members), and zip."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import lzma
 import re
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import IO
 
 from bpe.errors import UserError
 
-DAMAGED = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 SEGMENT = re.compile(r"<seg\b[^>]*>(.*)</seg>", re.IGNORECASE)
 ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&"}
 ENTITY = re.compile("|".join(ENTITIES))
@@ -83,3 +84,52 @@ def open_member(archive: Path, path: str) -> Iterator[IO[bytes]]:
                     yield unpacked  # type: ignore[misc]
                 return
     raise UserError(f"the archive has no member {path}", where=archive)
+
+
+def zip_lines(archive: Path, path: str) -> Iterator[tuple[str]]:
+    """Lines of a member of a zip archive as they are, but for the line ends, one of each.
+
+    Errors: UserError for a member that is missing and for a damaged archive.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened, opened.open(path) as stream:
+            for raw in stream:
+                yield (raw.removesuffix(b"\n").decode("utf-8"),)
+    except KeyError:
+        raise UserError(f"the archive has no member {path}", where=archive) from None
+    except (*DAMAGED, UnicodeDecodeError) as error:
+        raise UserError(f"damaged archive, reading {path} ({error})", where=archive) from None
+
+
+def zip_documents(archive: Path, pattern: re.Pattern[str]) -> dict[str, bytes]:
+    """Name -> content of the members whose names the pattern matches, by their names."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            names = sorted(name for name in opened.namelist() if pattern.fullmatch(name))
+            return {name: opened.read(name) for name in names}
+    except DAMAGED as error:
+        raise UserError(f"damaged archive ({error})", where=archive) from None
+
+
+def tar_documents(archive: Path, pattern: re.Pattern[str]) -> dict[str, bytes]:
+    """The same of a tar archive, which is read once from its beginning to its end."""
+    found = {}
+    try:
+        with tarfile.open(archive, "r:*") as tar:
+            for member in tar:
+                name = member.name.removeprefix("./")
+                if member.isfile() and pattern.fullmatch(name):
+                    stream = tar.extractfile(member)
+                    assert stream is not None
+                    found[name] = stream.read()
+    except DAMAGED as error:
+        raise UserError(f"damaged archive ({error})", where=archive) from None
+    return dict(sorted(found.items()))
+
+
+def decoded(raw: bytes) -> str:
+    """UTF-8, or where it is not, Windows-1252, as old English pages are; what neither knows becomes U+FFFD."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")

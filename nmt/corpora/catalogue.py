@@ -5,11 +5,23 @@ from __future__ import annotations
 import difflib
 
 from bpe.errors import UserError
-from nmt.corpora import homeassistant, libreoffice, multi30k, wmt
+from nmt.corpora import bbc, homeassistant, imdb, libreoffice, multi30k, ptb, text8, wikitext, wmt, wordsimilarity
 from nmt.corpora.records import Corpus
 
 CORPORA: dict[str, Corpus] = {
-    corpus.name: corpus for corpus in (homeassistant.CORPUS, multi30k.CORPUS, libreoffice.CORPUS, *wmt.CORPORA)
+    corpus.name: corpus
+    for corpus in (
+        homeassistant.CORPUS,
+        multi30k.CORPUS,
+        libreoffice.CORPUS,
+        *wmt.CORPORA,
+        wikitext.CORPUS,
+        ptb.CORPUS,
+        text8.CORPUS,
+        imdb.CORPUS,
+        bbc.CORPUS,
+        wordsimilarity.CORPUS,
+    )
 }
 
 

@@ -12,8 +12,12 @@ from nmt.text.languages import among
 SHOWN_PAIRS = 8
 "As many language pairs are named in an error."
 
-Pair = tuple[str, str]
-"Two language codes. The catalogue lists each pair once, in either order it names the same files."
+Pair = tuple[str, ...]
+"""How the files of a split end: two language codes, of parallel text, or TEXT alone, of text in one language. The
+catalogue lists each pair of languages once, in either order it names the same files."""
+
+TEXT: Pair = ("txt",)
+"Text in one language: train.txt, valid.txt, test.txt."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ class ExpectedFile:
     """What a written file must be. sha256 is empty where the text could not be had when the catalogue was written."""
 
     lines: int | None = None
+    words: int | None = None
+    "What white space separates."
     sha256: str = ""
     strict: bool = True
     "False: the checksum is of another public copy of the text; a difference is reported and is no error."
@@ -52,10 +58,13 @@ class ExpectedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitText:
-    """One split as it is built: its name (train, valid, test, newstest2014 ...) and its pairs, in order."""
+    """One split as it is built: its name (train, valid, test, newstest2014 ...) and its pairs, in order.
+
+    Of text in one language a pair is one line.
+    """
 
     name: str
-    pairs: Iterable[tuple[str, str]]
+    pairs: Iterable[tuple[str, ...]]
 
 
 Builder = Callable[[Pair, Mapping[str, Path]], Iterator[SplitText]]
@@ -84,8 +93,21 @@ class Corpus:
     "Training pairs, where the exact count is not known here; from a published source that notes names."
     notes: str = ""
 
+    @property
+    def one_language(self) -> bool:
+        """Whether it is text in one language, not parallel text."""
+        return self.pairs == (TEXT,)
+
+    def label(self, pair: Pair) -> str:
+        """What a pair is called: en-de, or text."""
+        return "text" if pair == TEXT else "-".join(pair)
+
     def resolve(self, source: str | None, target: str | None) -> Pair:
         """The listed pair that the two languages (either may be missing) name by whatever tags, in either direction."""
+        if self.one_language:
+            if source or target:
+                raise UserError(f"{self.name} is text in one language", hint="leave out --src and --tgt")
+            return TEXT
         if source and source == target:
             raise UserError(f"source and target are both {source!r}", hint="--src and --tgt must differ")
         listed = {code for pair in self.pairs for code in pair}

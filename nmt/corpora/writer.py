@@ -22,14 +22,20 @@ RECORD = "corpus.json"
 UNFINISHED, LOCK = ".nmt-data.part", ".nmt-data.lock"
 "Inside of the corpus folder: the folder in which files are built, none of which is ever read, and its owner's lock."
 
+LONG_LINE = 1 << 20
+"Characters."
+WORD = re.compile(r"\S+")
+
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenFile:
-    """One file of text: its name, number of lines and SHA-256."""
+    """One file of text: its name, number of lines and of words (what white space separates), and SHA-256."""
 
     name: str
     lines: int
     sha256: str
+    words: int | None = None
+    "None: fetched before words were counted."
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -49,8 +55,9 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def in_the_way(folder: Path, corpus: Corpus) -> list[Path]:
-    """Text files already in the folder for any of the corpus's splits, in whatever language."""
-    pattern = re.compile(rf"({'|'.join(map(re.escape, corpus.splits))})\.[A-Za-z]{{2,3}}([_-]\w+)?(\.gz)?")
+    """Text files already in the folder for any of the corpus's splits: in whatever language, or in one language."""
+    ending = r"txt" if corpus.one_language else r"(?!txt\b)[A-Za-z]{2,3}([_-]\w+)?"
+    pattern = re.compile(rf"({'|'.join(map(re.escape, corpus.splits))})\.{ending}(\.gz)?")
     return sorted(path for path in folder.glob("*") if pattern.fullmatch(path.name))
 
 
@@ -79,7 +86,8 @@ def already_there(folder: Path, corpus: Corpus, pair: Pair) -> list[WrittenFile]
 
 def _differs(expected: ExpectedFile, file: WrittenFile) -> bool:
     wrong_text = bool(expected.sha256) and expected.strict and expected.sha256 != file.sha256
-    return wrong_text or (expected.lines is not None and expected.lines != file.lines)
+    wrong_words = None not in (expected.words, file.words) and expected.words != file.words
+    return wrong_text or wrong_words or (expected.lines is not None and expected.lines != file.lines)
 
 
 def refuse(folder: Path, corpus: Corpus) -> None:
@@ -132,29 +140,31 @@ class FolderWriter:
         self.work.close()
 
     def write(self, split: SplitText) -> None:
-        """Write both sides of a split and check what was written against the catalogue."""
+        """Write the sides of a split and check what was written against the catalogue."""
         names = [f"{split.name}.{code}" for code in self.pair]
-        for file in self._write_sides(names, split.pairs):
+        for file in self._write_sides(names, split.pairs, "lines" if self.corpus.one_language else "pairs"):
             check(self.corpus.expected(self.pair, file.name), file, self.folder)
             self.files.append(file)
 
-    def _write_sides(self, names: list[str], pairs: Iterable[tuple[str, str]]) -> list[WrittenFile]:
-        hashes, count = [hashlib.sha256(), hashlib.sha256()], 0
+    def _write_sides(self, names: list[str], pairs: Iterable[tuple[str, ...]], unit: str) -> list[WrittenFile]:
+        hashes, words, count = [hashlib.sha256() for _ in names], [0 for _ in names], 0
         try:
             with ExitStack() as stack:
                 streams = [stack.enter_context(open(self.workshop / name, "wb")) for name in names]
-                progress = stack.enter_context(Progress(f"writing {names[0]}", unit="pairs", quiet=self.quiet))
+                progress = stack.enter_context(Progress(f"writing {names[0]}", unit=unit, quiet=self.quiet))
                 for pair in pairs:
-                    for text, stream, digest in zip(pair, streams, hashes, strict=True):
+                    for side, (text, stream, digest) in enumerate(zip(pair, streams, hashes, strict=True)):
                         raw = text.encode("utf-8") + b"\n"
                         stream.write(raw)
                         digest.update(raw)
+                        words[side] += num_words(text)
                     count += 1
                     progress.advance()
         except OSError as error:
             raise no_space(error, self.folder) from None
         return [
-            WrittenFile(name=name, lines=count, sha256=h.hexdigest()) for name, h in zip(names, hashes, strict=True)
+            WrittenFile(name=name, lines=count, words=number, sha256=digest.hexdigest())
+            for name, number, digest in zip(names, words, hashes, strict=True)
         ]
 
     def install(self, facts: dict[str, Any]) -> None:
@@ -167,10 +177,15 @@ class FolderWriter:
             path.unlink()
         for file in self.files:
             (self.workshop / file.name).replace(self.folder / file.name)
-        files = {file.name: {"lines": file.lines, "sha256": file.sha256} for file in self.files}
+        files = {file.name: {"lines": file.lines, "words": file.words, "sha256": file.sha256} for file in self.files}
         record[self.corpus.name] = {"pair": list(self.pair), **facts, "files": files}
         text = json.dumps({"format": 1, "corpora": record}, indent=2, ensure_ascii=False)
         write_text(self.folder / RECORD, text + "\n")
+
+
+def num_words(text: str) -> int:
+    """Words of a line; one of any length is not cut into a list of all its words."""
+    return len(text.split()) if len(text) < LONG_LINE else sum(1 for _ in WORD.finditer(text))
 
 
 def check(expected: ExpectedFile, file: WrittenFile, folder: Path) -> None:
@@ -178,6 +193,10 @@ def check(expected: ExpectedFile, file: WrittenFile, folder: Path) -> None:
     if not _differs(expected, file):
         return
     wanted = f"{expected.lines:,} lines" if expected.lines is not None else ""
+    if expected.words not in (None, file.words) and file.words is not None:
+        raise UserError(
+            f"the text built has {file.words:,} words, expected {expected.words:,}", where=folder / file.name
+        )
     if expected.lines in (None, file.lines):
         raise UserError(
             f"the text built has SHA-256 {file.sha256}, expected {expected.sha256}", where=folder / file.name

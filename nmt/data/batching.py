@@ -12,6 +12,7 @@ from torch import Tensor
 from nmt.data.corpus import ParallelIds
 from nmt.data.cutting import Budget
 from nmt.data.order import Batches, PairLengths
+from nmt.device import sent
 from nmt.text.vocabulary import EOS, PAD, SourceView, TargetView
 
 __all__ = ["Batch", "BatchMaker", "Budget", "EpochPlan", "mask_of", "pad"]
@@ -31,8 +32,28 @@ class Batch:
     "[B] int64, </s> included."
     pairs: tuple[int, ...]
     "Numbers of the pairs in the corpus, from 0."
-    num_target_tokens: int
-    "Real target pieces, </s> included."
+    target_positions: Tensor
+    "[N] int64: where the N real target pieces lie in the flat [T x B], step by step: first pieces first."
+    lengths: np.ndarray
+    "[2, B] int64: the lengths of sources and of targets once more, in the processor's memory, whatever the device."
+
+    @classmethod
+    def of(
+        cls, source: Tensor, source_lengths: Tensor, target: Tensor, target_lengths: Tensor, pairs: tuple[int, ...]
+    ) -> Batch:
+        """The batch of these, all in the processor's memory."""
+        lengths = np.stack([source_lengths.numpy(), target_lengths.numpy()])
+        positions = torch.from_numpy(real_positions(lengths[1]))
+        return cls(source, source_lengths, target, target_lengths, pairs, positions, lengths)
+
+    @property
+    def num_target_tokens(self) -> int:
+        """Real target pieces, </s> included."""
+        return len(self.target_positions)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All it holds."""
+        return self.source, self.source_lengths, self.target, self.target_lengths, self.target_positions
 
     @property
     def source_mask(self) -> Tensor:
@@ -44,28 +65,35 @@ class Batch:
         """[B, T], True at real tokens."""
         return mask_of(self.target_lengths, self.target.shape[1])
 
-    def target_positions(self) -> Tensor:
-        """Where real target pieces lie in the flat [T x B], step by step: [num_target_tokens] int64.
-
-        A sort, since their number is known: indexing by a mask would wait for the device to count.
-        """
-        return (~self.target_mask.t()).reshape(-1).argsort(stable=True)[: self.num_target_tokens]
-
     def target_labels(self) -> Tensor:
-        """The real target ids, step by step (all first pieces, then all second ones ...): [num_target_tokens]."""
-        return self.target.t().reshape(-1).index_select(0, self.target_positions())
+        """The real target ids in the order of `target_positions`, [N]."""
+        return self.target.t().reshape(-1).index_select(0, self.target_positions)
+
+    def part(self, start: int, end: int) -> Batch:
+        """Its pairs from `start` to before `end`, no wider than they need, on the same device."""
+        lengths = self.lengths[:, start:end]
+        width, height = lengths.max(1).tolist()
+        return Batch(
+            source=self.source[start:end, :width],
+            source_lengths=self.source_lengths[start:end],
+            target=self.target[start:end, :height],
+            target_lengths=self.target_lengths[start:end],
+            pairs=self.pairs[start:end],
+            target_positions=sent(torch.from_numpy(real_positions(lengths[1])), self.source.device),
+            lengths=lengths,
+        )
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        if device.type == "cpu":
+        if device in (self.source.device, torch.device("cpu")):
             return self
+        source, source_lengths, target, target_lengths, positions = (sent(each, device) for each in self.tensors())
+        return Batch(source, source_lengths, target, target_lengths, self.pairs, positions, self.lengths)
 
-        def moved(tensor: Tensor) -> Tensor:
-            return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
-        source, target = moved(self.source), moved(self.target)
-        lengths = moved(self.source_lengths), moved(self.target_lengths)
-        return Batch(source, lengths[0], target, lengths[1], self.pairs, self.num_target_tokens)
+def real_positions(lengths: np.ndarray) -> np.ndarray:
+    """[B] lengths -> where real pieces lie in the flat [T x B], step by step, T the longest: [sum of lengths]."""
+    return np.flatnonzero(np.arange(lengths.max(initial=0))[:, None] < lengths)
 
 
 def mask_of(lengths: Tensor, size: int) -> Tensor:
@@ -94,13 +122,12 @@ class BatchMaker:
         numbers = np.asarray(rows, dtype=np.int64)
         source, source_lengths = pad(self.pairs.source_ids, self.pairs.source_offsets, numbers)
         target, target_lengths = pad(self.pairs.target_ids, self.pairs.target_offsets, numbers)
-        return Batch(
-            source=torch.from_numpy(self.source_view.from_union(source.numpy())),
-            source_lengths=source_lengths,
-            target=torch.from_numpy(self.target_view.from_union(target.numpy())),
-            target_lengths=target_lengths,
-            pairs=tuple(numbers.tolist()),
-            num_target_tokens=int(target_lengths.sum()),
+        return Batch.of(
+            torch.from_numpy(self.source_view.from_union(source.numpy())),
+            source_lengths,
+            torch.from_numpy(self.target_view.from_union(target.numpy())),
+            target_lengths,
+            tuple(numbers.tolist()),
         )
 
 
@@ -120,14 +147,23 @@ class EpochPlan:
         """Pairs within the length limit."""
         return self.lengths.num_pairs
 
+    def lengths_in(self, epoch: int) -> PairLengths:
+        """Of the pairs of an epoch: here all of them, in every one."""
+        return self.lengths
+
+    @property
+    def every(self) -> PairLengths:
+        """Of all pairs that any epoch may have."""
+        return self.lengths
+
     @property
     def rows(self) -> np.ndarray:
-        """[num_pairs] the numbers of these pairs, made anew at each call."""
+        """[num_pairs] the numbers of the pairs within the length limit, made anew at each call."""
         return self.lengths.rows()
 
     def batches(self, epoch: int, *part: int) -> Batches:
         """The epoch's batches. part: further numbers the draws are a function of."""
-        return Batches(self.lengths, self.budget, (self.seed, epoch, *part))
+        return Batches(self.lengths_in(epoch), self.budget, (self.seed, epoch, *part))
 
     def largest(self) -> np.ndarray:
         """The batch that needs the most memory: the one with the most source x target positions in epoch 0."""

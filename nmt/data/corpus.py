@@ -26,7 +26,8 @@ from nmt.text.vocabulary import Vocabulary
 
 MANIFEST_FILE, VOCABULARY_FILE = "manifest.json", "vocabulary.json"
 FORMAT, FORMAT_VERSION = "nmt-prepared", 1
-SPLITS = ("train", "valid", "test")
+VALID = "valid"
+"The validation set that is always there; further ones are valid.NAME."
 
 ID_TYPE, OFFSET_TYPE = np.dtype("<i4"), np.dtype("<i8")
 
@@ -118,6 +119,11 @@ class PreparedCorpus:
     def has_split(self, name: str) -> bool:
         """Whether there is a train, valid or test split."""
         return name in self.manifest["splits"]
+
+    @property
+    def validation_sets(self) -> list[str]:
+        """The validation sets: valid, and valid.NAME for each further one, by name."""
+        return sorted(name for name in self.manifest["splits"] if name.split(".")[0] == VALID)
 
     def split(self, name: str) -> ParallelIds:
         """A split's ids, memory-mapped; a split that was not prepared is a UserError."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
+from typing import Protocol
 
 import numpy as np
 
@@ -106,12 +107,27 @@ class SideDropout:
         return word if len(word) > 1 and self._segmenter.segment_word(word) == pieces else None
 
 
+class Lines(Protocol):
+    """Pairs of lines as union ids."""
+
+    def source(self, line: int) -> np.ndarray:
+        """Of a source line, [pieces] int32, without </s>."""
+
+    def target(self, line: int) -> np.ndarray:
+        """Of a target line."""
+
+
 class PieceDropout:
     """Training pairs in new pieces, a function of the seed, the pairs and where in training they come."""
 
-    def __init__(self, corpus: PreparedCorpus, dropout: float, max_length: int, seed: int) -> None:
-        """dropout: how likely a merge is left out. max_length: a line cut into more pieces stays as prepared."""
-        self._pairs = corpus.split("train")
+    def __init__(
+        self, corpus: PreparedCorpus, dropout: float, max_length: int, seed: int, pairs: Lines | None = None
+    ) -> None:
+        """dropout: how likely a merge is left out. max_length: a line cut into more pieces stays as prepared.
+
+        pairs: in the union ids of the corpus; None: its training pairs.
+        """
+        self._pairs: Lines = corpus.split("train") if pairs is None else pairs
         self._sides = {side: SideDropout(corpus.text, corpus.vocabulary, side) for side in SIDES}
         self._dropout, self._max_length, self._seed = dropout, max_length, seed
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from nmt.config import TrainingConfig
 from nmt.data.batching import Batch, BatchMaker, Budget, EpochPlan
 from nmt.data.corpus import PreparedCorpus
-from nmt.data.dropout import PieceDropout
+from nmt.data.dropout import Lines, PieceDropout
+from nmt.data.mixing import MixedFolder, MixedMaker, MixedPlan, Share
+from nmt.data.position import Position
 from nmt.text.vocabulary import SourceView, TargetView
 
 BLOCK_PAIRS = 32_768
@@ -19,24 +21,25 @@ LONGEST_PAIRS = 1_024
 "Pairs among which BPE-dropout looks for the largest batch."
 
 
-@dataclass(frozen=True)
-class Position:
-    """Place of a batch in training, all from 0. block: part of the epoch; there is one without BPE-dropout."""
-
-    epoch: int
-    block: int
-    batch: int
+def epoch_plan(corpus: PreparedCorpus, settings: TrainingConfig) -> EpochPlan:
+    """Which pairs come when: the corpus's own, and those that training.mix adds."""
+    budget = Budget(settings.batch_tokens, settings.batch_sentences, settings.max_length)
+    if not settings.mix:
+        return EpochPlan(corpus.split("train"), budget, settings.seed)
+    folders = [MixedFolder(Share.parse(text), corpus) for text in settings.mix]
+    return MixedPlan(corpus.split("train"), folders, budget, settings.seed)
 
 
 class Feed:
     """Batches for one tying mode's views, their order a function of (seed, epoch) alone."""
 
     def __init__(self, corpus: PreparedCorpus, settings: TrainingConfig, views: tuple[SourceView, TargetView]) -> None:
-        pairs = corpus.split("train")
-        self.budget = Budget(settings.batch_tokens, settings.batch_sentences, settings.max_length)
-        self.seed, self.views = settings.seed, views
-        self.plan = EpochPlan(pairs, self.budget, settings.seed)
-        self.maker = BatchMaker(pairs, *views)
+        self.plan = epoch_plan(corpus, settings)
+        self.budget, self.seed, self.views = self.plan.budget, settings.seed, views
+        self.pairs: Lines | None = None
+        self.maker: BatchMaker | MixedMaker = BatchMaker(corpus.split("train"), *views)
+        if isinstance(self.plan, MixedPlan):
+            self.pairs, self.maker = self.plan.pairs, MixedMaker(self.plan.pairs, *views)
 
     def largest(self) -> Batch:
         """The batch that needs the most memory."""
@@ -58,7 +61,7 @@ class DropoutFeed(Feed):
 
     def __init__(self, corpus: PreparedCorpus, settings: TrainingConfig, views: tuple[SourceView, TargetView]) -> None:
         super().__init__(corpus, settings, views)
-        self.dropout = PieceDropout(corpus, settings.bpe_dropout, settings.max_length, settings.seed)
+        self.dropout = PieceDropout(corpus, settings.bpe_dropout, settings.max_length, settings.seed, self.pairs)
 
     def stream(self, start: Position) -> Iterator[tuple[Position, Batch]]:
         """Batches with their positions from `start` on, for ever."""
@@ -71,12 +74,12 @@ class DropoutFeed(Feed):
 
     def largest(self) -> Batch:
         """The batch that needs the most memory of the longest pairs, cut as they may come."""
-        plan, maker = self._cut(self.plan.lengths.longest(LONGEST_PAIRS), 0, 0)
+        plan, maker = self._cut(self.plan.every.longest(LONGEST_PAIRS), 0, 0)
         return maker.make(plan.largest())
 
     def blocks(self, epoch: int) -> list[np.ndarray]:
         """The numbers of the epoch's pairs, at random, in blocks of like size."""
-        order = self.plan.rows
+        order = self.plan.lengths_in(epoch).rows()
         np.random.Generator(np.random.PCG64([self.seed, epoch])).shuffle(order)
         return np.array_split(order, -(-len(order) // BLOCK_PAIRS))
 

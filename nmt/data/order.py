@@ -44,7 +44,7 @@ class PairLengths:
         for start in range(0, len(self._codes), CHUNK_PAIRS):
             yield self._codes[start : start + CHUNK_PAIRS]
 
-    def of(self, rows: np.ndarray) -> np.ndarray:
+    def of(self, rows: np.ndarray | slice) -> np.ndarray:
         """The codes of the lengths of the pairs with these numbers."""
         codes: np.ndarray = self._codes[rows]
         return codes

@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from queue import Empty, Queue
 from threading import Event, Thread
-from typing import TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
+from torch import Tensor
 
-from nmt.data.batching import Batch
-from nmt.data.feed import Position
+from nmt.data.position import Position
 
 DEPTH = 4
 "Batches that are ready at most."
 
 Item = TypeVar("Item")
-Placed = tuple[Position, Batch]
 
 
-class Prefetcher(Iterator[Placed]):
-    """The batches of a feed's stream, on a device.
+class Movable(Protocol):
+    """A batch of any task: tensors that can be copied to a device."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same batch on a device; from pinned memory, without waiting, to CUDA."""
+
+    def tensors(self) -> Iterable[Tensor]:
+        """All it holds."""
+
+
+Placed = tuple[Position, Any]
+"Where a batch stands, and the batch, which is Movable."
+
+
+def prefetched(stream: Iterator[Placed], device: torch.device) -> Generator[Placed, None, None]:
+    """The batches of a stream, on a device. To be closed in the end; what was made ahead is dropped.
 
     For CUDA a thread makes them ahead and copies them from pinned memory on a CUDA stream of their own. Elsewhere each
     is made when it is asked for: a thread would take its time from the cores that compute.
     """
-
-    def __init__(self, stream: Iterator[Placed], device: torch.device) -> None:
-        self._items = copied_ahead(stream, CudaCopies(device)) if device.type == "cuda" else moved(stream, device)
-
-    def __next__(self) -> Placed:
-        return next(self._items)
-
-    def close(self) -> None:
-        """End the thread; what it has made is dropped."""
-        self._items.close()
+    return copied_ahead(stream, CudaCopies(device)) if device.type == "cuda" else moved(stream, device)
 
 
 def moved(stream: Iterator[Placed], device: torch.device) -> Generator[Placed, None, None]:
@@ -49,7 +53,7 @@ def moved(stream: Iterator[Placed], device: torch.device) -> Generator[Placed, N
 class Copy:
     """A batch on its way to the device. arrived: tells when it is there."""
 
-    batch: Batch
+    batch: Movable
     arrived: torch.cuda.Event
 
 
@@ -59,18 +63,18 @@ class CudaCopies:
     def __init__(self, device: torch.device) -> None:
         self.device, self.side = device, torch.cuda.Stream(device)
 
-    def start(self, batch: Batch) -> Copy:
+    def start(self, batch: Movable) -> Copy:
         """Begin to copy; called by the thread."""
         with torch.cuda.stream(self.side):
             return Copy(batch.to(self.device), self.side.record_event())
 
-    def finish(self, copy: Copy) -> Batch:
+    def finish(self, copy: Copy) -> Movable:
         """The batch, for whatever comes next on the current stream; no waiting here, but on the device."""
         current = torch.cuda.current_stream(self.device)
         current.wait_event(copy.arrived)
         batch = copy.batch
         # Allocated on the side stream, their memory is not to be used again before this stream is done with them.
-        for tensor in (batch.source, batch.source_lengths, batch.target, batch.target_lengths):
+        for tensor in batch.tensors():
             tensor.record_stream(current)
         return batch
 

@@ -12,7 +12,7 @@ from sacrebleu import utils
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines, sha256_of
-from nmt.prepare.files import plain_name
+from nmt.prepare.names import plain_name
 from nmt.text.languages import among
 
 

@@ -11,6 +11,13 @@ from torch import Tensor
 from nmt.text.vocabulary import EOS, SPECIAL_NAMES
 
 END = SPECIAL_NAMES[EOS]
+DOUBTS = {0.9: "90% or more", 0.5: "50 to 90%", 0.2: "20 to 50%", 0.0: "under 20%"}
+"Levels of doubt: the least probability of each, and its name."
+
+
+def doubt(probability: float) -> int:
+    """The level, from 0, of a piece or word that was written with this probability."""
+    return next(level for level, least in enumerate(DOUBTS) if probability >= least)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from bpe.fallback import FALLBACK_PIECES, spelt_out
 from bpe.segmenter import SEPARATOR, desegment
 from bpe.textfiles import write_text
-from nmt.explain.explained import END, Explained, Written
+from nmt.explain.explained import DOUBTS, END, Explained, Written, doubt
 from nmt.explain.matrix import LEAST, LEVELS, Matrix, matrix, shade
 from nmt.report.render import render
 from nmt.report.shown import clipped, percent
@@ -25,9 +25,6 @@ from nmt.text.reversible import JOINER
 from nmt.text.vocabulary import SPECIAL_NAMES, UNK
 from nmt.translate.alignment import SPACE, pharaoh, word_attention, words_of_pieces
 
-DOUBTS = ((0.9, ""), (0.5, "d1"), (0.2, "d2"), (0.0, "d3"))
-"Least probability of a piece, and the class of its mark."
-DOUBT_NAMES = ("90% or more", "50 to 90%", "20 to 50%", "under 20%")
 SHOWN_SOURCES, LEAST_SHOWN = 3, 0.1
 "Source pieces named beside a piece: so many at most, and only those with such a weight."
 LEAST_LIKELY = 0.01
@@ -51,7 +48,7 @@ def page(entries: Sequence[Explained], title: str, *, source: str = "", target: 
         target=_tag(target),
         sentences=[_sentence(entry) for entry in entries],
         spelling=_spelling({piece for entry in entries for piece in (*entry.source_pieces, *entry.pieces)}),
-        doubts=[(name, kind) for name, (_, kind) in zip(DOUBT_NAMES, DOUBTS, strict=True)],
+        doubts=[(name, _mark(level)) for level, name in enumerate(DOUBTS.values())],
         least_weight=LEAST,
         least_likely=LEAST_LIKELY,
         levels=LEVELS,
@@ -140,7 +137,7 @@ def _step(entry: Explained, step: Written) -> _Step:
     return _Step(
         piece=step.piece,
         probability=step.probability,
-        doubt=next(kind for least, kind in DOUBTS if step.probability >= least),
+        doubt=_mark(doubt(step.probability)),
         taken=step.taken,
         sources=[
             (columns[index], index in entry.unknown, step.weights[index])
@@ -149,6 +146,11 @@ def _step(entry: Explained, step: Written) -> _Step:
         ],
         runners_up=[each for each in likely if each[0] != step.piece and each[1] >= LEAST_LIKELY],
     )
+
+
+def _mark(level: int) -> str:
+    """The class of a piece with a level of doubt."""
+    return f"d{level}" if level else ""
 
 
 def _totals(entry: Explained) -> str:

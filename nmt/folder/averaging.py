@@ -21,7 +21,7 @@ from bpe.textfiles import atomic_write, no_space, remove_leftovers, sha256_of, w
 from nmt.folder.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, load_bundle, read_config, read_manifest, versions
 from nmt.folder.weights import read_tensors, save_tensors
 from nmt.layers.tying import load_unique, unique_parameters
-from nmt.models.interface import TranslationModel
+from nmt.models.interface import TrainableModel
 from nmt.scratch import put_in_place, scratch_folder
 from nmt.text.pipeline import TextPipeline
 from nmt.text.vocabulary import Vocabulary
@@ -77,7 +77,7 @@ def _check_alike(path: Path, weights: Weights, first: Path, others: Weights) -> 
 
 
 @contextlib.contextmanager
-def with_weights(model: TranslationModel, tensors: dict[str, Tensor]) -> Iterator[None]:
+def with_weights(model: TrainableModel, tensors: dict[str, Tensor]) -> Iterator[None]:
     """The model with other weights for a while; its own come back whatever happens."""
     own = {name: parameter.detach().clone() for name, parameter in unique_parameters(model).items()}
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ from nmt.tying import Tying
 
 CONFIG, VOCABULARY, MANIFEST, BEST = "config.yaml", "vocabulary.json", "manifest.json", "best.safetensors"
 FORMAT, FORMAT_VERSION = "nmt-model", 1
+TRANSLATION, LANGUAGE = "translation", "language"
+"What a model was trained for, as its manifest says; one that says nothing translates."
+KINDS = {TRANSLATION: ("a translation model", "nmt-translate"), LANGUAGE: ("a language model", "nmt-lm")}
+"In words, and the command that reads it."
 
 
 @dataclass(frozen=True)
@@ -55,17 +60,28 @@ class Bundle:
         return self.vocabulary.target_view(self.model.embeddings.tying.shares_source)
 
 
-def create_folder(folder: Path, config: Config, corpus: PreparedCorpus) -> None:
-    """Write what does not change while training: configuration, vocabulary, text pipeline, manifest."""
+def create_folder(
+    folder: Path, config: Config, corpus: PreparedCorpus, origin: Mapping[str, Any] | None = None
+) -> None:
+    """Write what does not change while training: configuration, vocabulary, text pipeline, manifest.
+
+    origin: entries of the manifest that say what else the model is made from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for path in TextPipeline.files(corpus.folder):  # as they are: training may do without what they need
         with atomic_write(folder / path.name) as stream:
             stream.write(path.read_bytes())
-    describe_folder(folder, config, corpus.vocabulary, corpus.manifest)
+    describe_folder(folder, config, corpus.vocabulary, corpus.manifest, origin)
 
 
-def describe_folder(folder: Path, config: Config, vocabulary: Vocabulary, data: dict[str, Any]) -> None:
-    """Write configuration, vocabulary and manifest. data: what the model was made from."""
+def describe_folder(
+    folder: Path,
+    config: Config,
+    vocabulary: Vocabulary,
+    data: dict[str, Any],
+    origin: Mapping[str, Any] | None = None,
+) -> None:
+    """Write configuration, vocabulary and manifest. data: what the model was made from. origin: further entries."""
     vocabulary.save(folder / VOCABULARY)
     write_text(folder / CONFIG, to_yaml(config))
     manifest = {
@@ -75,6 +91,7 @@ def describe_folder(folder: Path, config: Config, vocabulary: Vocabulary, data: 
         "languages": {"source": config.prep.source, "target": config.prep.target},
         "vocabulary": vocabulary.fingerprint,
         "data": data,
+        **(origin or {}),
         "versions": versions(),
     }
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")
@@ -90,8 +107,11 @@ def versions() -> dict[str, str]:
     }
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The model folder's manifest; a folder without one is no model folder."""
+def read_manifest(folder: Path, kind: str | None = TRANSLATION) -> dict[str, Any]:
+    """The model folder's manifest; a folder without one is no model folder.
+
+    kind: what it must have been trained for; None: anything.
+    """
     path = folder / MANIFEST
     if not folder.is_dir():
         raise UserError("no such folder", where=folder, hint="train a model with nmt-train, or name one with --model")
@@ -114,6 +134,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for key in ("vocabulary", "data", "versions"):
         if not isinstance(manifest.get(key), str if key == "vocabulary" else dict):
             raise UserError(f"damaged (it lacks {key!r})", where=path, hint="restore it from a copy")
+    found = manifest.get("task", TRANSLATION)
+    if kind not in (None, found):
+        what, reader = KINDS.get(found, (f"a model of {found!r}", "another command"))
+        raise UserError(f"holds {what}, not {KINDS[kind][0]}", where=folder, hint=f"{reader} reads it: check --model")
     return manifest
 
 

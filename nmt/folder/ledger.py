@@ -10,7 +10,7 @@ import torch
 from nmt.config import ModelConfig
 from nmt.layers.tying import aliases
 from nmt.models.build import VocabularySizes, build_empty
-from nmt.models.interface import TranslationModel
+from nmt.models.interface import TrainableModel, TranslationModel
 from nmt.tying import Tying
 
 
@@ -41,7 +41,7 @@ def sizes_of_modes(config: ModelConfig, sizes: VocabularySizes) -> dict[Tying, S
     return {mode: size_of(build_empty(dataclasses.replace(config, tying=mode.value), sizes, meta)) for mode in Tying}
 
 
-def matrix_lines(model: TranslationModel) -> list[str]:
+def matrix_lines(model: TrainableModel) -> list[str]:
     """One line per parameter: name, shape, count; aliases name their owner and count nothing."""
     owners = aliases(model)
     lines = []

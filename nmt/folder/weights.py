@@ -16,7 +16,7 @@ from torch import Tensor
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write
 from nmt.layers.tying import aliases, load_unique, unique_parameters
-from nmt.models.interface import TranslationModel
+from nmt.models.interface import TrainableModel
 
 FORMAT, FORMAT_VERSION = "nmt-weights", "1"
 
@@ -81,12 +81,12 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ) from None
 
 
-def weight_tensors(model: TranslationModel) -> dict[str, Tensor]:
+def weight_tensors(model: TrainableModel) -> dict[str, Tensor]:
     """The model's weights, each storage once."""
     return {name: parameter.detach() for name, parameter in unique_parameters(model).items()}
 
 
-def weight_metadata(model: TranslationModel, **extra: object) -> dict[str, str]:
+def weight_metadata(model: TrainableModel, **extra: object) -> dict[str, str]:
     """What stands beside the weights: format, tying mode, which names are aliases, and what the caller adds."""
     return {
         "format": FORMAT,
@@ -97,8 +97,11 @@ def weight_metadata(model: TranslationModel, **extra: object) -> dict[str, str]:
     }
 
 
-def load_weights(path: Path, model: TranslationModel) -> dict[str, str]:
-    """Load a weights file into a model of the same tying mode and sizes; returns the file's metadata."""
+def load_weights(path: Path, model: TrainableModel, key: str = "model.tying") -> dict[str, str]:
+    """Load a weights file into a model of the same tying mode and sizes; returns the file's metadata.
+
+    key: of the configuration, that names the mode.
+    """
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT or metadata.get("version") != FORMAT_VERSION:
         raise UserError("not a weights file of this toolkit's version", where=path)
@@ -107,7 +110,7 @@ def load_weights(path: Path, model: TranslationModel) -> dict[str, str]:
         raise UserError(
             f"weights tied {metadata.get('tying')!r} do not fit a model tied {mode!r}",
             where=path,
-            hint=f"set model.tying to {metadata.get('tying')!r}; modes are never converted silently",
+            hint=f"set {key} to {metadata.get('tying')!r}; modes are never converted silently",
         )
     wanted = {name: tuple(parameter.shape) for name, parameter in unique_parameters(model).items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

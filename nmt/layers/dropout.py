@@ -37,5 +37,5 @@ class Dropout(nn.Module):
         count = inputs.numel()
         draws = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
         bits = draws.view(torch.int16)[:count].view(inputs.shape)
-        kept = bits >= round(self.rate * LEVELS) - LEVELS // 2
-        return torch.where(kept, torch.tensor(1 / (1 - self.rate), dtype=inputs.dtype), 0)
+        mask = torch.empty(inputs.shape, dtype=inputs.dtype)  # comparing into numbers is much faster than torch.where
+        return torch.ge(bits, round(self.rate * LEVELS) - LEVELS // 2, out=mask).mul_(1 / (1 - self.rate))

@@ -22,8 +22,13 @@ from torch.autograd.function import once_differentiable
 from nmt.layers.gru import gates_backward, gates_forward
 from nmt.layers.precision import StepProduct, over_time, product
 
-KEPT_BYTES = 256 * 2**20
+KEPT_BYTES = {"cpu": 256 * 2**20, "cuda": 2 * 2**30}
 "The sigmoids of the attention, [T, B, S, C], are kept for the backward up to this size and computed again above it."
+
+
+def kept_bytes(device: torch.device) -> int:
+    """KEPT_BYTES of a device."""
+    return KEPT_BYTES.get(device.type, KEPT_BYTES["cpu"])
 
 
 class FastConditionalGRU(torch.autograd.Function):
@@ -57,7 +62,7 @@ class FastConditionalGRU(torch.autograd.Function):
         first_gates, second_gates = projected.new_empty(2, slots, batch, width)
         candidates = projected.new_empty(2, slots, batch, hidden_size)
         weights = projected.new_empty(slots, batch, length)
-        keep_sigmoids = keep and steps * keys.numel() * keys.element_size() <= KEPT_BYTES
+        keep_sigmoids = keep and steps * keys.numel() * keys.element_size() <= kept_bytes(keys.device)
         kept = keys.new_empty(steps if keep_sigmoids else 1, batch, length, size)
         padding, doubled, doubled_energy = ~mask, 2 * keys, 2 * energy_weight
         times_first = StepProduct(first_weight, batch, dtype)

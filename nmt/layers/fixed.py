@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.layers.onednn import int8_product, onednn_linear, pack_int8, packed, padded_to_eights
+from nmt.layers.onednn import int8_product, onednn_linear, pack_int8, packed, padded_rows, padded_to_eights
 from nmt.layers.processor import has_onednn, int8_inputs, names_onednn
 
 Affine = Callable[[Tensor], Tensor]
@@ -27,22 +27,26 @@ PACKED_BYTES = 2**25
 "A larger float32 weight is used where it lies: a packed copy gains little once there are many rows."
 
 
-def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float | None = 1.0) -> Affine:
+def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float | None = 1.0, relu: bool = False) -> Affine:
     """The map of weight, [Y, X], and bias, [Y]; bound: the largest magnitude of an input, which int8 cuts to it; None:
-    each row's own, which costs a little more.
+    each row's own, which costs a little more. relu: results below zero are made zero.
 
     A float32 weight above PACKED_BYTES is shared, everything else copied. The precision must be one that
     `nmt.layers.processor.usable_precision` lets pass.
     """
     assert precision in PRECISIONS, precision
     weight, bias = weight.detach().contiguous(), bias.detach()
+    onednn = has_onednn(weight.device)
+    if precision == "float32" and onednn and (is_small(weight) or names_onednn()):
+        return PackedAffine(weight, bias, relu=relu)
+    if precision == "bf16" and onednn:
+        return PackedBFloat16Affine(weight, bias, relu=relu)
+    found: Affine
     if precision == "int8":
-        return Int8Affine(weight, bias, bound) if bound is not None else RowwiseInt8Affine(weight, bias)
-    if precision == "bf16":
-        return BFloat16Affine(weight, bias)
-    if has_onednn(weight.device) and (is_small(weight) or names_onednn()):
-        return PackedAffine(weight, bias)
-    return PlainAffine(weight, bias)
+        found = Int8Affine(weight, bias, bound) if bound is not None else RowwiseInt8Affine(weight, bias)
+    else:
+        found = BFloat16Affine(weight, bias) if precision == "bf16" else PlainAffine(weight, bias)
+    return (lambda rows: found(rows).relu_()) if relu else found
 
 
 def is_small(weight: Tensor) -> bool:
@@ -64,12 +68,16 @@ class PlainAffine:
 class PackedAffine:
     """oneDNN in float32."""
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, *, relu: bool) -> None:
         self.weight, self.bias = packed(weight) if is_small(weight) else weight, bias
+        self.activation = "relu" if relu else "none"
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
-        return onednn_linear(padded_to_eights(rows, torch.float32), self.weight, self.bias)[: len(rows)]
+        count = len(rows)
+        if count == padded_rows(count):
+            return onednn_linear(rows, self.weight, self.bias, self.activation)
+        return onednn_linear(padded_to_eights(rows, torch.float32), self.weight, self.bias, self.activation)[:count]
 
 
 class BFloat16Affine:
@@ -77,13 +85,23 @@ class BFloat16Affine:
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         self.weight, self.bias = weight.bfloat16(), bias.bfloat16()
-        self.linear: Callable[[Tensor, Tensor, Tensor], Tensor] = functional.linear
-        if has_onednn(weight.device):
-            self.weight, self.linear = packed(self.weight), onednn_linear
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
-        return self.linear(padded_to_eights(rows, torch.bfloat16), self.weight, self.bias)[: len(rows)].float()
+        return functional.linear(padded_to_eights(rows, torch.bfloat16), self.weight, self.bias)[: len(rows)].float()
+
+
+class PackedBFloat16Affine:
+    """The same by oneDNN."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, *, relu: bool) -> None:
+        self.weight, self.bias = packed(weight.bfloat16()), bias.bfloat16()
+        self.activation = "relu" if relu else "none"
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """See Affine."""
+        found = onednn_linear(padded_to_eights(rows, torch.bfloat16), self.weight, self.bias, self.activation)
+        return found[: len(rows)].float()
 
 
 class Int8Weight:

@@ -49,6 +49,15 @@ def normal(deviation: float) -> Start:
     return fill
 
 
+def uniform(limit: float) -> Start:
+    """Between -limit and limit."""
+
+    def fill(parameter: Tensor, generator: torch.Generator) -> None:
+        parameter.copy_((torch.rand(parameter.shape, generator=generator) * 2 - 1) * limit)
+
+    return fill
+
+
 def glorot_normal(parameter: Tensor, generator: torch.Generator) -> None:
     """N(0, 2 / (inputs + outputs)) (Glorot and Bengio, 2010), of a matrix."""
     normal((2.0 / sum(parameter.shape)) ** 0.5)(parameter, generator)

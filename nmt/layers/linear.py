@@ -41,25 +41,33 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.empty(outputs, inputs))
         self.bias = nn.Parameter(torch.empty(outputs))
 
-    def forward(self, inputs: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """[..., X] -> [..., Y]. dtype: of the product."""
-        if not is_prepared(dtype, inputs):
-            return functional.linear(inputs, self.weight, self.bias)
-        flat = inputs.reshape(-1, inputs.shape[-1])
-        found: Tensor = PreparedLinear.apply(flat, self.weight, self.bias, dtype)
-        return found.view(*inputs.shape[:-1], len(self.bias))
+    def forward(self, inputs: Tensor, dtype: torch.dtype = torch.float32, *, keep: bool = False) -> Tensor:
+        """[..., X] -> [..., Y]. dtype: of the product. keep: leave the result in it, for another product."""
+        return linear(inputs, self.weight, self.bias, dtype, keep=keep)
+
+
+def linear(
+    inputs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype = torch.float32, *, keep: bool = False
+) -> Tensor:
+    """`Linear` with weights that lie elsewhere."""
+    if not is_prepared(dtype, weight):
+        return functional.linear(inputs, weight, bias)
+    flat = inputs.reshape(-1, inputs.shape[-1])
+    found: Tensor = PreparedLinear.apply(flat, weight, bias, dtype, keep)
+    return found.view(*inputs.shape[:-1], len(bias))
 
 
 class PreparedLinear(torch.autograd.Function):
     """`Linear` of [N, X]; what it keeps for the backward is rounded, or the inputs themselves."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype, keep: bool) -> Tensor:
         """[N, Y]."""
         kept, right = inputs.to(dtype), rounded(weight, dtype)
         ctx.save_for_backward(kept, right)
-        ctx.dtype = dtype
-        return affine_rows(prepared(kept, dtype), right, bias)[: len(inputs)]
+        ctx.dtype, ctx.inputs_dtype = dtype, inputs.dtype
+        function = fused_rows if keep else affine_rows
+        return function(prepared(kept, dtype), right, bias)[: len(inputs)]
 
     @staticmethod
     @once_differentiable
@@ -67,8 +75,11 @@ class PreparedLinear(torch.autograd.Function):
         """Gradients of inputs, weight and bias."""
         kept, right = ctx.saved_tensors
         upper = prepared(grad, ctx.dtype)
-        grad_inputs = multiply(upper, right)[: len(grad)] if ctx.needs_input_grad[0] else None
-        return grad_inputs, multiply(upper.t(), prepared(kept, ctx.dtype)), column_sums(grad), None
+        grad_inputs = None
+        if ctx.needs_input_grad[0]:
+            function = multiply if ctx.inputs_dtype == torch.float32 else same_multiply
+            grad_inputs = function(upper, right)[: len(grad)]
+        return grad_inputs, weight_gradient(upper, prepared(kept, ctx.dtype)), column_sums(grad), None, None
 
 
 class FeedForward(nn.Module):
@@ -135,27 +146,43 @@ class PreparedFeedForward(torch.autograd.Function):
             inside = torch.ops.aten.threshold_backward(inside, active, 0)
         else:
             inside = DERIVATIVES[ctx.activation](inside, raw)
-        grad_outer = multiply(upper.t(), active)
-        grad_inner = multiply(inside.t(), prepared(kept, ctx.dtype))
-        grad_inner_bias = inside[: len(grad)].sum(0, dtype=torch.float32)
+        grad_outer = weight_gradient(upper, active)
+        grad_inner = weight_gradient(inside, prepared(kept, ctx.dtype))
+        grad_inner_bias = column_sums(inside[: len(grad)])
         grad_inputs = multiply(inside, first)[: len(grad)] if ctx.needs_input_grad[0] else None
         return grad_inputs, grad_inner, grad_inner_bias, grad_outer, column_sums(grad), None, None
 
 
 def column_sums(rows: Tensor) -> Tensor:
-    """[N, Y] -> [Y], the gradient of a bias: as a product, in a third of the time that torch's sum takes on the CPU."""
+    """[N, Y] -> [Y] float32, the gradient of a bias: in float32 as a product, in a third of the time of torch's sum."""
+    if rows.dtype != torch.float32:
+        return rows.sum(0, dtype=torch.float32)
     return (rows.new_ones(1, len(rows)) @ rows)[0]
 
 
+def weight_gradient(upper: Tensor, rows: Tensor) -> Tensor:
+    """upper [N, Y], rows [N, X], both prepared -> [Y, X] float32.
+
+    oneDNN, called by name, is the faster in float32 the fewer rows the result has beside its columns.
+    """
+    by_name = upper.dtype == torch.float32 and upper.device.type == "cpu" and names_onednn()
+    if by_name and upper.shape[1] >= rows.shape[1]:
+        return multiply(rows.t(), upper).t().contiguous()
+    return multiply(upper.t(), rows)
+
+
 def affine_rows(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """rows [N, X] @ weight.T + bias of prepared rows and a rounded weight, [N, Y] float32."""
-    if rows.dtype == torch.float32:
-        return fused_rows(rows, weight, bias)
-    return multiply(rows, weight.t()).add_(bias)
+    """`fused_rows` as float32; on CUDA the product's own float32 sums."""
+    if rows.is_cuda and rows.dtype == torch.bfloat16:
+        return multiply(rows, weight.t()).add_(bias)
+    return fused_rows(rows, weight, bias).float()
 
 
 def fused_rows(rows: Tensor, weight: Tensor, bias: Tensor, *, relu: bool = False) -> Tensor:
-    """The same in the rows' own dtype, [N, Y], negative numbers made zero where `relu`."""
+    """rows [N, X] @ weight.T + bias of prepared rows and a rounded weight, [N, Y] in their own dtype.
+
+    relu: negative numbers are made zero.
+    """
     bias = bias.to(rows.dtype)
     if rows.device.type == "cpu" and (rows.dtype == torch.bfloat16 or names_onednn()):
         return onednn_linear(dense(rows), dense(weight), bias, activation="relu" if relu else "none")

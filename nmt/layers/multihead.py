@@ -45,6 +45,12 @@ class Grid:
         return rows[: self.steps * self.batch].view(self.steps, self.batch, -1)
 
 
+SHORT = 16
+"Rows of fewer numbers than a vector holds: torch's softmax goes through them one by one, in six times the time."
+FEW = 4096
+"Of so few numbers in all, five passes take longer than that."
+
+
 def hidden_keys(mask: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """[B, S], True at real keys -> what is added to energies, [B, 1, 1, S]: 0 there, -inf elsewhere."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, -torch.inf)[:, None, None]
@@ -90,7 +96,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, rows: Tensor, grid: Grid, added: Tensor | None, how: Computing) -> Tensor:
         """rows: [R, D]. added: to the energies, [B or 1, 1, T or 1, T]. Returns [R, D]."""
-        context = multihead(self.inputs(rows, how.dtype), None, added, (self.heads, grid, grid), how)
+        projected = self.inputs(rows, how.dtype, keep=how.fused)
+        context = multihead(projected, None, added, (self.heads, grid, grid), how)
         return self.outputs(context, how.dtype)  # type: ignore[no-any-return]
 
 
@@ -108,7 +115,7 @@ class CrossAttention(nn.Module):
         self, rows: Tensor, source: Tensor, grids: tuple[Grid, Grid], added: Tensor | None, how: Computing
     ) -> Tensor:
         """rows: [R, D]. source: [R', D]. grids: of both. added: [B, 1, 1, S]. Returns [R, D]."""
-        projected = self.query(rows, how.dtype), self.source(source, how.dtype)
+        projected = self.query(rows, how.dtype, keep=how.fused), self.source(source, how.dtype, keep=how.fused)
         context = multihead(*projected, added, (self.heads, *grids), how)
         return self.outputs(context, how.dtype)  # type: ignore[no-any-return]
 
@@ -121,10 +128,15 @@ class Computing:
     dropout: Drop | None = None
     fast: bool = True
 
+    @property
+    def fused(self) -> bool:
+        """Whether attention has its own backward, which takes what is projected in the dtype of the products."""
+        return self.fast and self.dropout is None
+
 
 def multihead(projected: Tensor, source: Tensor | None, added: Tensor | None, sizes: How, how: Computing) -> Tensor:
     """projected: q, [R, D], and source: k | v, [R', 2 D]; or q | k | v, [R, 3 D], and None. Returns [R, D]."""
-    if how.fast and how.dropout is None:
+    if how.fused:
         return FastAttention.apply(projected, source, added, sizes)  # type: ignore[no-any-return]
     query, keys, values = parts(projected, source, sizes)
     context, weights = attend(query, keys, values, added)
@@ -140,17 +152,20 @@ def parts(projected: Tensor, source: Tensor | None, sizes: How) -> list[Tensor]:
 
 
 class FastAttention(torch.autograd.Function):
-    """`multihead` in few passes: each of q, k and v is laid out by head once, and so are their gradients."""
+    """`multihead` in few passes: each of q, k and v is laid out by head once, and so are their gradients.
+
+    What is projected may be bfloat16, and the contexts are then, too; in between all is float32.
+    """
 
     @staticmethod
     def forward(ctx: Any, projected: Tensor, source: Tensor | None, added: Tensor | None, sizes: How) -> Tensor:
         """[R, D]."""
-        query, keys, values = (part.contiguous().flatten(0, 1) for part in parts(projected, source, sizes))
+        query, keys, values = (laid_out(part) for part in parts(projected, source, sizes))
         heads, targets, sources = sizes
         energies = torch.bmm(query, keys.mT).mul_(query.shape[2] ** -0.5)
         if added is not None:
             energies.view(targets.batch, heads, targets.steps, sources.steps).add_(added)
-        weights = torch.softmax(energies, 2, out=energies)
+        weights = softmax_(energies)
         context = projected.new_empty(targets.rows, heads * query.shape[2])
         context[targets.steps * targets.batch :] = 0
         split_heads(targets.grid(context), heads).copy_(torch.bmm(weights, values).unflatten(0, (-1, heads)))
@@ -164,9 +179,8 @@ class FastAttention(torch.autograd.Function):
         """Gradients of what was projected."""
         query, keys, values, weights = ctx.saved_tensors
         heads, targets, sources = ctx.sizes
-        upper = split_heads(targets.grid(grad), heads).contiguous().flatten(0, 1)
-        inner = torch.bmm(upper, values.mT)
-        inner = torch._softmax_backward_data(inner, weights, 2, weights.dtype).mul_(query.shape[2] ** -0.5)
+        upper = laid_out(split_heads(targets.grid(grad), heads))
+        inner = softmax_backward_(torch.bmm(upper, values.mT), weights).mul_(query.shape[2] ** -0.5)
         found = torch.bmm(inner, keys), torch.bmm(inner.mT, query), torch.bmm(weights.mT, upper)
         first, second = (None if shape is None else grad.new_empty(shape) for shape in ctx.shapes)
         assert first is not None
@@ -176,3 +190,30 @@ class FastAttention(torch.autograd.Function):
             if whole is not None:
                 whole[grid.steps * grid.batch :] = 0
         return first, second, None, None
+
+
+def laid_out(part: Tensor) -> Tensor:
+    """A view, [B, h, T, d] -> a copy laid out so, [B h, T, d]; float32 from bfloat16."""
+    dtype = torch.promote_types(part.dtype, torch.float32)
+    return part.to(dtype, memory_format=torch.contiguous_format, copy=True).flatten(0, 1)
+
+
+def softmax_(energies: Tensor) -> Tensor:
+    """Softmax over the last dimension, in place."""
+    if not _short(energies):
+        return torch.softmax(energies, -1, out=energies)
+    energies.sub_(energies.amax(-1, keepdim=True)).exp_()
+    return energies.div_(energies.sum(-1, keepdim=True))
+
+
+def softmax_backward_(grad: Tensor, weights: Tensor) -> Tensor:
+    """The gradient of what the softmax got, from that of the weights, which is written over."""
+    if not _short(grad):
+        return torch._softmax_backward_data(grad, weights, -1, weights.dtype)
+    grad.mul_(weights)
+    return grad.addcmul_(weights, grad.sum(-1, keepdim=True), value=-1)
+
+
+def _short(values: Tensor) -> bool:
+    """Whether rows are many and too short for torch's softmax."""
+    return values.device.type == "cpu" and values.shape[-1] < SHORT and values.numel() >= FEW

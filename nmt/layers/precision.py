@@ -101,16 +101,25 @@ class PreparedProduct(torch.autograd.Function):
         return grad_inputs, multiply(left.t(), upper) if ctx.needs_input_grad[1] else None, None
 
 
-class StepProduct:
-    """One weight, [X, Y], used at every step of a recurrence with [B, X] inputs: rounded and packed once."""
+LARGE_BYTES = 2**22
+"A float32 weight above this does not stay in a core's own cache from one step to the next."
 
-    def __init__(self, weight: Tensor, batch: int, dtype: torch.dtype) -> None:
+
+class StepProduct:
+    """One weight, [X, Y], used at every step of a recurrence with [B, X] inputs: rounded and packed once.
+
+    always: whether B is the same in all of training. Then rows are not padded, since there is one kernel to be made,
+    and a large weight is packed, which pays where few rows share it.
+    """
+
+    def __init__(self, weight: Tensor, batch: int, dtype: torch.dtype, *, always: bool = False) -> None:
         on_cpu = weight.dtype == torch.float32 and weight.device.type == "cpu"
         self.batch, self.dtype = batch, dtype if weight.dtype == torch.float32 else weight.dtype
         self.weight = rounded(weight, self.dtype) if weight.dtype == torch.float32 else weight
-        self.packed = on_cpu and self.weight.dtype == torch.float32 and packs_repeated()
+        pays = always and names_onednn() and 4 * weight.numel() > LARGE_BYTES
+        self.packed = on_cpu and self.weight.dtype == torch.float32 and (packs_repeated() or pays)
         self.plain = not self.packed and not is_prepared(dtype, weight)
-        size = padded_rows(batch) if on_cpu and not self.plain else batch
+        size = padded_rows(batch) if on_cpu and not (self.plain or always) else batch
         self.rows: Tensor | None = None
         "Where inputs are rounded and padded_to_eights, step after step."
         if not self.plain and (size != batch or self.dtype != torch.float32):

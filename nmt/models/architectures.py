@@ -1,4 +1,6 @@
-"""The table of architectures: what each is called, what it is, and which keys of `model.` it alone has.
+"""The tables of architectures: what each is called, what it is, and which keys of its section it alone has.
+
+The section is `model` for translation and `lm` for language models.
 
 Configuration asks it before anything is built, so that nothing here loads torch; `nmt.models.table` has the networks
 under the same names.
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """What is known of an architecture without its network. Keys are those of the section `model`."""
+    """What is known of an architecture without its network. Keys are those of its section."""
 
     description: str
     "In a line, for people."
@@ -23,12 +25,14 @@ class Architecture:
     recipes: str
     "Folder below configs/ with its recipes for the three modes, by scale."
 
-    def how_to_shrink(self) -> str:
+    def how_to_shrink(self, section: str = "model") -> str:
         """The keys to lower where a model is too large, for people."""
-        return " or ".join(f"model.{key}" for key in reversed(self.sizes))
+        return " or ".join(f"{section}.{key}" for key in reversed(self.sizes))
 
 
-ARCHITECTURES: Mapping[str, Architecture] = {
+Architectures = Mapping[str, Architecture]
+
+ARCHITECTURES: Architectures = {
     "rnn": Architecture(
         description="the attention model of Press & Wolf's Table 8 (DL4MT's gru_cond)",
         keys=("hidden_size",),
@@ -60,12 +64,30 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
 }
 
+"Those of translation."
 
-def owners(key: str) -> tuple[str, ...]:
+LANGUAGE_ARCHITECTURES: Architectures = {
+    "lstm": Architecture(
+        description="layers of LSTM (Zaremba et al., 2014)",
+        keys=("layers", "two_biases"),
+        sizes=("embedding_size", "hidden_size", "layers"),
+        recipes="language",
+    ),
+    "rhn": Architecture(
+        description="a recurrent highway network (Zilly et al., 2016)",
+        keys=("depth", "transform_bias"),
+        sizes=("embedding_size", "hidden_size", "depth"),
+        recipes="language",
+    ),
+}
+"Those of language models."
+
+
+def owners(key: str, table: Architectures = ARCHITECTURES) -> tuple[str, ...]:
     """The architectures that have a key of their own, () where all have it."""
-    return tuple(name for name, architecture in ARCHITECTURES.items() if key in architecture.keys)
+    return tuple(name for name, architecture in table.items() if key in architecture.keys)
 
 
-def applies(key: str, architecture: str) -> bool:
+def applies(key: str, architecture: str, table: Architectures = ARCHITECTURES) -> bool:
     """Whether a model of this architecture has the key."""
-    return architecture in (owners(key) or ARCHITECTURES)
+    return architecture in (owners(key, table) or table)

@@ -62,7 +62,7 @@ class EnsembleState:
 
     members: tuple[State, ...]
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> EnsembleState:
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> EnsembleState:
         """See State.select."""
         return EnsembleState(tuple(member.select(sentences, hypotheses) for member in self.members))
 

@@ -1,7 +1,8 @@
 """What training and search know of a model. Nothing else of it is used outside nmt/models.
 
 Search sees a `SearchModel`: the trained model itself, a copy of it made for speed (`nmt.models.inference`), or several
-models as one (`nmt.models.ensemble`). Training sees a `TranslationModel`, which is one too.
+models as one (`nmt.models.ensemble`). Training sees a `TrainableModel`, whatever its task; of translation that is a
+`TranslationModel`, which can be searched, too.
 
 Shapes: B sentences, K hypotheses a sentence, S source positions, V target rows (the model's target view), N of them
 that are scored, E embedding. Target ids are always ids of the model's target view
@@ -10,7 +11,10 @@ that are scored, E embedding. Target ids are always ids of the model's target vi
 
 from __future__ import annotations
 
+import contextlib
+import enum
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -42,8 +46,11 @@ class Memory(Protocol):
 class State(Protocol):
     """What a model keeps of the pieces before, of K hypotheses for each of B sentences."""
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> State:
-        """New state whose [b, k] is this one's [sentences[b], hypotheses[b, k]]. Shapes [B'] and [B', K'], int64."""
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> State:
+        """New state whose [b, k] is this one's [sentences[b], hypotheses[b, k]]. Shapes [B'] and [B', K'], int64.
+
+        None: all sentences, in their places, as in most steps.
+        """
 
     def join(self, other: Any) -> Any:
         """The sentences of both, this state's first; both hold the same number of hypotheses."""
@@ -96,26 +103,57 @@ EMBEDDINGS = "embeddings"
 "The attribute of every model that holds its vocabulary matrices and output bias: the beginning of their names."
 
 
-class TranslationModel(nn.Module):
-    """An encoder-decoder that can be trained and searched."""
+class VocabularyMatrices(Protocol):
+    """The vocabulary matrices of a model, tied or not."""
+
+    @property
+    def tying(self) -> enum.Enum:
+        """Which of them are one; its value is the mode's name."""
+
+    def assert_tied(self) -> None:
+        """Raise an AssertionError unless exactly the matrices that should be one are one."""
+
+
+class TrainableModel(nn.Module):
+    """A model of any task, as training and the model folder see it."""
 
     architecture: ClassVar[str]
     "Its name in `nmt.models.architectures`."
-    embeddings: TiedEmbeddings
-    "The three vocabulary matrices and the output bias: see nmt.layers.tying."
+    embeddings: Any
+    "`VocabularyMatrices`, a module."
     fast: bool
     "Compute in the fast way; False takes the plain steps that it is tested against."
     compute_dtype: torch.dtype
     "Precision of the matrix products in training (float32 or bfloat16); weights and sums stay float32."
 
-    def __init__(self, embeddings: TiedEmbeddings) -> None:
+    def __init__(self, embeddings: Any) -> None:
         super().__init__()
         self.embeddings = embeddings
         self.fast = True
         self.compute_dtype = torch.float32
 
+    @abstractmethod
     def how_to_shrink(self) -> str:
         """The keys to lower where the model is too large for the machine, for people."""
+
+    @contextlib.contextmanager
+    def in_float32(self) -> Iterator[None]:
+        """Products in float32 for a while."""
+        before, self.compute_dtype = self.compute_dtype, torch.float32
+        try:
+            yield
+        finally:
+            self.compute_dtype = before
+
+
+class TranslationModel(TrainableModel):
+    """An encoder-decoder that can be trained and searched."""
+
+    embeddings: TiedEmbeddings
+    "The three vocabulary matrices and the output bias: see nmt.layers.tying."
+
+    def how_to_shrink(self) -> str:
+        """See TrainableModel.how_to_shrink."""
         return ARCHITECTURES[self.architecture].how_to_shrink()
 
     @abstractmethod

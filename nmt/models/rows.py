@@ -1,8 +1,16 @@
-"""Rows of padded sentences, put together."""
+"""Rows of padded sentences put together, and rows of hypotheses chosen."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+
+
+def places(sentences: Tensor | None, hypotheses: Tensor) -> tuple[Tensor, Tensor]:
+    """The index of [B, K, ...] that `State.select` means."""
+    if sentences is None:
+        sentences = torch.arange(len(hypotheses), device=hypotheses.device)
+    return sentences[:, None], hypotheses
 
 
 def joined_rows(first: Tensor, second: Tensor) -> Tensor:

@@ -11,17 +11,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.layers.fixed import Affine, affine
+from nmt.layers.fixed import Affine, affine, is_small
+from nmt.layers.processor import has_onednn
 from nmt.layers.tying import TiedEmbeddings
 from nmt.text.vocabulary import PAD
 
 OUTPUT_MULTIPLE = 256
 "Chosen target rows are padded to a multiple of this, for the reason that `nmt.layers.fixed` pads rows."
+WHOLE_MULTIPLE = 64
+"All target rows to a multiple of this: a product of few rows with another number of outputs takes twice as long."
 
 
 @dataclass(frozen=True)
 class FixedOutput:
-    """What scores `num` target rows. whole: they are all rows, padding's first."""
+    """What scores `num` target rows; behind them are columns of padding. whole: they are all rows, padding's first."""
 
     affine: Affine
     num: int
@@ -29,10 +32,8 @@ class FixedOutput:
 
     def log_probs(self, readout: Tensor) -> Tensor:
         """[R, E] -> log-probabilities, [R, N]; padding is no piece."""
-        scores = self.affine(readout)[:, : self.num]
-        if self.whole:
-            scores[:, PAD] = -torch.inf
-        return torch.log_softmax(scores, -1, out=scores if scores.is_contiguous() else None)
+        scores = self.affine(readout)
+        return torch.log_softmax(scores, -1, out=scores)[:, : self.num]
 
 
 class FixedScorer:
@@ -41,14 +42,21 @@ class FixedScorer:
     def __init__(self, embeddings: TiedEmbeddings, precision: str, bound: float | None) -> None:
         self.weight, self.bias = embeddings.output, embeddings.output_bias
         self.precision, self.bound = precision, bound
-        self.whole = FixedOutput(self._affine(self.weight, self.bias), num=len(self.weight), whole=True)
+        count = len(self.weight)
+        copied = has_onednn(self.weight.device) and is_small(self.weight)  # else it is shared
+        more = -count % WHOLE_MULTIPLE if copied else 0
+        bias = functional.pad(self.bias, (0, more), value=-torch.inf)
+        bias = bias.index_fill(0, torch.tensor([PAD], device=bias.device), -torch.inf)
+        weight = functional.pad(self.weight, (0, 0, 0, more)) if more else self.weight
+        self.whole = FixedOutput(self._affine(weight, bias), num=count, whole=True)
 
     def output(self, targets: Tensor | None = None) -> FixedOutput:
         """See SearchModel.output."""
         if targets is None:
             return self.whole
-        rows = functional.pad(targets, (0, -len(targets) % OUTPUT_MULTIPLE))
-        weight, bias = (each.index_select(0, rows) for each in (self.weight, self.bias))
+        more = -len(targets) % OUTPUT_MULTIPLE
+        weight = self.weight.index_select(0, functional.pad(targets, (0, more)))
+        bias = functional.pad(self.bias.index_select(0, targets), (0, more), value=-torch.inf)
         return FixedOutput(self._affine(weight, bias), num=len(targets), whole=False)
 
     def _affine(self, weight: Tensor, bias: Tensor) -> Affine:

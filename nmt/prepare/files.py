@@ -1,4 +1,7 @@
-"""Which files make up a corpus: train*.LANG, valid*.LANG and test*.LANG of one folder, or files named one by one."""
+"""Which files make up a corpus: train*.LANG, valid*.LANG and test*.LANG of one folder, or files named one by one.
+
+Beside valid.LANG, files valid.NAME.LANG are further validation sets; without it, they are its shards.
+"""
 
 from __future__ import annotations
 
@@ -8,42 +11,18 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from bpe.compressed import SUFFIXES as PACKED
 from bpe.errors import UserError
+from nmt.data.corpus import VALID
 from nmt.prepare.bitext import SUFFIXES as ONE_FILE
 from nmt.prepare.bitext import Form, Tmx, Tsv
+from nmt.prepare.names import languages_inside, names_language, plain_name, split_of
 from nmt.text import languages
 
-SPLITS = ("train", "valid", "test")
 NAME = re.compile(
     rf"(?P<stem>(?:train|valid|test)(?:[.\-_].*?)??)\.(?P<language>{languages.TAG})(?:\.(?:gz|bz2|xz|zst))?"
 )
 "File names as train.en, train.zh-Hans.gz, and for several shards train.news.en, train-1.en, train.en-de.en."
 BEGINNING = re.compile(r"(?:train|valid|test)[.\-_]")
-NOT_LANGUAGES = frozenset(
-    (
-        "txt",
-        "tsv",
-        "tmx",
-        "csv",
-        "xml",
-        "sgm",
-        "bpe",
-        "tok",
-        "ids",
-        "log",
-        "bak",
-        "tmp",
-        "raw",
-        "old",
-        "zip",
-        "tar",
-        "xz",
-        "gz",
-        "zst",
-    )
-)
-"Endings of other files, some of which are languages too: .bak, .log and .old are spoken somewhere."
 OTHER_NAMES = {"valid": ("val", "dev", "validation")}
 
 
@@ -70,7 +49,7 @@ class CorpusFiles:
     target: str
     "Target language."
     splits: Mapping[str, Sequence[PairOfFiles]]
-    "train and valid, perhaps test; each with its pairs of files in the order in which they are read."
+    "train and valid, perhaps valid.NAME and test; each with its pairs of files in the order in which they are read."
     chosen: str
     "How the direction was chosen, for people."
     folder: Path | None = None
@@ -102,15 +81,18 @@ def find_corpus(
     for stem, files in stems.items():
         sides = [languages.among(tag, files) for tag in (source, target)]
         if sides[0] and sides[1]:
-            split = next(name for name in SPLITS if stem.startswith(name))
-            splits.setdefault(split, []).append(_pair(files[sides[0]], files[sides[1]], sides[0], sides[1]))
+            splits.setdefault(split_of(stem), []).append(_pair(files[sides[0]], files[sides[1]], sides[0], sides[1]))
         elif any(sides) and len(files) == 1:
             missing = target if sides[0] else source
             (there,) = files.values()
             raise UserError("has no partner", where=there, hint=f"add {stem}.{missing}, or take it away")
+    further = [name for name in splits if name.startswith(f"{VALID}.")]
+    if VALID not in splits and further:
+        splits[VALID] = [pair for name in further for pair in splits.pop(name)]
     splits |= _pairs_of(named or {}, source, target)
     _check_splits(folder, splits, (source, target), needed)
-    return CorpusFiles(source, target, {name: splits[name] for name in SPLITS if name in splits}, chosen, folder)
+    order = ("train", *sorted(name for name in splits if name not in ("train", "test")), "test")
+    return CorpusFiles(source, target, {name: splits[name] for name in order if name in splits}, chosen, folder)
 
 
 def named_files(named: Named, source: str | None = None, target: str | None = None) -> CorpusFiles:
@@ -165,41 +147,12 @@ def _pair(first: Path, second: Path, source: str, target: str) -> PairOfFiles:
     )
 
 
-def plain_name(path: Path) -> str:
-    """The name without the ending of its compression."""
-    return path.name.removesuffix(path.suffix) if path.suffix in PACKED else path.name
-
-
-def languages_inside(path: Path) -> tuple[str, str] | None:
-    """The languages that the name of a file with both sides names, in their order, as train.en-de.tsv; else None.
-
-    Regions are set off by '_' where a '-' could be read in two ways: en-pt_BR. Such a name is a UserError.
-    """
-    name = plain_name(path)
-    if not name.endswith(ONE_FILE):
-        return None
-    words = name.split(".")[-2].split("-")
-    halves = [("-".join(words[:cut]), "-".join(words[cut:])) for cut in range(1, len(words))]
-    found = [half for half in halves if all(map(names_language, half))]
-    if len(found) > 1:
-        hint = f"set a region off by '_', as {found[0][0]}-{found[0][1].replace('-', '_')}"
-        raise UserError("its name can be read in two ways", where=path, hint=hint)
-    return found[0] if found else None
-
-
 def check_regular(path: Path) -> None:
     """A file that is read several times must be a file: no pipe, no folder, not missing."""
     if not path.exists():
         raise UserError("no such file", where=path, hint="check the path")
     if not path.is_file():
         raise UserError("not a regular file", where=path, hint="it is read more than once: write it to a file first")
-
-
-def names_language(ending: str) -> bool:
-    """Whether the end of a file's name says the language of what is in it."""
-    if ending.lower() in NOT_LANGUAGES:
-        return False
-    return languages.SIMPLE_TAG.fullmatch(ending) is not None or languages.read_tag(ending).known
 
 
 def _stems(folder: Path) -> Stems:

@@ -99,9 +99,11 @@ class LineChecks:
 
 
 def held_out_files(folder: Path) -> tuple[tuple[str, str, str], ...]:
-    """Valid and test of a prepared folder, as `LineChecks.held_out` has them."""
-    pairs = ([folder / raw_file(split, side) for side in SIDES] for split in ("valid", "test"))
-    return tuple((str(a), str(b), sha256_of(a) + sha256_of(b)) for a, b in pairs if a.exists())
+    """All validation sets and test of a prepared folder, as `LineChecks.held_out` has them."""
+    ending = raw_file("", "source")
+    splits = sorted(path.name.removesuffix(ending) for path in folder.glob(f"*{ending}"))
+    pairs = ([folder / raw_file(split, side) for side in SIDES] for split in splits)
+    return tuple((str(a), str(b), sha256_of(a) + sha256_of(b)) for a, b in pairs)
 
 
 class Inspector:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nmt.corpora.writer import RECORD
 from nmt.prepare.bitext import SUFFIXES as ONE_FILE
-from nmt.prepare.files import BEGINNING, NAME, OTHER_NAMES, CorpusFiles, languages_inside, names_language, plain_name
+from nmt.prepare.files import BEGINNING, NAME, OTHER_NAMES, CorpusFiles
+from nmt.prepare.names import languages_inside, names_language, plain_name
 from nmt.text import languages
 
 NAMED = 5

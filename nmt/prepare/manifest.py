@@ -188,6 +188,9 @@ def differences(manifest: Manifest, described: Manifest, files: CorpusFiles) -> 
     there, options = manifest["options"], described["options"]
     names = [name for name in {**there, **options} if there.get(name) != options.get(name)]
     changes = [f"{name} is {there.get(name)!r} there, {options.get(name)!r} now" for name in names]
+    old_like, new_like = whose_text(manifest), whose_text(described)
+    if old_like != new_like:
+        changes.append(f"it was made {old_like}, and is wanted {new_like} now")
     old, new = (
         [(file["split"], file["side"], file["sha256"]) for file in inputs]
         for inputs in (manifest["inputs"], described["inputs"])
@@ -198,6 +201,15 @@ def differences(manifest: Manifest, described: Manifest, files: CorpusFiles) -> 
     elif old != new:
         changes.append("it was made from more files, or in another order")
     return changes
+
+
+def whose_text(described: Manifest) -> str:
+    """In words, whose text pipeline and vocabulary a preparation takes. described: a manifest, or its beginning."""
+    like = described.get("like")
+    if like is None:
+        return "without --like"
+    grown = " and --extend" if like["extend"] else ""
+    return f"with --like a model of vocabulary {like['vocabulary'][:8]} and text {like['text'][:8]}{grown}"
 
 
 def _hash(path: Path) -> str:

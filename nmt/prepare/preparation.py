@@ -9,7 +9,7 @@ whoever did the work.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,13 +30,15 @@ from nmt.prepare.executors import Executor, local_workers
 from nmt.prepare.files import CorpusFiles
 from nmt.prepare.filtering import PairRules, all_dropped
 from nmt.prepare.findings import LineChecks, detector_of, held_out_files
+from nmt.prepare.like import LikeModel
 from nmt.prepare.merging import PieceNumbers, SplitStatistics, replace_ids
 from nmt.prepare.sanity import check_sides
+from nmt.prepare.shards import Shard
 from nmt.prepare.splits import Workplace, copy_raw_lines, cut_splits, encode_splits, tokenize_splits, tokenized_files
 from nmt.prepare.subword_learning import learn_bpe, learn_sentencepiece, report_learned
-from nmt.prepare.tokenizing import check_tokenizer, counted_numbers, with_numbers
+from nmt.prepare.tokenizing import WordCounts, check_tokenizer, counted_numbers, with_numbers
 from nmt.scratch import put_in_place, remove_scratch, scratch_folder
-from nmt.text.pipeline import SIDES, Side, TextOptions
+from nmt.text.pipeline import SIDES, Side, TextOptions, TextPipeline
 from nmt.text.vocabulary import Vocabulary
 
 Manifest = manifests.Manifest
@@ -51,6 +53,8 @@ class Preparation:
     prep: PrepConfig
     folder: Path
     "Where the result goes."
+    like: LikeModel | None = None
+    "The model whose text pipeline and vocabulary are taken; None: they are learned."
     force: bool = False
     "Replace a result that was made otherwise."
     num_workers: int = 1
@@ -74,7 +78,7 @@ def prepare(run: Preparation) -> PreparationResult:
     described: dict[str, Any] = {
         "options": manifests.describe_options(run.prep, run.files),
         "inputs": manifests.describe_inputs(run.files),
-    }
+    } | ({} if run.like is None else {"like": run.like.described()})
     remove_scratch(run.folder)
     there = _finished(run, described)
     if there is not None:
@@ -124,21 +128,20 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
     """All the work, into the folder of the result."""
     files, prep = run.files, run.prep
     place.result.mkdir()
-    options = _text_options(files, prep)
+    options = run.like.text.options if run.like else _text_options(files, prep)
     checks = LineChecks.of(prep, files.source, files.target)
     check_tokenizer(options, checks)
     shards, left_out = cut_splits(place, files.splits)
     copy_raw_lines(place, files.splits, checks)
     checks = replace(checks, held_out=held_out_files(place.result))
     counts, looked = tokenize_splits(place, files.splits, shards, options, checks)
-    options = counted_numbers(options, counts)
-    if prep.sentencepiece:
-        pipeline, learned = learn_sentencepiece(tokenized_files(place, shards["train"]), prep, options)
-    else:
-        pipeline, learned = learn_bpe(counts, prep, options, run.quiet)
-        report_learned(learned, prep.min_frequency, run.quiet)
-    reachable = [reachable_pieces(pipeline, counts.of(side), side) if prep.bpe_dropout else set() for side in SIDES]
-    merges = pipeline.subwords if isinstance(pipeline.subwords, MergeTable) else None
+    pipeline, learned = _subwords(run, place, shards["train"], counts, options)
+    options, learns = pipeline.options, run.like is None or run.like.extend
+    reachable = {
+        side: reachable_pieces(pipeline, counts.of(side), side) if prep.bpe_dropout and learns else set[str]()
+        for side in SIDES
+    }
+    merges = pipeline.subwords if isinstance(pipeline.subwords, MergeTable) and run.like is None else None
     words = {side: WholeWords.of(counts.of(side), pipeline, side) for side in SIDES if merges is not None}
     pipeline.save(place.result)
     del counts
@@ -149,9 +152,10 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
     if not statistics["train"].pairs:
         raise all_dropped(statistics["train"].pairs_read, statistics["train"].dropped, rules.reasons)
     pieces = _piece_counts(numbers.pieces, statistics["train"])
-    vocabulary, overlap, rare = _vocabulary(pieces, reachable, pipeline.always_known)
+    uncounted = {side: reachable[side] | pipeline.always_known for side in SIDES}
+    vocabulary = run.like.grown(pieces, uncounted) if run.like else _vocabulary(pieces, uncounted)
     vocabulary.save(place.result / VOCABULARY_FILE)
-    if pipeline.options.byte_fallback:  # from here on every piece is one that training has seen
+    if pipeline.options.byte_fallback and learns:  # from here on every piece is one that training has seen
         pipeline.of_pieces(vocabulary.side("source"), vocabulary.side("target")).save(place.result)
     del pipeline
     statistics |= encode_splits(place, {name: shards[name] for name in reversed(shards)}, rules, numbers)
@@ -167,11 +171,26 @@ def _build(run: Preparation, place: Workplace, described: dict[str, Any]) -> Man
         "findings": checks.findings,
         "units_left_out": left_out,
         "detector": detector_of(checks),
-        "vocabulary": manifests.describe_vocabulary(vocabulary, rare),
-        "overlap": manifests.describe_overlap(overlap),
+        "vocabulary": manifests.describe_vocabulary(vocabulary, _rare(pieces))
+        | ({} if run.like is None else {"grown": vocabulary.size - run.like.vocabulary.size}),
+        "overlap": manifests.describe_overlap(Overlap.of(pieces["source"], pieces["target"])),
     } | ({} if options.numbers is None else {"numbers": dict(options.numbers)})
     content["advice"] = advise(content, pieces, merges, words)
     return manifests.write_manifest(place.result, content)
+
+
+def _subwords(
+    run: Preparation, place: Workplace, train: Sequence[Shard], counts: WordCounts, options: TextOptions
+) -> tuple[TextPipeline, manifests.LearnedSubwords]:
+    """The text pipeline, learned from the training text or a model's, and what was learned."""
+    if run.like is not None:
+        return run.like.pipeline(counts, run.prep)
+    options = counted_numbers(options, counts)
+    if run.prep.sentencepiece:
+        return learn_sentencepiece(tokenized_files(place, train), run.prep, options)
+    pipeline, learned = learn_bpe(counts, run.prep, options, run.quiet)
+    report_learned(learned, run.prep.min_frequency, run.quiet)
+    return pipeline, learned
 
 
 def _text_options(files: CorpusFiles, prep: PrepConfig) -> TextOptions:
@@ -200,18 +219,16 @@ def _piece_counts(pieces: list[str], train: SplitStatistics) -> dict[Side, dict[
     return by_side
 
 
-def _vocabulary(
-    by_side: dict[Side, dict[str, int]], reachable: list[set[str]], always: frozenset[str]
-) -> tuple[Vocabulary, Overlap, dict[int, int]]:
-    """The vocabulary and Table 1's row of the training pairs that were kept, and the number of rare pieces.
+def _vocabulary(pieces: Mapping[Side, Mapping[str, int]], uncounted: Mapping[Side, set[str]]) -> Vocabulary:
+    """The vocabulary of the training pairs that were kept. uncounted: pieces of each side that it also holds."""
+    return Vocabulary.from_counts(pieces["source"], pieces["target"], (uncounted["source"], uncounted["target"]))
 
-    reachable: pieces of each side that the vocabulary also holds. always: pieces that it holds for both.
-    """
-    source, target = by_side["source"], by_side["target"]
+
+def _rare(pieces: Mapping[Side, Mapping[str, int]]) -> dict[int, int]:
+    """How many pieces occur at most so often, both sides taken together."""
+    source, target = pieces["source"], pieces["target"]
     joint = np.array([source.get(piece, 0) + target.get(piece, 0) for piece in source.keys() | target.keys()])
-    rare = {limit: int((joint <= limit).sum()) for limit in RARE}
-    vocabulary = Vocabulary.from_counts(source, target, (reachable[0] | always, reachable[1] | always))
-    return vocabulary, Overlap.of(source, target), rare
+    return {limit: int((joint <= limit).sum()) for limit in RARE}
 
 
 def _number_pieces(

@@ -81,7 +81,13 @@ def _subwords(manifest: dict[str, Any], pair: str) -> Iterator[str]:
         got += f" of {learned['requested']:,} asked for (no pair is frequent enough any more)"
     words = f", {learned['words']:,} words" if learned["words"] else ""
     rare = f" ({learned['rare_characters']:,} rare, spelt in bytes)" if learned.get("rare_characters") else ""
-    yield f"Subwords: {got}, from {learned['characters']:,} characters{rare}{words}"
+    if like := manifest.get("like"):
+        whose = f"those of the model of vocabulary {like['vocabulary'][:8]}"
+        grown = manifest["vocabulary"].get("grown", 0)
+        whose += f", grown by {grown:,} pieces" if like["extend"] else ""
+        yield f"Subwords: {got}, {whose}; {learned['characters']:,} characters{rare}{words} in this text"
+    else:
+        yield f"Subwords: {got}, from {learned['characters']:,} characters{rare}{words}"
     if learned["words_too_long"]:
         yield f"  {learned['words_too_long']:,} words were too long to learn from"
     yield (

@@ -62,8 +62,8 @@ def check_sides(splits: Mapping[str, Sequence[PairOfFiles]]) -> None:
 
 
 def _samples(splits: Mapping[str, Sequence[PairOfFiles]]) -> Iterator[Sample]:
-    for split in ("train", "valid", "test"):
-        for files in splits.get(split, ()):
+    for split in sorted(splits, key=lambda name: name != "train"):
+        for files in splits[split]:
             yield Sample.of(files)
 
 

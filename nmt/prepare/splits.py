@@ -61,27 +61,30 @@ class Looked:
 
 
 def cut_splits(place: Workplace, splits: Splits) -> tuple[dict[str, list[Shard]], dict[str, int]]:
-    """The shards of every split: valid and test first, since a mistake in them shows at once.
+    """The shards of every split: train last, since a mistake in the others shows at once.
 
     Returns also how many units of TMX files are left out of each split.
     """
     shards, left_out = {}, {}
     with Progress("Finding lines", quiet=place.quiet) as progress:
-        for name in ("valid", "test", "train"):
-            if name in splits:
-                pairs = index_pairs(splits[name], place.scratch / f"{name}.unpacked", progress)
-                shards[name] = cut(name, pairs, place.executor.num_workers)
-                left_out[name] = sum(pair.left_out for pair in pairs)
+        for name in (*held_out(splits), "train"):
+            pairs = index_pairs(splits[name], place.scratch / f"{name}.unpacked", progress)
+            shards[name] = cut(name, pairs, place.executor.num_workers)
+            left_out[name] = sum(pair.left_out for pair in pairs)
     return shards, left_out
 
 
 def copy_raw_lines(place: Workplace, splits: Splits, checks: LineChecks) -> None:
-    """The raw lines of valid and test, each side in one file."""
-    for name in ("valid", "test"):
+    """The raw lines of all splits but train, each side in one file."""
+    for name in held_out(splits):
         for index, side in enumerate(SIDES):
-            if name in splits:
-                pairs = chain.from_iterable(map(read_pairs, splits[name]))
-                write_lines(place.result / raw_file(name, side), (checks.read(pair[index]) for pair in pairs))
+            pairs = chain.from_iterable(map(read_pairs, splits[name]))
+            write_lines(place.result / raw_file(name, side), (checks.read(pair[index]) for pair in pairs))
+
+
+def held_out(splits: Splits) -> list[str]:
+    """All splits but train: validation sets and test."""
+    return [name for name in splits if name != "train"]
 
 
 def tokenize_splits(

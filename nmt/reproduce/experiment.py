@@ -129,7 +129,12 @@ class Experiment:
 def find_recipe(scale: str, architecture: str) -> Path:
     """An architecture's recipe of a scale, from the repository or from where the package's data files are installed."""
     choice("model.architecture", architecture, ARCHITECTURES)
-    recipes = Path("configs", ARCHITECTURES[architecture].recipes)
+    return recipe_in(ARCHITECTURES[architecture].recipes, scale)
+
+
+def recipe_in(folder: str, scale: str) -> Path:
+    """configs/FOLDER/SCALE.yaml, or a UserError that says which scales there are."""
+    recipes = Path("configs", folder)
     homes = [Path(nmt.__file__).parents[1], Path(sysconfig.get_path("data")) / "share" / "nmt-three-way"]
     for home in homes:
         path = home / recipes / f"{scale}.yaml"

@@ -1,4 +1,4 @@
-"""What the paper printed: Press & Wolf (2017), Tables 1 and 8."""
+"""What the paper printed: Press & Wolf (2017), Tables 1, 2, 4 and 8."""
 
 from __future__ import annotations
 
@@ -36,6 +36,15 @@ class Table8Row:
     test_bleu: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Table2Row:
+    """Spearman's rho of one benchmark for word2vec's rows: of the untied model's two matrices, and of the tied one."""
+
+    input: float
+    output: float
+    tied: float
+
+
 TABLE_1 = {
     "en-fr": Table1Row(source_only=2_000, target_only=7_000, both=85_000),
     "en-de": Table1Row(source_only=3_000, target_only=11_000, both=80_000),
@@ -56,3 +65,15 @@ TABLE_8 = {
 }
 """By language pair and mode. EN-FR: WMT 2014 data as selected by Cho et al. (2014); EN-DE: WMT 2015. Validated on
 newstest2013; tested on newstest2014 (EN-FR) and newstest2015 (EN-DE)."""
+
+TABLE_2 = {
+    "SimLex-999": Table2Row(input=0.30, output=0.29, tied=0.17),
+    "Verb-143": Table2Row(input=0.41, output=0.34, tied=0.12),
+    "MEN": Table2Row(input=0.66, output=0.61, tied=0.50),
+    "Rare Words": Table2Row(input=0.34, output=0.34, tied=0.23),
+    "MTurk-771": Table2Row(input=0.59, output=0.54, tied=0.37),
+}
+"By benchmark. Skip-gram with negative sampling on text8."
+
+TABLE_4_WORD2VEC = {("input", "output"): 0.77, ("input", "tied"): 0.19, ("output", "tied"): 0.39}
+"Spearman's rho of the similarities of all pairs of words, for two matrices."

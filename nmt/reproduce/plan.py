@@ -21,6 +21,7 @@ from nmt.models.build import VocabularySizes, build_model
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.schedule import last_update
 from nmt.reproduce.scoring import open_prepared, read_scores
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.training.reporting import METRICS, read_metrics
 from nmt.training.step import Updater
 from nmt.tying import Tying
@@ -108,7 +109,7 @@ def timed_update(config: Config, sizes: VocabularySizes) -> float:
     device = pick_device(config.runtime.device)
     set_threads(config.runtime.threads)
     model = build_model(dataclasses.replace(config.model, tying=Tying.THREE_WAY.value), sizes).to(device)
-    updater = Updater(model, config.training)
+    updater = Updater(model, config.training, TranslationObjective(config.training))
     batch = invented_batch(config, sizes.union).to(device)
     times = []
     for number in range(TIMED_UPDATES + 1):
@@ -124,7 +125,7 @@ def invented_batch(config: Config, rows: int) -> Batch:
     count = settings.batch_sentences or max(1, settings.batch_tokens // LENGTH)
     ids = torch.randint(3, max(4, rows), (count, LENGTH), generator=torch.Generator().manual_seed(1))
     lengths = torch.full((count,), LENGTH)
-    return Batch(ids, lengths, ids, lengths, tuple(range(count)), count * LENGTH)
+    return Batch.of(ids, lengths, ids, lengths, tuple(range(count)))
 
 
 def disk_bytes(experiment: Experiment, waiting: list[Run], sizes: VocabularySizes) -> int:

@@ -21,6 +21,7 @@ from bpe.command import run as run_command
 from nmt.configfile import build_config, read_yaml
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.scoring import is_scored, score_run, scored_text
+from nmt.tasks.translation.task import TranslationTask
 from nmt.training.interruption import Interrupted
 from nmt.training.session import Request, train
 from nmt.tying import Tying
@@ -54,7 +55,7 @@ def perform(task: WorkerTask) -> None:
         folder=Path(task.folder), config=build_config(read_yaml(task.recipe)), scale=task.scale, seeds=(task.seed,)
     )
     run = Run(Tying(task.tying), task.seed)
-    train(Request(values=experiment.values(run)))
+    train(Request(values=experiment.values(run)), TranslationTask)
     text = scored_text(experiment, Path(task.corpus))
     if not is_scored(experiment, run, text):
         score_run(experiment, run, text)

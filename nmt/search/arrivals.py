@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nmt.config import SearchConfig
+from nmt.device import sent
 from nmt.models.interface import Memory, SearchModel, State
 from nmt.text.vocabulary import EOS
 
@@ -51,7 +52,7 @@ def padded_sources(sources: Sequence[np.ndarray], device: torch.device) -> tuple
     for row, source in enumerate(sources):
         ids[row, : len(source)] = source
         ids[row, len(source)] = EOS
-    return torch.from_numpy(ids).to(device), torch.tensor(lengths, device=device)
+    return sent(torch.from_numpy(ids), device), sent(torch.tensor(lengths), device)
 
 
 @dataclass(frozen=True)

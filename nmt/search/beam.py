@@ -24,6 +24,7 @@ from torch import Tensor
 
 from bpe.errors import UserError
 from nmt.config import SearchConfig, require
+from nmt.device import sent
 from nmt.models.interface import START, Memory, SearchModel, State
 from nmt.search.arrivals import Arrivals, Queue, max_pieces
 from nmt.search.candidates import Candidates, forbidden_ids
@@ -138,25 +139,24 @@ class Search:
                 continue
             leaving, staying, width = _ask(self.expansion.places_left(frontier).tolist())
             if leaving:
-                left = frontier.select(self._rows(leaving))
+                left = frontier.select(leaving, self._rows(leaving))
                 yield hypotheses_of(left, [len(self.sources[i]) + 1 for i in left.sentences], self.scoring, self.wanted)
             if not staying:
                 active = self._first()
             elif not leaving:
                 active = self._ordered(active, None, width)
             else:
-                active = self._refilled(self._ordered(active, self._rows(staying), width))
+                active = self._refilled(self._ordered(active, staying, width))
 
-    def _rows(self, rows: Sequence[int]) -> Tensor:
-        return torch.tensor(rows, device=self.model.device)
+    def _rows(self, numbers: Sequence[int]) -> Tensor:
+        return sent(torch.tensor(numbers), self.model.device)
 
-    def _ordered(self, active: Active, rows: Tensor | None, width: int) -> Active:
+    def _ordered(self, active: Active, numbers: Sequence[int] | None, width: int) -> Active:
         """Ready for the next step: the given rows (None: all), `width` hypotheses each, their states in their order."""
-        frontier, memory = active.frontier, active.memory
-        if rows is None:
-            rows = torch.arange(len(frontier.sentences), device=self.model.device)
-        else:
-            frontier, memory = frontier.select(rows), memory.select(rows)
+        frontier, memory, rows = active.frontier, active.memory, None
+        if numbers is not None:
+            rows = self._rows(numbers)
+            frontier, memory = frontier.select(numbers, rows), memory.select(rows)
         frontier = frontier.narrowed(width)
         return Active(frontier, memory, active.state.select(rows, frontier.parents))
 
@@ -195,9 +195,9 @@ class Search:
         frontier = Frontier(
             sentences=arrivals.sentences,
             limits=limits,
-            max_pieces=torch.tensor(limits, device=device),
+            max_pieces=sent(torch.tensor(limits), device),
             steps=zeros[:, 0],
-            best_scale=torch.tensor([self.scoring.scale(limit + 1) for limit in limits], device=device),
+            best_scale=sent(torch.tensor([self.scoring.scale(limit + 1) for limit in limits]), device),
             log_probs=torch.zeros(num, 1, device=device),
             pieces=torch.full_like(zeros[:, :1], START),
             parents=zeros[:, :1],
@@ -231,12 +231,12 @@ class Search:
             return None
         longest = max(map(len, self.wanted.prefixes))
         rows = [[*self.wanted.prefixes[sentence], *[-1] * (longest + 1)] for sentence in sentences]
-        return torch.tensor([row[: longest + 1] for row in rows], device=self.model.device)
+        return sent(torch.tensor([row[: longest + 1] for row in rows]), self.model.device)
 
     def _owed(self, sentences: list[int]) -> Tensor | None:
         """[B, 1, P] how often each counted piece is wanted."""
         owed = self.wanted.owed(sentences)
-        return None if owed is None else torch.from_numpy(owed)[:, None].to(self.model.device)
+        return None if owed is None else sent(torch.from_numpy(owed)[:, None], self.model.device)
 
 
 def both_active(active: Active, new: Active) -> Active:
@@ -247,8 +247,7 @@ def both_active(active: Active, new: Active) -> Active:
     memory = active.memory.join(new.memory)
     written = min(first.num_written(), max(first.limits + second.limits))
     first, second = (frontier.widened(width, longest, written) for frontier in (first, second))
-    rows = torch.arange(len(second.sentences), device=second.steps.device)
-    state = active.state.join(new.state.select(rows, torch.zeros_like(second.parents)))
+    state = active.state.join(new.state.select(None, torch.zeros_like(second.parents)))
     return Active(replace(first, barred=None).join(replace(second, barred=None)), memory, state)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nmt.config import SearchConfig
+from nmt.device import sent
 from nmt.models.interface import Output, SearchModel
 from nmt.search.request import Wanted
 from nmt.text.vocabulary import UNK
@@ -53,10 +54,10 @@ class Candidates:
         barred = np.full((len(shortlists), len(ids)), -np.inf, dtype=np.float32)
         for row, own in enumerate(shortlists):
             barred[row, column[own]] = 0
-        rows = torch.from_numpy(ids).to(model.device)
+        rows = sent(torch.from_numpy(ids), model.device)
         columns = (slice(*np.searchsorted(ids, [own.start, own.stop]).tolist()) for own in forbidden)
         candidates = cls(model.output(rows), rows, tuple(own for own in columns if own.start < own.stop))
-        return candidates, torch.from_numpy(barred).to(model.device)
+        return candidates, sent(torch.from_numpy(barred), model.device)
 
     def pieces(self, columns: Tensor) -> Tensor:
         """Target ids of columns, any shape."""

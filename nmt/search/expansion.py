@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from bpe.errors import UserError
 from nmt.config import SearchConfig
+from nmt.device import answers_at_once, sent
 from nmt.models.interface import Step
 from nmt.search.candidates import Candidates, restricted
 from nmt.search.frontier import Ended, Frontier
@@ -33,11 +34,11 @@ class Expansion:
     def __init__(self, config: SearchConfig, wanted: Wanted, longest: int, device: torch.device) -> None:
         """longest: the most pieces any translation may have."""
         self.config, self.num_best, self.narrows = config, wanted.num_best, config.stopping == "exact"
-        self.counted = torch.tensor(wanted.counted, dtype=torch.int64, device=device)
+        self.counted = sent(torch.tensor(wanted.counted, dtype=torch.int64), device)
         scoring = Scoring(config)
-        self.scales = torch.tensor([scoring.scale(length) for length in range(longest + 2)], device=device)
+        self.scales = sent(torch.tensor([scoring.scale(length) for length in range(longest + 2)]), device)
         self.places = torch.arange(config.beam if self.narrows else 2 * config.beam, device=device)
-        self.can_ask = device.type == "cpu"
+        self.can_ask = answers_at_once(device)
         "Elsewhere what most steps do not need is done in all of them, since asking would wait for the device."
 
     def advance(self, frontier: Frontier, step: Step, mask: Tensor, candidates: Candidates) -> Frontier:

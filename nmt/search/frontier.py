@@ -5,6 +5,7 @@ Shapes: B sentences, K hypotheses a sentence (the beam), W <= K of them alive, S
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -20,9 +21,9 @@ class Rows:
     """A dataclass whose fields hold a row for each sentence: tensors [B, ...], lists, such dataclasses, or None;
     or a bool that holds for all of them."""
 
-    def select(self, rows: Tensor) -> Any:
-        """The given rows, [B'] int64."""
-        return replace(self, **{name: _select(value, rows) for name, value in _values(self)})  # type: ignore[type-var]
+    def select(self, numbers: Sequence[int], rows: Tensor) -> Any:
+        """The given rows: numbers, and the same as [B'] int64 where the tensors lie."""
+        return replace(self, **{name: _select(value, numbers, rows) for name, value in _values(self)})  # type: ignore[type-var]
 
     def join(self, other: Any) -> Any:
         """The rows of both."""
@@ -34,11 +35,13 @@ def _values(rows: Any) -> list[tuple[str, Any]]:
     return [(field.name, getattr(rows, field.name)) for field in fields(rows)]
 
 
-def _select(value: Any, rows: Tensor) -> Any:
+def _select(value: Any, numbers: Sequence[int], rows: Tensor) -> Any:
     if isinstance(value, Tensor):
         return value.index_select(0, rows)
     if isinstance(value, list):
-        return [value[row] for row in rows.tolist()]
+        return [value[row] for row in numbers]
+    if isinstance(value, Rows):
+        return value.select(numbers, rows)
     return value if value is None or isinstance(value, bool) else value.select(rows)
 
 

@@ -44,6 +44,7 @@ class LiveSearch(Search):
         self._answered: set[int] = set()
         "Slots of sentences that are done, until enough are to be worth leaving out."
         self._active: Active | None = None
+        self._steps = 0
 
     @property
     def at_work(self) -> list[int]:
@@ -86,11 +87,12 @@ class LiveSearch(Search):
         if active is None or not leaving:
             return
         rows = [row for row, slot in enumerate(self.at_work) if slot not in slots]
-        self._leave(leaving, _of_rows(active, self._rows(rows)) if rows else None)
+        self._leave(leaving, _of_rows(active, rows, self._rows(rows)) if rows else None)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[int, list[Hypothesis]]]:
-        """One piece more for every sentence at work. Returns the slots of those that are done, and what was found.
+        """One piece more for every sentence at work. Returns the slots of those that are done, and what was found:
+        after every step on a CPU, elsewhere after every few, since asking waits for the device.
 
         Raises UserError where the model's probabilities are not numbers.
         """
@@ -100,19 +102,20 @@ class LiveSearch(Search):
         step = self.model.step(active.memory, active.state, active.frontier.pieces, self.candidates.output)
         frontier = self.expansion.advance(active.frontier, step, active.memory.mask, self.candidates)
         active = replace(active, frontier=frontier, state=step.state)
-        if frontier.calm:
+        self._steps += 1
+        if frontier.calm or self._steps % self.check_steps:
             self._active = self._ordered(active, None, frontier.log_probs.size(1))
             return []
         counts = self.expansion.places_left(frontier).tolist()
         done = [row for row, count in enumerate(counts) if not count]
         new = [row for row in done if frontier.sentences[row] not in self._answered]
-        found = self._found(frontier.select(self._rows(new))) if new else []
+        found = self._found(frontier.select(new, self._rows(new))) if new else []
         if len(done) * LEAVE_SHARE < len(counts):
             self._answered.update(slot for slot, _ in found)
             self._active = self._ordered(active, None, max(counts))
         else:
             rows = [row for row, count in enumerate(counts) if count]
-            rest = self._ordered(active, self._rows(rows), max(counts)) if rows else None
+            rest = self._ordered(active, rows, max(counts)) if rows else None
             self._leave([frontier.sentences[row] for row in done], rest)
         return found
 
@@ -134,10 +137,12 @@ class LiveSearch(Search):
             self._active = replace(rest, frontier=_trimmed(rest.frontier), memory=memory)
 
 
-def _of_rows(active: Active, rows: Tensor) -> Active:
+def _of_rows(active: Active, numbers: Sequence[int], rows: Tensor) -> Active:
     """The sentences of the given rows, between two steps."""
     hypotheses = torch.arange(active.frontier.log_probs.size(1), device=rows.device).expand(len(rows), -1)
-    return Active(active.frontier.select(rows), active.memory.select(rows), active.state.select(rows, hypotheses))
+    return Active(
+        active.frontier.select(numbers, rows), active.memory.select(rows), active.state.select(rows, hypotheses)
+    )
 
 
 def _trimmed(frontier: Frontier) -> Frontier:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nmt.config import SearchConfig
+from nmt.device import answers_at_once
 from nmt.search.candidates import Candidates
 from nmt.text.vocabulary import EOS
 
@@ -53,11 +54,10 @@ def ruled(
     ids, free = candidates.ids, None if forced is None else forced < 0
     forbid_columns(log_probs, candidates.forbidden, rows=free)
     if written is not None and config.no_repeat_ngram:
-        counted = None if owed is None else _scored_columns(ids, owed.pieces)
-        own = None if counted is None else log_probs.index_select(2, counted)
+        own = None if owed is None else _of_pieces(log_probs, ids, owed.pieces)
         forbid_repeats(log_probs, ids, written, config.no_repeat_ngram, rows=free)
-        if counted is not None and own is not None:
-            log_probs.index_copy_(2, counted, own)
+        if own is not None:  # what was lowered is raised again
+            log_probs.scatter_reduce_(2, *own, "amax")
     if written is not None and config.repetition_penalty != 1:
         penalise(log_probs, ids, written, config.repetition_penalty, rows=free)
     if owed is not None:
@@ -128,7 +128,7 @@ def forbid_repeats(
 
 def forbid_end(log_probs: Tensor, ids: Tensor | None, rows: Tensor) -> Tensor:
     """</s> may not follow in the given rows, [B] bool, unless nothing else may."""
-    column, _ = _columns(ids, torch.tensor([EOS], device=log_probs.device))
+    column = _end(log_probs, ids)
     end = log_probs.index_select(2, column)
     others = log_probs.index_fill_(2, column, -torch.inf).amax(2, keepdim=True)
     forbidden = rows[:, None, None] & (others != -torch.inf)
@@ -138,8 +138,10 @@ def forbid_end(log_probs: Tensor, ids: Tensor | None, rows: Tensor) -> Tensor:
 def force(log_probs: Tensor, ids: Tensor | None, pieces: Tensor) -> Tensor:
     """Only the given piece may follow, at the model's own probability. pieces: [B] target ids that are scored; -1: any.
 
-    Only rows with a piece are written, so that none costs little; asks the device which those are.
+    On a CPU only rows with a piece are written, so that none costs little.
     """
+    if not answers_at_once(log_probs.device):
+        return _force_unasked(log_probs, ids, pieces)
     rows = (pieces >= 0).nonzero()[:, 0]
     if rows.numel() == 0:
         return log_probs
@@ -150,12 +152,23 @@ def force(log_probs: Tensor, ids: Tensor | None, pieces: Tensor) -> Tensor:
     return log_probs
 
 
+def _force_unasked(log_probs: Tensor, ids: Tensor | None, pieces: Tensor) -> Tensor:
+    """The same without a question to the device."""
+    columns, _ = _columns(ids, pieces.clamp(min=0))
+    columns = columns[:, None, None].expand(-1, log_probs.size(1), 1)
+    chosen = log_probs.gather(2, columns)
+    log_probs.masked_fill_((pieces >= 0)[:, None, None], -torch.inf)
+    return log_probs.scatter_(2, columns, chosen)
+
+
 def keep_to_counts(log_probs: Tensor, ids: Tensor | None, owed: Owed, *, rows: Tensor | None = None) -> Tensor:
     """A counted piece may follow as often as it is owed, and </s> when nothing is; both at the model's own probability.
 
     Where nothing is likelier than </s>, or no room is left for anything else, one that is owed must follow. rows: [B]
-    bool, where the rule holds; None: everywhere. Asks the device which hypotheses owe something.
+    bool, where the rule holds; None: everywhere.
     """
+    if not answers_at_once(log_probs.device):
+        return _keep_unasked(log_probs, ids, owed, rows)
     columns, scored = _columns(ids, owed.pieces)
     columns, counts = columns[scored], owed.counts[:, :, scored]  # those that are scored
     if rows is not None:
@@ -167,13 +180,36 @@ def keep_to_counts(log_probs: Tensor, ids: Tensor | None, owed: Owed, *, rows: T
     if sentences.numel() == 0:
         return log_probs
     some = log_probs[sentences, hypotheses]  # [owing hypotheses, N]
-    end, _ = _columns(ids, torch.tensor([EOS], device=log_probs.device))
+    end = _end(log_probs, ids)
     full = owed.left[sentences] <= counts.clamp(min=0).sum(2)[sentences, hypotheses]
     must = full | (some[:, end[0]] >= some.amax(1))
     some[:, end[0]] = -torch.inf
     alone = torch.full_like(some, -torch.inf).index_copy_(1, columns, own[sentences, hypotheses])
     log_probs[sentences, hypotheses] = torch.where(must[:, None], alone, some)
     return log_probs
+
+
+def _keep_unasked(log_probs: Tensor, ids: Tensor | None, owed: Owed, rows: Tensor | None) -> Tensor:
+    """The same without a question to the device: every hypothesis is treated as if it owed something."""
+    columns, scored = _columns(ids, owed.pieces)
+    columns = columns.expand_as(owed.counts)
+    free = scored if rows is None else scored & rows[:, None, None]  # a piece, of a sentence, that the rule is for
+    spent, wanted = free & (owed.counts <= 0), free & (owed.counts > 0)
+    most = torch.full_like(log_probs[:, :, :1], torch.inf).expand(spent.shape).masked_fill(spent, -torch.inf)
+    log_probs.scatter_reduce_(2, columns, most, "amin")
+    owing, end = wanted.any(2), _end(log_probs, ids)
+    at_end = log_probs.index_select(2, end)
+    left = (owed.counts * wanted).sum(2)
+    must = owing & ((owed.left[:, None] <= left) | (at_end[:, :, 0] >= log_probs.amax(2)))
+    log_probs.index_copy_(2, end, at_end.masked_fill(owing[:, :, None], -torch.inf))
+    own = log_probs.gather(2, columns).masked_fill(~(free & must[:, :, None]), -torch.inf)
+    log_probs.masked_fill_(must[:, :, None], -torch.inf)
+    return log_probs.scatter_reduce_(2, columns, own, "amax")
+
+
+def _end(log_probs: Tensor, ids: Tensor | None) -> Tensor:
+    """The column of </s>, [1]."""
+    return _columns(ids, torch.full((1,), EOS, device=log_probs.device))[0]
 
 
 def _columns(ids: Tensor | None, pieces: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,7 +220,8 @@ def _columns(ids: Tensor | None, pieces: Tensor) -> tuple[Tensor, Tensor]:
     return columns, ids[columns] == pieces
 
 
-def _scored_columns(ids: Tensor | None, pieces: Tensor) -> Tensor:
-    """The columns of those target ids that are scored."""
+def _of_pieces(log_probs: Tensor, ids: Tensor | None, pieces: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns of target ids, [P], and what stands there, both [B, K, P]; -inf where a piece is not scored."""
     columns, scored = _columns(ids, pieces)
-    return columns[scored]
+    columns = columns.expand(*log_probs.shape[:2], -1)
+    return columns, log_probs.gather(2, columns).masked_fill_(~scored, -torch.inf)

@@ -16,15 +16,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nmt.config import SearchConfig, require
+from nmt.device import answers_at_once, sent
 from nmt.models.interface import START, Memory, SearchModel, State, Step
 from nmt.search.arrivals import max_pieces, padded_sources, plan_batches
-from nmt.search.beam import check_settings
+from nmt.search.beam import CHECK_STEPS, check_settings
 from nmt.search.candidates import Candidates, forbidden_ids, restricted
 from nmt.search.expansion import check_numbers
 from nmt.search.frontier import Rows
@@ -38,6 +40,8 @@ MAX_SCORES = 2**22
 "Rows x target rows drawn from in one step at most (32 MiB in float64, several times)."
 FIRST_SORTED = 64
 "The likeliest pieces that top_p looks at first, then sixteen times as many where they were too few: sorting is slow."
+SUMMED_UNIT = 2**40
+"Weights are whole numbers of 1 / SUMMED_UNIT where `running_sums` rounds them; 2^22 of them fit into 63 bits."
 LEAVE_SHARE = 8
 "Finished rows are dropped when they are at least one in this many."
 
@@ -50,6 +54,11 @@ class _Task:
     sources: Sequence[np.ndarray]
     config: SearchConfig
     wanted: Wanted
+
+    @cached_property
+    def counted(self) -> Tensor:
+        """[P] the target ids that are counted."""
+        return sent(torch.tensor(self.wanted.counted, dtype=torch.int64), self.model.device)
 
     def prefix(self, sentence: int) -> Sequence[int]:
         return self.wanted.prefixes[sentence] if self.wanted.prefixes else ()
@@ -88,8 +97,12 @@ class _Draws(Rows):
     "[R, T] what the repetition penalty added to them; written in place. None: there is none."
     owed: Tensor | None
     "[R, P] how often each counted piece must still be written; written in place. None: nothing is counted."
-    alive: Tensor
-    "[R] bool; written in place."
+    lengths: Tensor
+    "[R] int64: pieces of the translation if it is done, else -1; written in place."
+    finished: Tensor
+    "[R] bool: whether it took </s>; written in place."
+    told: list[bool]
+    "[R] whether it was given out; written in place."
     attention: Tensor | None
     "[R, T, S] or None when it is not wanted; written in place."
     memory: Memory
@@ -130,20 +143,24 @@ def sample(
 
 
 def _draw_batch(task: _Task, names: list[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], Hypothesis]]:
-    """Draw for all the rows at once; each is given as it ends."""
+    """Draw for all the rows at once; each is given soon after it ended."""
     draws, state, candidates = _start(task, names)
-    for number in range(draws.uniforms.size(1)):
+    last, every = draws.uniforms.size(1) - 1, CHECK_STEPS.get(task.model.device.type, 1)
+    for number in range(last + 1):
         previous = draws.written[:, number : number + 1]
         step = task.model.step(draws.memory, state, previous, candidates.output)
-        ended = _advance(draws, step, number, candidates, task)
-        yield from _collect(draws, ended, number, task)
-        living = draws.alive.nonzero()[:, 0]
-        if len(living) == 0:
-            return
-        rows = torch.arange(len(draws.names), device=living.device)
-        if (len(rows) - len(living)) * LEAVE_SHARE >= len(rows):
-            draws, rows = draws.select(living), living
-        state = step.state.select(rows, torch.zeros_like(rows)[:, None])
+        _advance(draws, step, number, candidates, task)
+        rows = None
+        if number == last or (number + 1) % every == 0:
+            lengths = draws.lengths.tolist()
+            yield from _collect(draws, lengths, task)
+            living = [row for row, length in enumerate(lengths) if length < 0]
+            if not living:
+                return
+            if (len(lengths) - len(living)) * LEAVE_SHARE >= len(lengths):
+                rows = sent(torch.tensor(living), task.model.device)
+                draws = draws.select(living, rows)
+        state = step.state.select(rows, draws.limits.new_zeros(len(draws.names), 1))
     raise AssertionError("every draw ends at its limit")
 
 
@@ -153,27 +170,30 @@ def _start(task: _Task, names: list[tuple[int, int]]) -> tuple[_Draws, State, Ca
     sentences = sorted({sentence for sentence, _ in names})
     limits = [task.limit(sentence) for sentence, _ in names]
     memory = task.model.encode(*padded_sources([task.sources[sentence] for sentence in sentences], device))
-    owners = torch.from_numpy(np.searchsorted(sentences, [sentence for sentence, _ in names])).to(device)
+    owners = sent(torch.from_numpy(np.searchsorted(sentences, [sentence for sentence, _ in names])), device)
     state = task.model.initial_state(memory).select(owners, torch.zeros_like(owners)[:, None])
     candidates, barred = _candidates(task, [sentence for sentence, _ in names])
     steps = max(limits) + 1
     uniforms = np.stack([task.uniforms(sentence, draw, steps) for sentence, draw in names])
     width = max(len(task.prefix(sentence)) for sentence in sentences)
     forced = [[*task.prefix(sentence), *[-1] * (width - len(task.prefix(sentence)))] for sentence, _ in names]
+    exact = torch.float32 if device.type == "mps" else torch.float64
     attention = torch.zeros(count, steps, memory.mask.size(1), device=device) if task.wanted.attention else None
     penalised = task.config.repetition_penalty != 1
     owed = task.wanted.owed([sentence for sentence, _ in names])
     draws = _Draws(
         names=names,
-        limits=torch.tensor(limits, device=device),
-        uniforms=torch.from_numpy(uniforms).to(device, torch.float32 if device.type == "mps" else torch.float64),
-        forced=torch.tensor(forced, dtype=torch.int64, device=device),
+        limits=sent(torch.tensor(limits), device),
+        uniforms=sent(torch.from_numpy(uniforms).to(exact), device),
+        forced=sent(torch.tensor(forced, dtype=torch.int64), device),
         barred=barred,
         written=torch.full((count, steps + 1), START, device=device),
         log_probs=torch.zeros(count, steps, device=device),
         penalties=torch.zeros(count, steps, device=device) if penalised else None,
-        owed=None if owed is None else torch.from_numpy(owed).to(device),
-        alive=torch.ones(count, dtype=torch.bool, device=device),
+        owed=None if owed is None else sent(torch.from_numpy(owed), device),
+        lengths=torch.full((count,), -1, device=device),
+        finished=torch.zeros(count, dtype=torch.bool, device=device),
+        told=[False] * count,
         attention=attention,
         memory=memory.select(owners),
     )
@@ -192,9 +212,9 @@ def _candidates(task: _Task, sentences: list[int]) -> tuple[Candidates, Tensor |
     return Candidates.of(task.model, [lists[sentence] for sentence in sentences], forbidden)
 
 
-def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, task: _Task) -> Tensor:
-    """Draw one piece more for every row; which of them take </s>, [R]. number: pieces so far."""
-    config, counted = task.config, torch.tensor(task.wanted.counted, device=draws.written.device)
+def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, task: _Task) -> None:
+    """Draw one piece more for every row, and note which of them are done. number: pieces so far."""
+    config, counted = task.config, task.counted
     written = draws.written[:, : number + 1]
     forced = draws.forced[:, number] if number < draws.forced.size(1) else None
     log_probs = ruled(
@@ -202,14 +222,14 @@ def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, tas
         candidates,
         config,
         written=written[:, None],
-        short=torch.ones_like(draws.alive) if number < config.min_length else None,
+        short=torch.ones_like(draws.finished) if number < config.min_length else None,
         forced=forced,
         owed=None if draws.owed is None else Owed(counted, draws.owed[:, None], draws.limits - number),
     )[:, 0]
     columns = pick(log_probs, draws.uniforms[:, number], config)
     chosen, pieces = log_probs.gather(1, columns[:, None])[:, 0], candidates.pieces(columns)
     if draws.penalties is not None:
-        free = torch.ones_like(draws.alive) if forced is None else forced < 0
+        free = torch.ones_like(draws.finished) if forced is None else forced < 0
         added = penalties(chosen, pieces, written, config.repetition_penalty, rows=free)
         draws.penalties[:, number], chosen = added, chosen - added
     draws.log_probs[:, number] = chosen
@@ -218,26 +238,31 @@ def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, tas
         draws.owed.sub_((pieces[:, None] == counted).long())
     if draws.attention is not None:
         draws.attention[:, number] = step.attention[:, 0]
-    return draws.written[:, number + 1] == EOS
+    ended = pieces == EOS
+    done = (draws.lengths < 0) & (ended | (draws.limits <= number))
+    draws.lengths.masked_fill_(done, number)
+    draws.finished.logical_or_(done & ended)
 
 
-def _collect(draws: _Draws, ended: Tensor, number: int, task: _Task) -> Iterator[tuple[tuple[int, int], Hypothesis]]:
-    """The rows that end with this step, which are alive no more."""
-    done = draws.alive & (ended | (draws.limits <= number))
-    rows = done.nonzero()[:, 0]
-    draws.alive.logical_and_(~done)
-    table = zip(*(field[rows].tolist() for field in (draws.written, draws.log_probs, ended)), strict=True)
-    for row, (written, log_probs, finished) in zip(rows.tolist(), table, strict=True):
-        own = tuple(log_probs[: number + finished])
+def _collect(draws: _Draws, lengths: list[int], task: _Task) -> Iterator[tuple[tuple[int, int], Hypothesis]]:
+    """The rows that are done and were not given out before. lengths: of the draws, on the host."""
+    new = [row for row, length in enumerate(lengths) if length >= 0 and not draws.told[row]]
+    if not new:
+        return
+    rows = sent(torch.tensor(new), task.model.device)
+    table = zip(*(field[rows].tolist() for field in (draws.written, draws.log_probs, draws.finished)), strict=True)
+    for row, (written, log_probs, finished) in zip(new, table, strict=True):
+        length, draws.told[row] = lengths[row], True
+        own = tuple(log_probs[: length + finished])
         log_prob, penalty, attention = math.fsum(own), 0.0, None
         if draws.penalties is not None:
             penalty = math.fsum(draws.penalties[row, : len(own)].tolist())
         check_numbers(own)
         if draws.attention is not None:
             width = len(task.sources[draws.names[row][0]]) + 1
-            attention = draws.attention[row, :number, :width].float().cpu()
+            attention = draws.attention[row, :length, :width].float().cpu()
         hypothesis = Hypothesis(
-            pieces=tuple(written[1 : number + 1]),
+            pieces=tuple(written[1 : length + 1]),
             log_prob=log_prob,
             score=Scoring(task.config).score(log_prob + penalty, len(own)),
             penalty=penalty,
@@ -259,10 +284,26 @@ def pick(log_probs: Tensor, uniforms: Tensor, config: SearchConfig) -> Tensor:
         weights.masked_fill_(~likeliest(scores, config.top_k), 0)
     if config.top_p < 1:
         weights.masked_fill_(~nucleus(scores, weights, config.top_p), 0)
-    sums = weights.cumsum(1)
+    sums = running_sums(weights)
     total = sums[:, -1:]
     below = torch.minimum(uniforms[:, None] * total, total.nextafter(torch.zeros_like(total)))
     return torch.searchsorted(sums, below, right=True)[:, 0].clamp_(max=scores.size(1) - 1)
+
+
+def running_sums(weights: Tensor) -> Tensor:
+    """[R, N] weights -> what they add up to so far along a row, in any unit.
+
+    CUDA adds up in no promised order, which changes what is rounded away: there in whole numbers.
+    """
+    return whole_sums(weights) if weights.device.type == "cuda" else weights.cumsum(1)
+
+
+def whole_sums(weights: Tensor) -> Tensor:
+    """The same, of weights up to 1 that are rounded first, to multiples of 1 / SUMMED_UNIT: exact in every order.
+
+    A piece a trillion times less likely than the likeliest is never drawn then.
+    """
+    return (weights * SUMMED_UNIT).round_().long().cumsum(1).to(weights.dtype)
 
 
 def likeliest(scores: Tensor, count: int) -> Tensor:
@@ -275,6 +316,8 @@ def likeliest(scores: Tensor, count: int) -> Tensor:
 
 def nucleus(scores: Tensor, weights: Tensor, share: float) -> Tensor:
     """The fewest columns, by falling score, whose weights add up to `share` of all: [R, N] bool; of equal the first."""
+    if not answers_at_once(scores.device):
+        return _nucleus_unasked(scores, weights, share)
     kept = torch.zeros_like(scores, dtype=torch.bool)
     wanted, size = share * weights.sum(1, keepdim=True), FIRST_SORTED
     rows = torch.arange(len(scores), device=scores.device)
@@ -288,6 +331,15 @@ def nucleus(scores: Tensor, weights: Tensor, share: float) -> Tensor:
         kept[rows[enough]] = _largest(scores[rows[enough]], values[enough].gather(1, counts - 1), counts)
         rows, size = rows[~enough], size * 16
     return kept
+
+
+def _nucleus_unasked(scores: Tensor, weights: Tensor, share: float) -> Tensor:
+    """The same without a question to the device: all columns are sorted at once."""
+    values, order = scores.sort(dim=1, descending=True, stable=True)
+    sums = running_sums(weights.gather(1, order))
+    before = torch.cat([torch.zeros_like(sums[:, :1]), sums[:, :-1]], 1)
+    counts = (before < share * sums[:, -1:]).sum(1, keepdim=True).clamp_(min=1)
+    return _largest(scores, values.gather(1, counts - 1), counts)
 
 
 def _largest(scores: Tensor, least: Tensor, counts: Tensor) -> Tensor:

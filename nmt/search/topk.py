@@ -20,21 +20,30 @@ def top_continuations(scores: Tensor, log_probs: Tensor, count: int) -> tuple[Te
     """
     sentences, hypotheses, rows = log_probs.shape
     count = min(count, hypotheses * rows)
-    flat = log_probs.reshape(sentences, -1)
     if rows < BLOCK or count * BLOCK * 2 > hypotheses * rows:
         values, indices = (scores[:, :, None] + log_probs).view(sentences, -1).topk(count, dim=1)
         return values, indices // rows, indices % rows
+    flat, width = _flat(log_probs)
     maxima = _block_maxima(log_probs)  # [B, K, blocks]
     blocks = maxima.size(2)
     chosen = (scores[:, :, None] + maxima).view(sentences, -1).topk(count, dim=1).indices  # [B, count]
     owner, first = chosen // blocks, chosen % blocks * BLOCK
     pieces = first[:, :, None] + torch.arange(BLOCK, device=flat.device)  # [B, count, BLOCK]
     outside = pieces >= rows
-    indices = (owner[:, :, None] * rows + pieces.clamp(max=rows - 1)).view(sentences, -1)
+    indices = (owner[:, :, None] * width + pieces.clamp(max=rows - 1)).view(sentences, -1)
     inside = flat.gather(1, indices).view_as(pieces) + scores.gather(1, owner)[:, :, None]
     values, places = inside.masked_fill(outside, -torch.inf).view(sentences, -1).topk(count, dim=1)
     best = indices.gather(1, places)
-    return values, best // rows, best % rows
+    return values, best // width, best % width
+
+
+def _flat(log_probs: Tensor) -> tuple[Tensor, int]:
+    """[B, K, V], which may have columns between its rows -> [B, all], and how far apart rows are in it; not copied."""
+    sentences, hypotheses, rows = log_probs.shape
+    first, width, inner = log_probs.stride()
+    if inner != 1 or first != hypotheses * width:
+        return log_probs.reshape(sentences, -1), rows
+    return log_probs.as_strided((sentences, (hypotheses - 1) * width + rows), (first, 1)), width
 
 
 def _block_maxima(log_probs: Tensor) -> Tensor:

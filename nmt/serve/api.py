@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from nmt.device import peak_memory
 from nmt.serve.access import Access
 from nmt.serve.errors import Refused
-from nmt.serve.fields import AUTO, Fields, asked, read_fields, texts_of
+from nmt.serve.fields import AUTO, Fields, TranslationRequest, asked, read_fields, texts_of
 from nmt.serve.languages import name_of
 from nmt.serve.metrics import CONTENT_TYPE, Metrics
 from nmt.serve.service import Service
@@ -32,11 +32,25 @@ class Api:
 
     async def translate(self, request: Request) -> Response:
         """POST /translate."""
-        fields = await self._fields(request)
-        wanted = asked(fields, self.config)
+        wanted = asked(await self._fields(request), self.config)
+        return await self._translated(request, wanted, self.service.translate)
+
+    async def explain(self, request: Request) -> Response:
+        """POST /explain, which LibreTranslate does not have."""
+        wanted = asked(await self._fields(request), self.config)
+        if wanted.batch or wanted.html:
+            raise Refused(400, "Invalid request: what is explained is one text, and its format is text")
+        return await self._translated(request, wanted, self.service.explain)
+
+    async def _translated(
+        self,
+        request: Request,
+        wanted: TranslationRequest,
+        work: Callable[[TranslationRequest], Coroutine[Any, Any, Any]],
+    ) -> Response:
         begun = time.monotonic()
         with self.service.place():
-            answer = await self._unless_gone(request, self.service.translate(wanted))
+            answer = await self._unless_gone(request, work(wanted))
         self.metrics.translated(time.monotonic() - begun, wanted.characters)
         return JSONResponse(answer)
 
@@ -123,7 +137,7 @@ class Api:
                 raise Refused(401, "give a key as bearer token", {"WWW-Authenticate": "Bearer"})
         gauges = {
             "nmt_requests_in_work": self.service.num_requests,
-            "nmt_sentences_in_search": self.service.worker.num_at_work,
+            "nmt_sentences_in_search": self.service.pool.num_at_work,
             "nmt_peak_memory_bytes": peak_memory(self.service.models.served[0].translator.bundle.model.device),
         }
         return Response(self.metrics.text(gauges), media_type=CONTENT_TYPE)

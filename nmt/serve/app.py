@@ -27,13 +27,9 @@ from nmt.serve.metrics import Metrics
 from nmt.serve.models import Models
 from nmt.serve.service import Service
 
-PAGE = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-}
-"Paths of the page's files, their names and their types."
+KINDS = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+PAGE = ("index.html", "page.css", "words.css", "icon.svg", "page.js", "server.js", "words.js", "compare.js")
+"Files of the page, each at its name; the first also at /."
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -57,6 +53,7 @@ def make_app(models: Models, config: ServeConfig) -> Starlette:
 
     routes = [
         Route("/translate", api.translate, methods=["POST"]),
+        Route("/explain", api.explain, methods=["POST"]),
         Route("/detect", api.detect, methods=["POST"]),
         Route("/languages", api.languages),
         Route("/models", api.models),
@@ -66,7 +63,8 @@ def make_app(models: Models, config: ServeConfig) -> Starlette:
         Route("/metrics", api.counts),
         Route("/suggest", api.turned_off, methods=["POST"]),
         Route("/translate_file", api.turned_off, methods=["POST"]),
-        *(_file(path, name, kind) for path, (name, kind) in PAGE.items()),
+        *(_file(f"/{name}", name) for name in PAGE),
+        _file("/", PAGE[0]),
     ]
     middleware = [Middleware(_Answers, metrics=metrics, paths=frozenset(route.path for route in routes))]
     if config.cors:
@@ -79,11 +77,12 @@ def make_app(models: Models, config: ServeConfig) -> Starlette:
     return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan)  # type: ignore[arg-type]
 
 
-def _file(path: str, name: str, kind: str) -> Route:
+def _file(path: str, name: str) -> Route:
+    kind = KINDS[name.rpartition(".")[2]]
     body = Path(__file__).with_name("page").joinpath(name).read_bytes()
 
     async def answer(_: Request) -> Response:
-        return Response(body, media_type=kind, headers={"Cache-Control": "no-cache"})
+        return Response(body, media_type=f"{kind}; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
     return Route(path, answer)
 

@@ -19,10 +19,10 @@ from nmt.translate.searcher import Searcher, enough_memory
 
 Found = list[list[Hypothesis]]
 "For each source its hypotheses, best first."
-JOIN_SHARE, JOIN_STEPS = 8, 4
+JOIN_SHARE, JOIN_STEPS = 4, 6
 """Who waits joins where one in so many of those at work does, or so many steps have been taken, or nobody is at work.
 
-Each time that someone joins, what those at work remember is copied.
+Each time that someone joins, what those at work remember is copied, and few sentences are slow to encode.
 """
 
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
-from nmt.serve.placing import Element, Placing, escaped, solid
+from nmt.explain.positions import solid
+from nmt.serve.placing import Element, Placing, escaped
 from nmt.text.pipeline import TextPipeline
 from nmt.translate.translator import Translation
 

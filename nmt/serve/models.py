@@ -37,6 +37,7 @@ class Served:
             "target": self.target,
             "tying": model.embeddings.tying.value,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "bytes": sum(parameter.numel() * parameter.element_size() for parameter in model.parameters()),
         }
 
 

@@ -1,21 +1,20 @@
 """Inline elements of a sentence -> their places in its translation, by attention.
 
-Positions are counted in characters that are no white space: so they mean the same before and after tokenisation. An
-element gets the run of target pieces that attend to its source pieces most; what is in it stays in it; one that holds
-the whole sentence holds the whole translation. S source pieces, T target pieces.
+Positions are those of `nmt.explain.positions`. An element gets the run of target pieces that attend to its source
+pieces most; what is in it stays in it; one that holds the whole sentence holds the whole translation. S source pieces,
+T target pieces.
 """
 
 from __future__ import annotations
 
 import bisect
 import html
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
 import numpy as np
 
-from nmt.text.options import Side
+from nmt.explain.positions import piece_ends, places_of, solid
 from nmt.text.pipeline import TextPipeline
 from nmt.translate.translator import Translation
 
@@ -43,11 +42,6 @@ def escaped(text: str) -> str:
     return html.escape(text, quote=False).replace(NO_BREAK, "&nbsp;")
 
 
-def solid(text: str) -> int:
-    """How many characters are no white space."""
-    return sum(map(len, text.split()))
-
-
 class Placing:
     """One translation, and where in it source positions went."""
 
@@ -56,13 +50,13 @@ class Placing:
         it has none, come with their attention; of a translation in parts, its own is not needed."""
         self.text = translation.text
         parts = translation.parts or (translation,)
-        self._sources = _scaled(_ends([part.source_pieces for part in parts], pipeline, "source"), source_size)
-        self._targets = _scaled(_ends([part.pieces for part in parts], pipeline, "target"), solid(self.text))
+        self._sources = piece_ends(parts, pipeline, "source", source_size)
+        self._targets = piece_ends(parts, pipeline, "target", solid(self.text))
         self._weights = [_weights(part) for part in parts]
         "Of each part, [its target pieces, its source pieces], rows that add up to 1."
         self._first_sources = [0, *accumulate(weights.shape[1] for weights in self._weights)]
         self._first_targets = [0, *accumulate(weights.shape[0] for weights in self._weights)]
-        self._places = [place for place, character in enumerate(self.text) if not character.isspace()]
+        self._places = places_of(self.text)
 
     def html(self, root: Element) -> str:
         """The translation with the elements inside `root`, which is the whole sentence."""
@@ -150,21 +144,6 @@ def _weights(part: Translation) -> np.ndarray:
     weights: np.ndarray = part.attention[: len(part.pieces), : len(part.source_pieces)].double().numpy()
     shares: np.ndarray = weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)
     return shares
-
-
-def _ends(parts: Sequence[Sequence[str]], pipeline: TextPipeline, side: Side) -> list[int]:
-    """For each piece of the parts, how many characters there are up to its end; never falling."""
-    ends, before = [], 0
-    for pieces in parts:
-        ends += [before + solid(pipeline.text(pieces[: count + 1], side)) for count in range(len(pieces))]
-        before = ends[-1] if ends else 0
-    return list(accumulate(ends, max))
-
-
-def _scaled(ends: Sequence[int], size: int) -> list[int]:
-    """As positions in a text of `size` characters, where tokenisation changed their number."""
-    total = ends[-1] if ends else 0
-    return [end if total == size else round(end * size / max(total, 1)) for end in ends]
 
 
 def _best_run(gains: np.ndarray, first: int) -> tuple[int, int]:

@@ -51,6 +51,14 @@ class PlainText:
             self._between.append(text[between:start])
             self.lines.append(text[start:end])
 
+    def starts(self, lines: Sequence[str]) -> list[int]:
+        """Where each line begins in the text that has these lines in place of its own."""
+        starts, here = [], 0
+        for between, line in zip(self._between, lines, strict=False):
+            starts.append(here + len(between))
+            here = starts[-1] + len(line)
+        return starts
+
     def text(self, translations: Sequence[Translation]) -> str:
         """The text with the translations in the lines' places."""
         pairs = zip(self._between, (each.text for each in translations), strict=False)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from nmt.explain.words import Words, words_of
 from nmt.search.hypothesis import Hypothesis
 from nmt.serve.lane import Found, Kind, SearchTask
 from nmt.serve.markup import Html
@@ -16,15 +18,38 @@ NOTHING = Hypothesis(pieces=(), log_prob=0.0, score=0.0)
 "The translation of a part without pieces."
 
 
+@dataclass(frozen=True)
+class LineWords:
+    """A line word by word."""
+
+    source_start: int
+    "Where it begins in its text."
+    target_start: int
+    "Where its translation does."
+    words: Words
+    "Places count from there."
+
+
 class Prepared:
     """The texts of one request that one model translates. Makes and reads tasks: takes a moment for long texts."""
 
-    def __init__(self, translator: Translator, number: int, texts: Sequence[str], *, html: bool, num_best: int) -> None:
-        """number: of the model. num_best: translations wanted of each text, the best first."""
+    def __init__(
+        self,
+        translator: Translator,
+        number: int,
+        texts: Sequence[str],
+        *,
+        html: bool = False,
+        num_best: int = 1,
+        words: bool = False,
+    ) -> None:
+        """number: of the model. num_best: translations wanted of each text, the best first. words: `words` is wanted,
+        which texts without markup have."""
+        assert not (html and words), "places in markup are not told"
         self._translator, self._num_best = translator, num_best
         pipeline = translator.bundle.text
         self._documents: list[Document] = [Html(text, pipeline) if html else PlainText(text) for text in texts]
-        self._attention = any(document.attention for document in self._documents)
+        self._attention = words or any(document.attention for document in self._documents)
         self._jobs = [[translator.jobs(line) for line in document.lines] for document in self._documents]
         self._lanes: dict[int, list[SearchJob]] = {}
         distinct = dict.fromkeys(job for lines in self._jobs for jobs in lines for job in jobs if job.pieces)
@@ -43,11 +68,7 @@ class Prepared:
 
     def texts(self, found: Sequence[Found]) -> list[list[str]]:
         """For each text its translations, all different, the best first; found: of each task."""
-        hypotheses = {
-            job: best
-            for jobs, results in zip(self._lanes.values(), found, strict=True)
-            for job, best in zip(jobs, results, strict=True)
-        }
+        hypotheses = self._hypotheses(found)
         return [
             list(
                 dict.fromkeys(
@@ -57,6 +78,27 @@ class Prepared:
             )
             for document, lines in zip(self._documents, self._jobs, strict=True)
         ]
+
+    def words(self, found: Sequence[Found]) -> list[list[LineWords]]:
+        """For each text its lines word by word, the best translation of each; found: of each task."""
+        hypotheses = self._hypotheses(found)
+        pipeline = self._translator.bundle.text
+        result = []
+        for document, lines in zip(self._documents, self._jobs, strict=True):
+            assert isinstance(document, PlainText)
+            best = [self._translation(jobs, hypotheses, 0) for jobs in lines]
+            starts = zip(document.starts(document.lines), document.starts([each.text for each in best]), strict=True)
+            rows = zip(starts, document.lines, best, strict=True)
+            result.append([LineWords(*places, words_of(each, line, pipeline)) for places, line, each in rows])
+        return result
+
+    def _hypotheses(self, found: Sequence[Found]) -> dict[SearchJob, list[Hypothesis]]:
+        """What was found of each job."""
+        return {
+            job: best
+            for jobs, results in zip(self._lanes.values(), found, strict=True)
+            for job, best in zip(jobs, results, strict=True)
+        }
 
     def _translation(
         self, jobs: Sequence[SearchJob], found: dict[SearchJob, list[Hypothesis]], rank: int

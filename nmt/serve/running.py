@@ -7,6 +7,7 @@ import contextlib
 import math
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ KEEP_ALIVE_SECONDS = 30
 GRACE_SECONDS = 5
 "After its deadline every request has been answered."
 BACKLOG = 2048
+SWITCH_SECONDS = 0.0005
+"After which a thread that runs Python lets another: the one that searches wants to go on after each of its products."
 MANY_FILES, OTHER_FILES = 65_536, 128
 "Connections where they have no limit of ours; files that are open beside connections, and a reserve of them."
 
@@ -43,6 +46,7 @@ def run_server(app: Starlette, config: ServeConfig, announce: Callable[[str], ob
         limit_concurrency=_connections(config.connection_limit),
         timeout_graceful_shutdown=math.ceil(config.timeout) + GRACE_SECONDS if config.timeout else None,
     )
+    sys.setswitchinterval(SWITCH_SECONDS)
     with listening:
         _Server(settings, lambda: announce(address)).run([listening])
 

@@ -36,7 +36,12 @@ def specification(models: Models) -> dict[str, Any]:
         },
         "paths": {
             "/translate": {
-                "post": _posted("Translate a text or a list of texts", _translate_fields(models), translated)
+                "post": _posted(
+                    "Translate a text or a list of texts", _translate_fields(models, _text_or_list()), translated
+                )
+            },
+            "/explain": {
+                "post": _posted("Translate a text, and tell how", _translate_fields(models, TEXT), _explained())
             },
             "/detect": {"post": _posted("Tell the language of a text", _object(("q",), q=TEXT, api_key=TEXT), found)},
             "/languages": {"get": _got("The languages and what each is translated into", _list(language))},
@@ -47,10 +52,25 @@ def specification(models: Models) -> dict[str, Any]:
     }
 
 
-def _translate_fields(models: Models) -> dict[str, Any]:
+def _explained() -> dict[str, Any]:
+    word: dict[str, Any] = {"text": TEXT, "start": NUMBER, "end": NUMBER}
+    attention = _list({"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2})
+    written = word | {"probability": NUMBER, "doubt": NUMBER, "attention": attention}
+    return _object(
+        translatedText=TEXT,
+        alternatives=_list(TEXT),
+        detectedLanguage=LANGUAGE,
+        model=TEXT,
+        seconds=NUMBER,
+        sourceWords=_list(_object(**word)),
+        words=_list(_object(**written)),
+    )
+
+
+def _translate_fields(models: Models, text: dict[str, Any]) -> dict[str, Any]:
     return _object(
         ("q", "source", "target"),
-        q=_text_or_list(),
+        q=text,
         source=TEXT | {"enum": ["auto", *models.sources]},
         target=TEXT | {"enum": list(dict.fromkeys(one.target for one in models.served))},
         format=TEXT | {"enum": ["text", "html"], "default": "text"},

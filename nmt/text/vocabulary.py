@@ -99,6 +99,38 @@ class Vocabulary:
             target_only=ordered(target_pieces - source_pieces),
         )
 
+    def grown(
+        self,
+        source: Mapping[str, int],
+        target: Mapping[str, int],
+        uncounted: tuple[Collection[str], Collection[str]] = ((), ()),
+    ) -> Vocabulary:
+        """The vocabulary with the pieces of new text, whose counts these are; no piece is lost to a side.
+
+        In each part the rows that were there come first, in their order, then those that are new to it, by falling
+        joint frequency and by piece. A piece of one side that the other now has too moves to those in both. uncounted:
+        pieces of source and target that have a row whatever their count.
+        """
+        new = Vocabulary.from_counts(source, target, uncounted)
+        every = [set(self.side(side)).union(new.side(side)) for side in ("source", "target")]
+        order = [*self.both, *self.source_only, *self.target_only]
+        known = frozenset(order)
+
+        def rank(piece: str) -> tuple[int, str]:
+            return -source.get(piece, 0) - target.get(piece, 0), piece
+
+        def part(pieces: set[str], before: tuple[str, ...]) -> tuple[str, ...]:
+            new_here = pieces.difference(before)
+            there = [piece for piece in before if piece in pieces]
+            moved = [piece for piece in order if piece in new_here]
+            return (*there, *moved, *sorted(pieces - known, key=rank))
+
+        return Vocabulary(
+            both=part(every[0] & every[1], self.both),
+            source_only=part(every[0] - every[1], self.source_only),
+            target_only=part(every[1] - every[0], self.target_only),
+        )
+
     @property
     def size(self) -> int:
         """Rows of the union, specials included; the three-way model's number of rows."""

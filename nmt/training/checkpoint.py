@@ -22,57 +22,27 @@ from bpe.errors import UserError
 from bpe.textfiles import no_space, write_text
 from nmt.folder.weights import read_tensors, save_tensors
 from nmt.layers.tying import unique_parameters
-from nmt.models.interface import TranslationModel
+from nmt.models.interface import TrainableModel
+from nmt.tasks.interface import Carried
+from nmt.training.progress import TrainingProgress
 
 WEIGHTS, OPTIMIZER, AVERAGE, STATE = "weights.safetensors", "optimizer.safetensors", "average.safetensors", "state.json"
+CARRIED = "task.safetensors"
+"What the task carries from update to update; there where it carries anything."
 FORMAT_VERSION = 1
-
-
-@dataclass
-class TrainingProgress:
-    """Where training stands: position in the data, patience, time. Written to last/state.json."""
-
-    update: int = 0
-    "Optimizer updates made."
-    epoch: int = 0
-    "Epoch of the next batch, from 0."
-    block: int = 0
-    "Block of the next batch in its epoch; 0 without BPE-dropout."
-    batch: int = 0
-    "Index of the next batch in its epoch, with BPE-dropout in its block."
-    skipped: int = 0
-    "Updates that were left out, since loss or gradient was not finite; they are counted in `update` all the same."
-    skipped_in_a_row: int = 0
-    "Those of them after the last update that was made."
-    target_tokens: int = 0
-    "Target pieces trained on, </s> included."
-    seconds: float = 0.0
-    "Wall-clock time spent training and validating, all sessions."
-    cpu_seconds: float = 0.0
-    "Processor time of the same, all threads of the first worker; it does not tell how busy the machine was."
-    peak_memory: int = 0
-    "Most bytes held at once in any session: GPU memory on CUDA, the process's resident memory elsewhere."
-    validated: int = 0
-    "Update of the last validation."
-    best_score: float | None = None
-    "BLEU (higher is better) or minus cost of the best validation so far."
-    best_update: int = 0
-    "Update of the best validation."
-    waiting: int = 0
-    "Validations since the best one."
-    finished: str = ""
-    "Why training ended, if it did."
-    arithmetic: dict[str, str | int] = dataclasses.field(default_factory=dict)
-    "What its numbers were rounded by when it was saved (see nmt.device): threads, processor, library."
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What last/ holds: tensors by name, each storage once, and the progress. average: of an EMA, or empty."""
+    """What last/ holds: tensors by name, each storage once, and the progress.
+
+    average: of an EMA, or empty. carried: what the task carries from update to update, or empty.
+    """
 
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     average: dict[str, Tensor]
+    carried: dict[str, Tensor]
     metadata: dict[str, str]
     progress: TrainingProgress
 
@@ -87,6 +57,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         save_tensors(new / OPTIMIZER, checkpoint.optimizer, {})
         if checkpoint.average:
             save_tensors(new / AVERAGE, checkpoint.average, checkpoint.metadata)
+        if checkpoint.carried:
+            save_tensors(new / CARRIED, checkpoint.carried, {})
         state = {"version": FORMAT_VERSION, **dataclasses.asdict(checkpoint.progress)}
         write_text(new / STATE, json.dumps(state, indent=1) + "\n")
         if folder.exists():
@@ -140,8 +112,11 @@ def find_checkpoint(folder: Path) -> Path | None:
     return folder if folder.exists() else None
 
 
-def check_belongs(checkpoint: Checkpoint, model: TranslationModel, folder: Path) -> None:
-    """Raise a UserError unless the tensors read from `folder` are this model's: tying mode, names and shapes."""
+def check_belongs(checkpoint: Checkpoint, model: TrainableModel, carried: Carried, folder: Path) -> None:
+    """Raise a UserError unless the tensors read from `folder` are this model's: tying mode, names and shapes.
+
+    carried: what the task carries at the start of a run.
+    """
     wanted = {name: parameter.shape for name, parameter in unique_parameters(model).items()}
     owners = {name.rpartition(".")[0] for name in checkpoint.optimizer}
     foreign = ""
@@ -151,6 +126,8 @@ def check_belongs(checkpoint: Checkpoint, model: TranslationModel, folder: Path)
         foreign = AVERAGE
     elif not owners <= wanted.keys():
         foreign = OPTIMIZER
+    elif _shapes(checkpoint.carried) != _shapes(carried):
+        foreign = CARRIED
     if foreign:
         hint = f"restore {folder} from a copy, or start over with --force"
         raise UserError("belongs to another model", where=folder / foreign, hint=hint)
@@ -167,10 +144,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         weights, metadata = read_tensors(folder / WEIGHTS)
         optimizer, _ = read_tensors(folder / OPTIMIZER)
         average = read_tensors(folder / AVERAGE)[0] if (folder / AVERAGE).exists() else {}
+        carried = read_tensors(folder / CARRIED)[0] if (folder / CARRIED).exists() else {}
         state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if state.pop("version", None) != FORMAT_VERSION:
             raise UserError("a checkpoint of another version", where=folder / STATE, hint=hint)
-        return Checkpoint(weights, optimizer, average, metadata, TrainingProgress(**state))
+        return Checkpoint(weights, optimizer, average, carried, metadata, TrainingProgress(**state))
     except UserError as error:
         raise UserError(error.problem, where=error.where, hint=hint) from None
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -1,9 +1,9 @@
 """Several processes that train one model: started by torchrun, one on each GPU, or a few on processors.
 
-Every worker walks the same loop over the same batches and computes its own pairs of each. Gradients, divided by the
+Every worker walks the same loop over the same batches and computes its own share of each. Gradients, divided by the
 counts of the whole batch, are summed, so that an update is the one that a worker alone would make, whatever the number
 of workers. Plain sums and not DistributedDataParallel: the gradient of a tied matrix is whole only when the backward
-ends, which leaves little to send earlier, and a worker without a pair of a small batch takes part with zeros.
+ends, which leaves little to send earlier, and a worker without a share of a small batch takes part with zeros.
 
 What has to be alike is decided once: before each update the workers meet and learn of a signal, an error or the time.
 The first one alone validates and writes.
@@ -12,7 +12,6 @@ The first one alone validates and writes.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +28,6 @@ from torch.distributed.rendezvous import rendezvous
 
 from bpe.command import num_cores
 from bpe.errors import UserError
-from nmt.data.batching import Batch
 from nmt.device import pick_device
 from nmt.folder.weights import serialized
 from nmt.training.interruption import Interrupted, Interruption
@@ -100,6 +98,7 @@ class Workers:
                 raise UserError(problem, where="torchrun --nproc-per-node", hint=f"start at most {count}")
             device = torch.device("cuda", self.local_rank)
             torch.cuda.set_device(device)
+            self.meet()  # or leave, where another worker has no device: a group waits for all of its members
             self.sums = dist.new_group(backend="nccl", timeout=timedelta(seconds=LOST_SECONDS))
         return device
 
@@ -257,28 +256,3 @@ def workers_of_torchrun() -> Iterator[Workers]:
     finally:
         if not workers.broken:
             dist.destroy_process_group()
-
-
-def share_of(batch: Batch, rank: int, size: int) -> Batch | None:
-    """The pairs of a batch that one of `size` workers computes, next to each other, about as many tokens as the others.
-
-    None where there are fewer pairs than workers and none is left for this one.
-    """
-    if size == 1:
-        return batch
-    lengths = batch.source_lengths + batch.target_lengths
-    ends = lengths.cumsum(0)
-    owners = (2 * ends - lengths) * size // (2 * ends[-1])  # by the middle of each pair
-    rows = (owners == rank).nonzero()[:, 0]
-    if not len(rows):
-        return None
-    source_lengths, target_lengths = batch.source_lengths[rows], batch.target_lengths[rows]
-    return dataclasses.replace(
-        batch,
-        source=batch.source[rows, : int(source_lengths.max())],
-        source_lengths=source_lengths,
-        target=batch.target[rows, : int(target_lengths.max())],
-        target_lengths=target_lengths,
-        pairs=tuple(batch.pairs[row] for row in rows.tolist()),
-        num_target_tokens=int(target_lengths.sum()),
-    )

@@ -7,11 +7,13 @@ from pathlib import Path
 from bpe.errors import UserError
 from bpe.progress import duration
 from nmt.config import TrainingConfig
-from nmt.training.checkpoint import TrainingProgress
+from nmt.training.progress import TrainingProgress
 
 
 def reason_to_stop(state: TrainingProgress, settings: TrainingConfig) -> str:
     """Why training is over, or '' where it is not."""
+    if settings.max_epochs and state.epoch >= settings.max_epochs:
+        return f"{state.epoch:,} epochs of {settings.max_epochs:,}"
     if state.update >= settings.max_updates:
         return f"{state.update:,} updates of {settings.max_updates:,}"
     if settings.max_minutes and state.seconds >= 60 * settings.max_minutes:
@@ -23,7 +25,11 @@ def reason_to_stop(state: TrainingProgress, settings: TrainingConfig) -> str:
 
 def time_left(state: TrainingProgress, settings: TrainingConfig) -> str:
     """For people, after an update: the time that is gone, and the most that is left."""
+    if settings.max_epochs and not state.epoch:
+        return f"{duration(state.seconds)} gone"  # how long an epoch takes is not known yet
     left = state.seconds / state.update * (settings.max_updates - state.update)
+    if settings.max_epochs:
+        left = min(left, state.seconds / state.epoch * (settings.max_epochs - state.epoch))
     if settings.max_minutes:
         left = min(left, 60 * settings.max_minutes - state.seconds)
     return f"{duration(state.seconds)} gone, at most {duration(max(left, 0))} left"

@@ -74,7 +74,7 @@ def weights_of(folder: Path) -> list[str]:
 
 def what_it_is(folder: Path) -> str:
     """Who made the model of a folder, in words."""
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder, None)
     if "averaged" in manifest:
         return "an average that nmt-average made"
     return "a model that nmt-convert made" if "converted" in manifest["data"] else "a model"
@@ -96,7 +96,7 @@ def tidy(folder: Path) -> None:
 def check_room(folder: Path) -> None:
     """Raise a UserError where a new run may not begin, whatever is asked for: what is there is no model."""
     if (folder / MANIFEST).exists():
-        read_manifest(folder)
+        read_manifest(folder, None)
     else:
         check_free(folder)
 

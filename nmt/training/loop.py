@@ -1,8 +1,8 @@
 """The training loop over named parts: data order, update, validation, checkpoints, report.
 
-Exactness: an epoch's batches, and the pieces BPE-dropout makes, are a function of (seed, epoch), an update's random
-draws of (seed, update, worker), and last/ holds the rest, so a run that is interrupted anywhere and continued makes the
-same updates as one that was not. Every worker walks this loop; where they must agree, they meet.
+Exactness: the batches, whatever is drawn for them, are a function of the configuration and their place, an update's
+random draws of (seed, update, worker), and last/ holds the rest, so a run that is interrupted anywhere and continued
+makes the same updates as one that was not. Every worker walks this loop; where they must agree, they meet.
 """
 
 from __future__ import annotations
@@ -16,95 +16,61 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from bpe.progress import duration
-from nmt.config import Config, TrainingConfig
-from nmt.data.batching import Batch, BatchMaker
-from nmt.data.corpus import PreparedCorpus
-from nmt.data.feed import DropoutFeed, Feed, Position
-from nmt.data.prefetch import Prefetcher
+from nmt.data.prefetch import Placed, prefetched
+from nmt.device import enough_memory
 from nmt.folder.weights import weight_metadata, weight_tensors
-from nmt.models.interface import TranslationModel
-from nmt.training.checkpoint import Checkpoint, TrainingProgress, check_belongs, save_checkpoint
+from nmt.models.interface import TrainableModel
+from nmt.tasks.interface import Task, Validator
+from nmt.training.checkpoint import Checkpoint, check_belongs, save_checkpoint
 from nmt.training.distributed import LostWorker, Workers
-from nmt.training.divergence import DivergenceWatch
-from nmt.training.ending import diverged, reason_to_stop, time_left, without_best
+from nmt.training.ending import diverged, reason_to_stop, without_best
 from nmt.training.interruption import Interrupted
-from nmt.training.memory import enough_memory
-from nmt.training.optimizers import learning_rate, load_optimizer, optimizer_tensors
+from nmt.training.optimizers import load_optimizer, optimizer_tensors
+from nmt.training.progress import TrainingProgress
+from nmt.training.readings import NonFiniteLoss, Readings
 from nmt.training.reporting import Reporter
 from nmt.training.selection import Selection
 from nmt.training.step import Updater
-from nmt.training.tally import Cost, Window, Work
-from nmt.training.validation import Validator, can_score
-from nmt.tying import Tying
+from nmt.training.tally import Cost, Work, note_memory
 
 LAST = "last"
 
 
-class NonFiniteLoss(Exception):
-    """Loss or gradient is not a number, and training goes no further; the update was not made."""
-
-
 class Trainer:
-    """Trains one model on a prepared corpus into a model folder."""
+    """Trains one model on a task into a model folder."""
 
-    def __init__(
-        self,
-        model: TranslationModel,
-        corpus: PreparedCorpus,
-        config: Config,
-        reporter: Reporter,
-        workers: Workers | None = None,
-    ) -> None:
-        self.model, self.config, self.reporter, self.workers = model, config, reporter, workers or Workers()
-        self.settings: TrainingConfig = config.training
-        self.folder = Path(config.paths.model)
-        self.device = next(model.parameters()).device
-        shared = Tying(config.model.tying).shares_source
-        views = corpus.vocabulary.source_view(shared), corpus.vocabulary.target_view(shared)
-        self.feed = (DropoutFeed if self.settings.bpe_dropout else Feed)(corpus, self.settings, views)
-        self.validator: Validator | None = None
-        if self.workers.first:
-            self.validator = Validator(
-                corpus,
-                BatchMaker(corpus.split("valid"), *views),
-                beam=self.settings.validation_beam,
-                with_bleu=can_score(corpus, self.settings.validation_metric, reporter.say),
-            )
-        self.updater = Updater(model, self.settings, self.workers)
+    def __init__(self, model: TrainableModel, task: Task, reporter: Reporter, workers: Workers | None = None) -> None:
+        self.task, self.settings, self.reporter, self.workers = task, task.settings, reporter, workers or Workers()
+        self.folder = Path(task.config.paths.model)
+        self.validator = task.validator(reporter.say) if self.workers.first else None
+        self.updater = Updater(model, self.settings, task.objective, self.workers)
         self.selection = Selection(self.folder, self.settings, reporter.say)
+        self.readings = Readings(self.updater, self.settings, reporter)
         self.progress = TrainingProgress()
-        self.unread: list[Work] = []
-        self.window, self.watch = Window(time.monotonic()), DivergenceWatch()
-        if not self.feed.plan.num_pairs:
-            raise UserError(
-                f"no pair has at most {self.settings.max_length} pieces on both sides",
-                where="training.max_length",
-                hint="raise it",
-            )
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from last/; one of another model is a UserError."""
-        check_belongs(checkpoint, self.model, self.folder / LAST)
-        self.updater.restore(checkpoint.weights, checkpoint.average)
-        load_optimizer(self.updater.optimizer, list(self.updater.parameters), checkpoint.optimizer)
+        updater = self.updater
+        check_belongs(checkpoint, updater.model, updater.carried, self.folder / LAST)
+        updater.restore(checkpoint.weights, checkpoint.average, checkpoint.carried)
+        load_optimizer(updater.optimizer, list(updater.parameters), checkpoint.optimizer)
         self.progress = checkpoint.progress
-        self.updater.refused.fill_(self.progress.skipped_in_a_row)
+        updater.refused.fill_(self.progress.skipped_in_a_row)
 
     def share_state(self) -> None:
         """Give every worker the first one's state, new or resumed: to the bit, whatever machine it is on."""
         if self.workers.size > 1:
             mine = self._state()
-            kinds = (mine.weights, mine.optimizer, mine.average)
-            weights, optimizer, average = (self.workers.send_tensors(tensors) for tensors in kinds)
+            kinds = (mine.weights, mine.optimizer, mine.average, mine.carried)
+            weights, optimizer, average, carried = (self.workers.send_tensors(tensors) for tensors in kinds)
             self._share_progress()
-            self.resume(Checkpoint(weights, optimizer, average, mine.metadata, self.progress))
+            self.resume(Checkpoint(weights, optimizer, average, carried, mine.metadata, self.progress))
 
     def run(self) -> TrainingProgress:
         """Train until finished. Raises Interrupted, with the state saved, on Ctrl-C or SIGTERM."""
         with self.workers.interruption:
             self._try_memory()
-            state = self.progress
-            batches = Prefetcher(self.feed.stream(Position(state.epoch, state.block, state.batch)), self.device)
+            batches = prefetched(self.task.stream(self.progress.place), self.updater.device)
             try:
                 self._loop(batches)
             except Interrupted:
@@ -124,93 +90,80 @@ class Trainer:
 
     def _try_memory(self) -> None:
         """Run what will need the most memory, or raise a UserError; no number changes."""
-        self.updater.try_largest(self.feed.largest())
+        self.updater.try_largest(self.task.largest())
         if self.validator is not None:
-            with (
-                enough_memory(
-                    "the moving average and the weights do not fit in memory together",
-                    where="training.ema",
-                    hint=f"set it to 0, or choose a smaller model ({self.model.how_to_shrink()})",
-                ),
-                self.updater.averaged(),
-            ):
-                self.validator.try_largest(self.model)
+            model = self.updater.model
+            average = UserError(
+                "the moving average and the weights do not fit in memory together",
+                where="training.ema",
+                hint=f"set it to 0, or choose a smaller model ({model.how_to_shrink()})",
+            )
+            with enough_memory(average), self.updater.averaged():
+                self.validator.try_largest(model)
 
-    def _loop(self, batches: Iterator[tuple[Position, Batch]]) -> None:
+    def _loop(self, batches: Iterator[Placed]) -> None:
         state = self.progress
         cost = Cost(state)
-        self.window = Window(time.monotonic())
+        self.readings.start_window()
         while True:
             ended = self.reason_to_stop()
-            if state.update and state.validated < state.update and (ended or self._due(self.settings.validate_every)):
+            if state.update and state.validated < state.update and (ended or self._validates()):
                 self._validate(cost)
-                self.window = Window(time.monotonic())
+                self.readings.start_window()
                 ended = ended or self.reason_to_stop()
             if ended:
-                self._read()
-                if self.settings.average_last:
-                    self._try_average()
-                state.finished = ended if state.best_score is not None else ""
-                self.save()
-                if not state.finished:
-                    raise without_best(ended)
-                return
+                return self._end(ended)
             if state.update and self._due(self.settings.save_every):
-                self._read()
+                self.readings.read(state)
                 self.save()
             work = self._next(batches)
             self._meet(cost)
             self._update(work)
             if self._due(self.settings.log_every):
-                self._read()
-                self._log()
-                self.window = Window(time.monotonic())
+                self.readings.read(state)
+                self.readings.log(state)
+                self.readings.start_window()
+
+    def _end(self, reason: str) -> None:
+        """Choose the weights and save. Raises UserError where none were ever good."""
+        state = self.progress
+        self.readings.read(state)
+        if self.settings.average_last:
+            self._try_average()
+        state.end(reason if state.best_score is not None else "")
+        self.save()
+        if not state.finished:
+            raise without_best(reason)
 
     def _meet(self, cost: Cost) -> None:
         """Learn what all workers must know before the next update. Raises Interrupted where one has got a signal.
 
         All go by the time of this meeting until the next, so that they stop at the same update.
         """
-        cost.note(self.progress, self.device)
+        cost.note(self.progress)
         news = self.workers.meet(self.progress.seconds, signal=self.workers.interruption.received or 0)
-        self.progress.seconds = news.seconds
+        self.progress.agree(news.seconds)
         if news.signal:
-            self._read()
+            self.readings.read(self.progress)
             raise Interrupted(news.signal)
 
-    def _next(self, batches: Iterator[tuple[Position, Batch]]) -> Work:
-        state = self.progress
+    def _next(self, batches: Iterator[Placed]) -> Work:
         taken = [next(batches) for _ in range(self.settings.update_every)]
-        positions, taken_batches = [position for position, _ in taken], [batch for _, batch in taken]
-        return Work(state.update + 1, taken_batches, positions, Position(state.epoch, state.block, state.batch))
+        positions = [position for position, _ in taken]
+        return Work(self.progress.update + 1, [batch for _, batch in taken], positions, self.progress.place)
 
     def _update(self, work: Work) -> None:
         """Make an update; where the device is not waited for, what came of it is read later."""
-        state, last = self.progress, work.positions[-1]
-        self.updater.begin(work.batches, work.number)
-        self.unread.append(work)
-        state.update, state.epoch, state.block, state.batch = work.number, last.epoch, last.block, last.batch + 1
+        self.readings.begin(work)
+        self.progress.go_on(work.number, self.task.after(work.positions[-1]))
         if not self.updater.deferred:
-            self._read()
+            self.readings.read(self.progress)
 
-    def _read(self) -> None:
-        """Count what the updates since the last reading gave. Raises NonFiniteLoss or LostWorker, the place set back
-        to before the first update that was not made."""
-        results, works, state, self.unread = self.updater.read(), self.unread, self.progress, []
-        for work, result in zip(works, results, strict=True):
-            too_many = not result.finite and state.skipped_in_a_row >= self.settings.skip_nonfinite
-            if too_many or not result.complete:
-                state.update, before = work.number - 1, work.before
-                state.epoch, state.block, state.batch = before.epoch, before.block, before.batch
-                if not result.complete:
-                    raise LostWorker("another worker was lost", where="training")
-                raise NonFiniteLoss(f"{result.numbers()} at {work.describe()}")
-            self.window.add(result, work.target_tokens)
-            if result.finite:
-                state.target_tokens, state.skipped_in_a_row = state.target_tokens + work.target_tokens, 0
-            else:
-                state.skipped, state.skipped_in_a_row = state.skipped + 1, state.skipped_in_a_row + 1
-                self.reporter.warn(f"left out: {result.numbers()} at {work.describe()}")
+    def _validates(self) -> bool:
+        epochs, state = self.settings.validate_epochs, self.progress
+        if not epochs:
+            return self._due(self.settings.validate_every)
+        return state.between_epochs and state.epoch % epochs == 0
 
     def _due(self, every: int) -> bool:
         return self.progress.update % every == 0
@@ -219,38 +172,15 @@ class Trainer:
         """Why training is over, or '' where it is not."""
         return reason_to_stop(self.progress, self.settings)
 
-    def _log(self) -> None:
-        state, window = self.progress, self.window
-        rate = window.tokens / max(time.monotonic() - window.started, 1e-9)
-        step = learning_rate(self.settings, state.update)
-        loss, cross_entropy = window.mean(window.smoothed), window.mean(window.cross_entropy)
-        values = {
-            "epoch": state.epoch + 1,
-            "cross_entropy": cross_entropy,
-            "loss": loss,
-            "tokens_per_second": rate,
-            "learning_rate": step,
-            "gradient_norm": window.largest_norm,
-            "seconds": state.seconds,
-        }
-        self.reporter.record("train", state.update, values)
-        self.reporter.say(
-            f"update {state.update:,} of {self.settings.max_updates:,} | epoch {state.epoch + 1} | "
-            f"loss {loss:.3f} | cross entropy {cross_entropy:.3f} | {rate:,.0f} tokens/s | "
-            f"rate {step:.2g} | gradient {window.largest_norm:.2f} | {time_left(state, self.settings)}"
-        )
-        if warning := self.watch.look(window.cross_entropy, window.tokens, window.updates):
-            self.reporter.warn(warning)
-
     def _validate(self, cost: Cost) -> None:
         """The first worker validates; the others wait and take over what it found."""
-        self._read()
+        self.readings.read(self.progress)
         self._alone(lambda validator: self._run(validator, cost))
 
     def _try_average(self) -> None:
         """The same for the mean of the last validations' weights."""
-        tick = self.workers.interruption.check
-        self._alone(lambda validator: self.selection.try_average(self.model, validator, tick, self.progress))
+        model, tick = self.updater.model, self.workers.interruption.check
+        self._alone(lambda validator: self.selection.try_average(model, validator, tick, self.progress))
 
     def _alone(self, action: Callable[[Validator], None]) -> None:
         """What the first worker does by itself; all have its progress then."""
@@ -264,42 +194,42 @@ class Trainer:
 
     def _share_progress(self) -> None:
         if self.workers.size > 1:
-            told = json.loads(self.workers.send(json.dumps(dataclasses.asdict(self.progress)).encode()))
-            for name, value in told.items():
-                setattr(self.progress, name, value)
+            told = self.workers.send(json.dumps(dataclasses.asdict(self.progress)).encode())
+            self.progress.take_over(json.loads(told))
 
     def _run(self, validator: Validator, cost: Cost) -> None:
         state, started = self.progress, time.monotonic()
         with self.updater.averaged():
-            found = validator.run(self.model, self.workers.interruption.check)
-            state.validated = state.update
-            self.selection.judge(self.model, found, state)
+            found = validator.run(self.updater.model, self.workers.interruption.check)
+            self.selection.judge(self.updater.model, found, state)
         took = time.monotonic() - started
-        values = {"cross_entropy": found.cross_entropy, "cost": found.cost, "bleu": found.bleu}
-        cost.note(state, self.device)
-        values |= {"epoch": state.epoch + 1, "target_tokens": state.target_tokens, "seconds": state.seconds}
-        values |= {"cpu_seconds": state.cpu_seconds, "peak_memory": state.peak_memory}
+        cost.note(state)
+        note_memory(state, self.updater.device)
+        values = {**found.figures(), "epoch": state.epoch_of_last, "target_tokens": state.target_tokens}
+        values["epoch_cross_entropy"] = state.epoch_cost / state.epoch_tokens if state.epoch_tokens else None
+        values |= {"seconds": state.seconds, "cpu_seconds": state.cpu_seconds, "peak_memory": state.peak_memory}
         self.reporter.record("validation", state.update, values)
         told = f"validation at update {state.update:,}: {found.describe()}"
         if not found.finite:
             self.reporter.warn(f"{told}: not finite, which counts as no improvement; these weights are not kept")
             return
         best = "best so far" if state.waiting == 0 else f"best is update {state.best_update:,}"
-        self.reporter.say(f"{told} ({best}; took {duration(took)})")
-        for source, reference, translation in found.examples[:1]:
-            self.reporter.say(f"  source      {source}\n  reference   {reference}\n  translation {translation}")
+        self.reporter.say("\n".join([f"{told} ({best}; took {duration(took)})", *found.examples()]))
 
     def save(self) -> None:
         """Write last/."""
+        note_memory(self.progress, self.updater.device)
         if self.workers.first:
             save_checkpoint(self.folder / LAST, self._state())
 
     def _state(self) -> Checkpoint:
+        updater = self.updater
         return Checkpoint(
-            weights=weight_tensors(self.model),
-            optimizer=optimizer_tensors(self.updater.optimizer, list(self.updater.parameters)),
-            average=self.updater.average,
-            metadata=weight_metadata(self.model, update=self.progress.update),
+            weights=weight_tensors(updater.model),
+            optimizer=optimizer_tensors(updater.optimizer, list(updater.parameters)),
+            average=updater.average,
+            carried=dict(updater.carried),
+            metadata=weight_metadata(updater.model, update=self.progress.update),
             progress=self.progress,
         )
 
@@ -307,7 +237,7 @@ class Trainer:
         """Save what this worker has after its last whole update if it is the first, and say how to go on."""
         self.workers.let_go()
         with contextlib.suppress(LostWorker, NonFiniteLoss):
-            self._read()
+            self.readings.read(self.progress)
         self.save()
         kept = f"it is saved in {self.folder / LAST}" if self.workers.first else "what was saved before is kept"
         hint = f"{kept}; run the same command, with as many workers as there are, to continue"

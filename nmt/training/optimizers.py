@@ -18,6 +18,8 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
     values = list(parameters.values())
     if config.optimizer == "adadelta":
         return Adadelta(values, lr=config.learning_rate, rho=0.95, eps=1e-6, foreach=True)
+    if config.optimizer == "sgd":
+        return SGD(values, lr=config.learning_rate)
     betas = (0.9, config.adam_beta2)
     fused = values[0].device.type in ("cpu", "cuda")
     return Adam(values, lr=config.learning_rate, betas=betas, eps=1e-9, fused=fused)
@@ -37,6 +39,26 @@ class Adam(Bare, torch.optim.Adam):
     """Kingma and Ba (2015), torch's own."""
 
     step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+class SGD(Bare, torch.optim.SGD):
+    """Plain gradient descent, w -= rate * gradient; it keeps no state.
+
+    `found_inf`, as fused Adam knows it: where it is 1 on the device, a step changes no number.
+    """
+
+    found_inf: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One step, or none where it is to be left out."""
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            gradients = [parameter.grad for parameter in parameters]
+            if self.found_inf is not None:
+                for gradient in gradients:
+                    gradient.masked_fill_(self.found_inf > 0, 0)
+            torch._foreach_add_(parameters, gradients, alpha=-group["lr"])
 
 
 class Adadelta(Bare, torch.optim.Adadelta):
@@ -68,7 +90,7 @@ class Adadelta(Bare, torch.optim.Adadelta):
         steps, squares, changes = self._states(parameters)
         one = torch.ones((), dtype=parameters[0].dtype, device=refused.device)
         fading = torch.where(refused, one, one * rho)
-        torch._foreach_add_(steps, 1 - refused.float())
+        torch._foreach_add_(steps, [1 - refused.float()] * len(steps))  # given one tensor, torch would read it
         torch._foreach_mul_(squares, fading)
         torch._foreach_addcmul_(squares, gradients, gradients, value=1 - rho)
         divisors = torch._foreach_add(squares, eps)
@@ -118,8 +140,8 @@ def try_step(optimizer: torch.optim.Optimizer) -> None:
             parameter.grad = None
 
 
-def learning_rate(config: TrainingConfig, update: int) -> float:
-    """The step size of update number `update`, from 1."""
+def learning_rate(config: TrainingConfig, update: int, epoch: int = 0) -> float:
+    """The step size of update number `update`, from 1, in an epoch, from 0."""
     if update <= config.warmup_updates:
         return config.learning_rate * update / config.warmup_updates
     if config.schedule == "inverse-sqrt":
@@ -127,6 +149,8 @@ def learning_rate(config: TrainingConfig, update: int) -> float:
     if config.schedule == "cosine":
         share = (update - config.warmup_updates) / max(config.max_updates - config.warmup_updates, 1)
         return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    if config.schedule == "epochs":
+        return config.learning_rate / config.decay ** max(0, epoch + 2 - config.decay_from)
     return config.learning_rate
 
 

@@ -9,9 +9,9 @@ from nmt.config import TrainingConfig
 from nmt.folder.averaging import AVERAGE, RECENT, RecentWeights, with_weights
 from nmt.folder.bundle import BEST
 from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
-from nmt.models.interface import TranslationModel
-from nmt.training.checkpoint import TrainingProgress
-from nmt.training.validation import Validation, Validator
+from nmt.models.interface import TrainableModel
+from nmt.tasks.interface import Validation, Validator
+from nmt.training.progress import TrainingProgress
 
 
 class Selection:
@@ -21,21 +21,18 @@ class Selection:
         self.folder, self.settings, self.say = folder, settings, say
         self.recent = RecentWeights(folder / RECENT, settings.average_last)
 
-    def judge(self, model: TranslationModel, found: Validation, state: TrainingProgress) -> None:
+    def judge(self, model: TrainableModel, found: Validation, state: TrainingProgress) -> None:
         """Keep the weights if they are the best so far. What is not finite is no improvement, and not kept."""
         if not found.finite:
-            state.waiting += 1
+            state.judge(None)
             return
         self.recent.add(state.update, weight_tensors(model), weight_metadata(model, update=state.update))
-        if not self._improves(found, state):
-            state.waiting += 1
-            return
-        state.best_score, state.best_update, state.waiting = self._score(found), state.update, 0
-        extra = {"update": state.update, "cross_entropy": found.cross_entropy, "bleu": found.bleu}
-        save_tensors(self.folder / BEST, weight_tensors(model), weight_metadata(model, **extra))
+        if state.judge(found.score(self.settings.validation_metric)):
+            extra = {"update": state.update, **found.metadata()}
+            save_tensors(self.folder / BEST, weight_tensors(model), weight_metadata(model, **extra))
 
     def try_average(
-        self, model: TranslationModel, validator: Validator, tick: Callable[[], None], state: TrainingProgress
+        self, model: TrainableModel, validator: Validator, tick: Callable[[], None], state: TrainingProgress
     ) -> None:
         """The mean of the last validations' weights becomes the best if it scores better; the run's own stay."""
         if min(self.recent.count, len(self.recent.files())) < 2:
@@ -47,18 +44,11 @@ class Selection:
         if not found.finite:
             self.say(f"{told}not finite, not kept")
             return
-        better = self._improves(found, state)
-        extra = {"update": str(state.update), "cross_entropy": str(found.cross_entropy), "bleu": str(found.bleu)}
+        score = found.score(self.settings.validation_metric)
+        better = state.improves(score)
+        extra = {name: str(value) for name, value in {"update": state.update, **found.metadata()}.items()}
         save_tensors(self.folder / (BEST if better else AVERAGE), average.tensors, average.metadata | extra)
         if better:
-            state.best_score, state.best_update = self._score(found), state.update
+            state.take_average(score)
         outcome = f"better, now {BEST}" if better else f"not better than update {state.best_update:,}, in {AVERAGE}"
         self.say(told + outcome)
-
-    def _improves(self, found: Validation, state: TrainingProgress) -> bool:
-        """Whether it is better than the best so far; found is finite."""
-        return state.best_score is None or not self._score(found) <= state.best_score
-
-    def _score(self, found: Validation) -> float:
-        wanted = found.bleu if self.settings.validation_metric == "bleu" else None
-        return -found.cost if wanted is None else wanted

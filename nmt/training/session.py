@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from bpe.errors import UserError
 from bpe.textfiles import write_text
 from nmt.config import Config
 from nmt.configfile import Values, build_config, flatten, to_yaml
-from nmt.data.batching import Budget, EpochPlan
-from nmt.data.corpus import PreparedCorpus
-from nmt.data.dropout import check_merges
-from nmt.data.order import PairLengths
-from nmt.device import arithmetic, keep_freed_memory, pick_device, set_threads
-from nmt.folder.bundle import BEST, CONFIG, create_folder, read_config, read_manifest
-from nmt.folder.ledger import matrix_lines, mode_lines
+from nmt.device import arithmetic, keep_freed_memory, pick_device, repeat_bits, set_threads
+from nmt.folder.bundle import BEST, CONFIG, MANIFEST, read_config, read_manifest
 from nmt.layers.processor import native_bfloat16
-from nmt.models.build import VocabularySizes, build_empty, build_model
-from nmt.shortlist import Shortlist
-from nmt.training.checkpoint import Checkpoint, TrainingProgress, mark_begun
+from nmt.tasks.interface import OpenTask, Task
+from nmt.training.checkpoint import Checkpoint, mark_begun
 from nmt.training.distributed import Workers
 from nmt.training.folder import check_room, in_progress, last_checkpoint, locked, make_room, tidy
 from nmt.training.loop import LAST, Trainer
+from nmt.training.progress import TrainingProgress
 from nmt.training.reporting import Reporter
 
 FIXED_KEYS = (
@@ -43,6 +37,7 @@ FIXED_KEYS = (
     "bpe_dropout",
     "ema",
     "validation_metric",
+    "validation_set",
     "validation_beam",
 )
 """Training keys that a run cannot change half way: what is minimised, over which batches, what the optimizer's states
@@ -57,88 +52,101 @@ ROUNDED_ONLY = (
 "What is said of a bf16 run where it gains nothing but to go on as it began."
 
 
+Base = Callable[[Values, Path], Values]
+
+
+def no_base(values: Values, folder: Path) -> Values:
+    """Nothing stands below what the user asked for but the defaults."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Request:
     """What the user asked for.
 
-    values: dotted keys that were set. force: start over where a model already is. dry_run: tell, and train nothing.
+    values: dotted keys that were set. base: those that stand below them in a new run, of (values, folder), as of a
+    model to start from or of a task with defaults of its own. force: start over where a model already is. dry_run:
+    tell, and train nothing.
     """
 
     values: Values
+    base: Base = no_base
     force: bool = False
     dry_run: bool = False
     quiet: bool = False
 
 
-def train(request: Request, workers: Workers | None = None) -> TrainingProgress:
-    """Train a model, or continue one; returns where it ended. Everything is told on standard error.
+def train(request: Request, open_task: OpenTask, workers: Workers | None = None) -> TrainingProgress:
+    """Train a model of a task, or continue one; returns where it ended. Everything is told on standard error.
 
     With `force`, the model that is there is removed only after everything else has been checked; without it, one that
     no run can continue from is a UserError. Of several workers
     the first decides what is done, and it alone touches the model folder.
     """
     workers = workers or Workers()
-    return lead(request, workers) if workers.first else follow(workers)
+    return lead(request, open_task, workers) if workers.first else follow(open_task, workers)
 
 
-def lead(request: Request, workers: Workers) -> TrainingProgress:
+def lead(request: Request, open_task: OpenTask, workers: Workers) -> TrainingProgress:
     """What the first worker does, which may be alone."""
     folder = Path(build_config(request.values).paths.model)
     with locked(folder):
+        check_kind(folder, open_task.kind)
         continues = not request.force and in_progress(folder)
         before = read_config(folder) if continues else None
         config, changes = resolve(request, folder, before)
-        corpus = PreparedCorpus.open(config.paths.prepared)
-        config = with_precision(with_languages(config, corpus), before)
-        check_fits(config, corpus)
+        task = open_task(with_precision(config, before))
+        if not continues:
+            task.begin()
+        task.check()
         if continues:
-            check_same_data(folder, corpus)
+            check_same_data(folder, task)
+            task.check_continues(read_manifest(folder), request.values)
         else:
             check_room(folder)
         if request.dry_run:
             workers.send()
-            print("\n".join(introduction(config, corpus)))
+            print("\n".join(task.introduction(matrices=True)))
             return TrainingProgress()
-        session = Session(config, corpus, folder, workers)
+        if workers.size > 1:  # before the session, whose devices the workers connect together
+            workers.send(json.dumps({"config": dataclasses.asdict(task.config), "data": task.fingerprint}).encode())
+        session = Session(task, folder, workers)
         checkpoint = last_checkpoint(folder) if continues else None
         session.open_folder(continues=continues)
-        if workers.size > 1:
-            workers.send(json.dumps({"config": dataclasses.asdict(config), "data": corpus.fingerprint}).encode())
         return session.run(checkpoint, changes, quiet=request.quiet)
 
 
-def follow(workers: Workers) -> TrainingProgress:
+def follow(open_task: OpenTask, workers: Workers) -> TrainingProgress:
     """What every other worker does: the first one's run, on its own copy of the data."""
     told = workers.send()
     if not told:
         return TrainingProgress()
     wanted = json.loads(told)
-    config = build_config(flatten(wanted["config"], "the first worker"))
-    corpus = PreparedCorpus.open(config.paths.prepared)
-    if corpus.fingerprint != wanted["data"]:
-        raise UserError("is not the first worker's data", where=corpus.folder, hint="copy it to every machine")
-    return Session(config, corpus, Path(config.paths.model), workers).run(None, [])
+    task = open_task(build_config(flatten(wanted["config"], "the first worker")))
+    paths = task.config.paths
+    if task.fingerprint != wanted["data"]:
+        raise UserError("is not the first worker's data", where=paths.prepared, hint="copy it to every machine")
+    return Session(task, Path(paths.model), workers).run(None, [])
 
 
 def resolve(request: Request, folder: Path, before: Config | None) -> tuple[Config, list[str]]:
     """The configuration, and what the user changed since `before`, the one of the run that is continued."""
     if before is None:
-        return with_paths(build_config(request.values), folder), []
+        return with_paths(build_config(request.base(request.values, folder), request.values), folder), []
     values = flatten(dataclasses.asdict(before), str(folder / CONFIG))
     config = with_paths(build_config(values, request.values), folder)
     return config, changed_keys(before, config)
 
 
 class Session:
-    """One call of nmt-train with everything resolved."""
+    """One call of a command that trains, with everything resolved."""
 
-    def __init__(self, config: Config, corpus: PreparedCorpus, folder: Path, workers: Workers) -> None:
-        self.config, self.corpus, self.folder, self.workers = config, corpus, folder, workers
-        self.device = workers.device(config.runtime.device)
-        self.threads = set_threads(workers.threads(config.runtime.threads))
+    def __init__(self, task: Task, folder: Path, workers: Workers) -> None:
+        self.task, self.config, self.folder, self.workers = task, task.config, folder, workers
+        self.device = workers.device(self.config.runtime.device)
+        self.threads = set_threads(workers.threads(self.config.runtime.threads))
         keep_freed_memory()
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+        repeat_bits(self.device)
 
     def open_folder(self, *, continues: bool) -> None:
         """Make the model folder ready for a new run, in place of what is there, or for one that goes on."""
@@ -147,18 +155,17 @@ class Session:
             write_text(self.folder / CONFIG, to_yaml(self.config))
             return
         make_room(self.folder)
-        create_folder(self.folder, self.config, self.corpus)
+        self.task.create_folder(self.folder)
         mark_begun(self.folder / LAST)
 
     def run(self, checkpoint: Checkpoint | None, changes: list[str], *, quiet: bool = False) -> TrainingProgress:
         """Build, tell the ledger, resume, train."""
-        sizes = VocabularySizes.of(self.corpus.vocabulary)
-        model = build_model(self.config.model, sizes, seed=self.config.training.seed).to(self.device)
+        model = self.task.build().to(self.device)
         model.embeddings.assert_tied()
         resumed_at = checkpoint.progress.update if checkpoint else 0
         reporter = self._reporter(resumed_at, quiet)
-        trainer = Trainer(model, self.corpus, self.config, reporter, self.workers)
-        reporter.say("\n".join(introduction(self.config, self.corpus, matrices=not checkpoint)))
+        trainer = Trainer(model, self.task, reporter, self.workers)
+        reporter.say("\n".join(self.task.introduction(matrices=not checkpoint)))
         reporter.say(self._where())
         if self.config.training.precision == "bf16" and not native_bfloat16(self.device):
             reporter.say(ROUNDED_ONLY)
@@ -167,6 +174,8 @@ class Session:
         if checkpoint:
             trainer.resume(checkpoint)
         trainer.share_state()
+        if self.task.starts_from_weights:
+            trainer.save()  # from here on the run needs its own folder alone
         if trainer.progress.finished and trainer.reason_to_stop():
             reporter.close()
             reporter.say(already_finished(self.folder, trainer.progress.finished))
@@ -174,13 +183,13 @@ class Session:
         if checkpoint:
             reporter.say(f"continuing {self.folder} at update {resumed_at:,}")
         self._note_arithmetic(trainer.progress, reporter)
-        trainer.progress.finished = ""
+        trainer.progress.end("")
         progress = trainer.run()
-        if self.config.training.shortlist and self.workers.first:
-            Shortlist.build(self.corpus.split("train"), self.corpus.vocabulary, quiet=quiet).save(self.folder)
+        if self.workers.first:
+            self.task.after_training(self.folder, quiet=quiet)
         reporter.say(
             f"finished ({progress.finished}): best is update {progress.best_update:,}, "
-            f"in {self.folder / BEST}; nmt-translate --model {self.folder} reads it"
+            f"in {self.folder / BEST}; {self.task.reader} --model {self.folder} reads it"
         )
         return progress
 
@@ -194,7 +203,7 @@ class Session:
             reporter.say(
                 f"rounded otherwise: {', '.join(changed)}; the run goes on, not to an uninterrupted one's bits"
             )
-        progress.arithmetic = now
+        progress.round_by(now)
 
     def _reporter(self, resumed_at: int, quiet: bool) -> Reporter:
         if not self.workers.first:
@@ -206,35 +215,6 @@ class Session:
         if self.workers.size == 1:
             return f"training on {self.device} with {self.threads} threads"
         return f"training with {self.workers.size} workers, each on {self.device.type} with {self.threads} threads"
-
-
-def introduction(config: Config, corpus: PreparedCorpus, *, matrices: bool = True) -> list[str]:
-    """The ledger and the plan, told before training: vocabulary, every matrix, sizes of the modes, batches."""
-    sizes = VocabularySizes.of(corpus.vocabulary)
-    languages, pairs = f"{config.prep.source} -> {config.prep.target}", corpus.split("train")
-    lines = [
-        f"{languages}, {config.model.tying} tying, in {config.training.precision}",
-        f"vocabulary: source {sizes.source:,}, target {sizes.target:,}, union {sizes.union:,}",
-    ]
-    if matrices:
-        lines.append("parameters (= NAME: the same storage, counted once):")
-        lines += matrix_lines(build_empty(config.model, sizes, torch.device("meta")))
-    lines += ["size in each tying mode:", *mode_lines(config.model, sizes)]
-    settings = config.training
-    plan = EpochPlan(pairs, Budget(settings.batch_tokens, settings.batch_sentences, settings.max_length), settings.seed)
-    batches = plan.batches(0)
-    lines.append(
-        f"{plan.num_pairs:,} of {len(pairs):,} pairs have at most {settings.max_length} pieces a side; "
-        f"{len(batches):,} batches an epoch, {100 * batches.padding():.1f}% padding"
-    )
-    if settings.bpe_dropout:
-        lines[-1] += ", both before BPE-dropout"
-        if not config.prep.bpe_dropout:
-            lines.append(
-                "BPE-dropout: a drawn piece that the vocabulary lacks is cut smaller, or its word left whole; "
-                "a folder made by nmt-prep --set prep.bpe_dropout=true lacks none"
-            )
-    return lines
 
 
 def already_finished(folder: Path, reason: str) -> str:
@@ -251,11 +231,11 @@ def changed_keys(before: Config, after: Config) -> list[str]:
     changes = []
     for key, value in new.items():
         section, _, name = key.partition(".")
-        if old[key] == value or section in ("paths", "prep", "runtime", "serve"):
+        if old[key] == value or section in ("paths", "prep", "runtime", "serve", "word2vec"):
             continue
         if key == "training.precision" and value == "auto":
             continue
-        if section == "model" or (section == "training" and name in FIXED_KEYS):
+        if section in ("model", "lm") or (section == "training" and name in FIXED_KEYS):
             raise UserError(
                 f"this run has {key} = {old[key]!r}, which cannot become {value!r} half way",
                 where=after.paths.model,
@@ -270,12 +250,6 @@ def with_paths(config: Config, folder: Path) -> Config:
     return dataclasses.replace(config, paths=dataclasses.replace(config.paths, model=str(folder)))
 
 
-def with_languages(config: Config, corpus: PreparedCorpus) -> Config:
-    """The preparation's own options: they are a fact of the data, whatever the recipe says."""
-    made = build_config(flatten({"prep": corpus.manifest["options"]}, str(corpus.folder))).prep
-    return dataclasses.replace(config, prep=made)
-
-
 def with_precision(config: Config, before: Config | None) -> Config:
     """`auto` decided, so that the folder says what was computed and a continued run computes the same."""
     if config.training.precision != "auto":
@@ -285,21 +259,17 @@ def with_precision(config: Config, before: Config | None) -> Config:
     return dataclasses.replace(config, training=dataclasses.replace(config.training, precision=precision))
 
 
-def check_fits(config: Config, corpus: PreparedCorpus) -> None:
-    """Raise a UserError unless the data can be trained on with these settings; nothing has been touched yet."""
-    if config.training.bpe_dropout:
-        check_merges(corpus)
-    longest = config.training.max_length
-    if not PairLengths(corpus.split("train"), longest).num_pairs:
-        problem = f"no pair has at most {longest} pieces on both sides"
-        raise UserError(problem, where="training.max_length", hint="raise it")
+def check_kind(folder: Path, kind: str) -> None:
+    """A model of another task is not continued, nor removed."""
+    if (folder / MANIFEST).exists():
+        read_manifest(folder, kind)
 
 
-def check_same_data(folder: Path, corpus: PreparedCorpus) -> None:
+def check_same_data(folder: Path, task: Task) -> None:
     """A run continues on the data it began with."""
-    if read_manifest(folder)["data"].get("fingerprint") != corpus.fingerprint:
+    if read_manifest(folder, None)["data"].get("fingerprint") != task.fingerprint:
         raise UserError(
-            f"was trained on other data than {corpus.folder} holds",
+            f"was trained on other data than {task.config.paths.prepared} holds",
             where=folder,
             hint="name its data with --prepared, another folder with --model, or start over with --force",
         )

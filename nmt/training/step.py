@@ -7,26 +7,27 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from bpe.errors import UserError
 from nmt.config import TrainingConfig
-from nmt.data.batching import Batch
+from nmt.device import enough_memory
 from nmt.layers.tying import unique_parameters
-from nmt.models.interface import TranslationModel
-from nmt.training.distributed import Workers, share_of
-from nmt.training.loss import Costs, chunked_cross_entropy
-from nmt.training.memory import enough_memory
+from nmt.models.interface import TrainableModel
+from nmt.tasks.interface import Carried, Loss, Objective
+from nmt.training.distributed import Workers
 from nmt.training.optimizers import learning_rate, make_optimizer, try_step
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one update tells. Costs are sums over its target pieces, in nats."""
+    """What one update tells. Costs are sums over its tokens, in nats."""
 
     loss: float
-    "What was differentiated: the cost per target piece, or per sentence."
+    "What was differentiated: the cost over what the task divides it by."
     smoothed: float
     cross_entropy: float
     gradient_norm: float
@@ -44,7 +45,7 @@ class StepResult:
 
 
 class Updater:
-    """Owns model, optimizer and the moving average of the weights; makes updates.
+    """Owns model, optimizer, the moving average of the weights and what batches carry on; makes updates.
 
     Random draws of update u (dropout) come from a seed that is a function of (training.seed, u, worker), so that a
     resumed run draws what an uninterrupted one does.
@@ -56,13 +57,14 @@ class Updater:
 
     def __init__(
         self,
-        model: TranslationModel,
+        model: TrainableModel,
         config: TrainingConfig,
+        objective: Objective[Any],
         workers: Workers | None = None,
         *,
         deferred: bool | None = None,
     ) -> None:
-        self.model, self.config, self.workers = model, config, workers or Workers()
+        self.model, self.config, self.objective, self.workers = model, config, objective, workers or Workers()
         model.compute_dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         model.fast = config.fast
         self.parameters = unique_parameters(model)
@@ -74,41 +76,37 @@ class Updater:
         self.deferred = self.device.type == "cuda" if deferred is None else deferred
         self.refused = torch.zeros((), device=self.device)
         "Updates in a row that were not made, up to now."
+        self.carried: Carried = objective.start(model)
+        "What the last update that was made leaves to the next."
         self.unread: list[Tensor] = []
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Costs]:
-        """The loss to differentiate, and the costs it is made of."""
-        matrices = self.model.embeddings
-        readout = self.model.readout(batch)
-        costs = chunked_cross_entropy(
-            readout,
-            matrices.output,
-            matrices.output_bias,
-            batch.target_labels(),
-            self.config.label_smoothing,
-            self.model.compute_dtype,
-        )
-        return costs.smoothed / self._count(batch), costs
+    def loss(self, batch: Any, carried: Carried | None = None) -> Loss:
+        """What a batch of the task costs. carried: what the one before it left; None: what the last update left."""
+        return self.objective.loss(self.model, batch, self.carried if carried is None else carried)
 
-    def update(self, batch: Batch, number: int) -> StepResult:
+    def update(self, batch: Any, number: int) -> StepResult:
         """Make update `number` (from 1) of one batch, and wait for it."""
         self.begin([batch], number)
         return self.read()[0]
 
-    def begin(self, batches: Sequence[Batch], number: int) -> None:
-        """Make update `number` (from 1) of the given batches as if they were one; `read` tells what came of it."""
+    def begin(self, batches: Sequence[Any], number: int, epoch: int = 0) -> None:
+        """Make update `number` (from 1) of the given batches as if they were one; `read` tells what came of it.
+
+        epoch: from 0, which a schedule may go by.
+        """
         torch.manual_seed(update_seed(self.config.seed, number, self.workers.rank))
         self.model.train()
-        totals = torch.zeros(4, device=self.device)  # loss, smoothed, cross entropy, workers
-        totals[3] = 1
-        count = sum(self._count(batch) for batch in batches)
+        sums = torch.zeros(3, device=self.device)  # loss, smoothed, cross entropy
+        carried, count = self.carried, sum(map(self.objective.count, batches))
         for batch in batches:
-            for part in self._parts(batch):
-                totals[:3] += self._differentiate(part, self._count(part) / count)
+            carried = self._add(batch, count, carried, sums)
         gradients = self._gradients()
-        self.workers.add_up(gradients, totals)
+        totals = torch.cat([sums, sums.new_ones(1)])  # one worker more whose part is in them
+        self.workers.add_up([*gradients, *carried.values()], totals)
         norm = torch.nn.utils.get_total_norm(gradients)
-        self._apply(gradients, norm, self._must_not(totals, norm), number)
+        refused = self._must_not(totals, norm)
+        self.carried = {name: torch.where(refused, self.carried[name], left) for name, left in carried.items()}
+        self._apply(gradients, norm, refused, number, learning_rate(self.config, number, epoch))
         self.unread.append(torch.cat([totals, norm[None]]))
 
     def read(self) -> list[StepResult]:
@@ -121,24 +119,31 @@ class Updater:
         size = self.workers.size
         return [StepResult(loss, smoothed, plain, norm, parts == size) for loss, smoothed, plain, parts, norm in rows]
 
-    def _parts(self, batch: Batch) -> Iterator[Batch]:
+    def _add(self, batch: Any, count: int, carried: Carried, sums: Tensor) -> Carried:
+        """Add a batch's part of an update's gradients and sums; returns what it leaves, of this worker's share."""
+        left = {name: torch.zeros_like(tensor) for name, tensor in carried.items()}
+        for part in self._parts(batch):
+            costs, parts_left = self._differentiate(part, self.objective.count(part) / count, carried)
+            sums += costs
+            for name, tensor in parts_left.items():
+                left[name] += tensor
+        return left
+
+    def _parts(self, batch: Any) -> Iterator[Any]:
         """This worker's share of a batch, in as many parts as training.part_tokens asks for."""
-        share = share_of(batch, self.workers.rank, self.workers.size)
+        objective, limit = self.objective, self.config.part_tokens
+        share = objective.share_of(batch, self.workers.rank, self.workers.size)
         if share is not None:
-            limit = self.config.part_tokens
-            number = -(-share.num_target_tokens // limit) if limit else 1
-            yield from filter(None, (share_of(share, part, number) for part in range(number)))
+            number = -(-objective.num_tokens(share) // limit) if limit else 1
+            yield from filter(None, (objective.share_of(share, part, number) for part in range(number)))
 
-    def _count(self, batch: Batch) -> int:
-        """What the cost of a batch is divided by."""
-        return len(batch.pairs) if self.config.normalization == "sentences" else batch.num_target_tokens
-
-    def _differentiate(self, batch: Batch, weight: float) -> Tensor:
-        """Add weight times the gradient of the batch's loss; returns the weighted loss and both costs, [3]."""
-        loss, costs = self.loss(batch if batch.source.device == self.device else batch.to(self.device))
-        loss = loss * weight
+    def _differentiate(self, batch: Any, weight: float, carried: Carried) -> tuple[Tensor, Carried]:
+        """Add weight times the gradient of the batch's loss; returns the weighted loss and both costs, [3], and what
+        the batch leaves."""
+        costs = self.loss(batch.to(self.device), carried)
+        loss = costs.loss * weight
         loss.backward()  # type: ignore[no-untyped-call]
-        return torch.stack([loss.detach(), costs.smoothed.detach(), costs.cross_entropy])
+        return torch.stack([loss.detach(), costs.smoothed, costs.cross_entropy]), costs.carried
 
     def _gradients(self) -> list[Tensor]:
         """Of all parameters that have one; among several workers of all, since one without pairs has none."""
@@ -154,15 +159,16 @@ class Updater:
         self.refused = torch.where(complete, (self.refused + 1) * ~good, torch.inf)
         return ~good
 
-    def _apply(self, gradients: list[Tensor], norm: Tensor, refused: Tensor, number: int) -> None:
+    def _apply(self, gradients: list[Tensor], norm: Tensor, refused: Tensor, number: int, rate: float) -> None:
         """Clip, and make the optimizer's step and the average's, unless the update is refused."""
         self._clip(gradients, norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, number)
+            group["lr"] = rate
         if self.deferred:
             self.optimizer.found_inf = refused.float()  # type: ignore[attr-defined]
         if self.deferred or not refused:
             self.optimizer.step()
+            self._decay(refused if self.deferred else None)
             self._follow(number, refused if self.deferred else None)
         self.optimizer.zero_grad()
 
@@ -173,33 +179,41 @@ class Updater:
             factor = torch.full_like(norm, self.config.clip_norm, dtype=exact) / norm
             torch._foreach_mul_(gradients, factor.clamp(max=1).to(norm.dtype))
 
-    def try_largest(self, batch: Batch) -> None:
+    @torch.no_grad()
+    def _decay(self, refused: Tensor | None) -> None:
+        """Shrink every weight as the task wants it. refused: whether to leave it, known to the device alone."""
+        share = self.objective.weight_decay
+        if not share:
+            return
+        weights = [parameter.detach() for parameter in self.parameters.values()]
+        if refused is None:
+            torch._foreach_add_(weights, weights, alpha=-share)
+        else:  # 1 - share would lose most of a share of 1e-7 to rounding
+            torch._foreach_addcmul_(weights, weights, [(~refused).to(w.dtype) for w in weights], value=-share)
+
+    def try_largest(self, batch: Any) -> None:
         """Make this worker's update of the largest batch but for the change, so that too little memory shows now and
         not after hours: with the optimizer's states, which exist from here on, and with gradients to add to where an
         update has several batches. No number changes. Raises UserError where memory is refused."""
-        positions = f"{batch.source.numel()} source and {batch.target.numel()} target positions"
+        states = UserError(
+            f"the states of {self.config.optimizer} do not fit in memory beside the model's weights",
+            where="training.optimizer",
+            hint=f"lower {self.model.how_to_shrink()}, or tie more matrices (--tying)",
+        )
         try:
-            with enough_memory(
-                f"the states of {self.config.optimizer} do not fit in memory beside the model's weights",
-                where="training.optimizer",
-                hint=f"lower {self.model.how_to_shrink()}, or tie more matrices (--tying)",
-            ):
+            with enough_memory(states):
                 try_step(self.optimizer)
-            with enough_memory(
-                f"the largest batch does not fit in memory ({len(batch.pairs)} pairs, {positions})",
-                where="training.batch_tokens",
-                hint="lower training.batch_tokens or training.max_length",
-            ):
+            with enough_memory(self.objective.too_large(batch)):
                 self._try_update(batch)
         finally:
             self.optimizer.zero_grad()
 
-    def _try_update(self, batch: Batch) -> None:
+    def _try_update(self, batch: Any) -> None:
         """An update of the batch that is left out in the end."""
         self.model.train()
         for _ in range(min(self.config.update_every, 2)):
             for part in self._parts(batch):
-                self._differentiate(part, 1.0)
+                self._differentiate(part, 1.0, self.carried)
         gradients = self._gradients()
         self._clip(gradients, torch.nn.utils.get_total_norm(gradients))
         try_step(self.optimizer)
@@ -243,13 +257,14 @@ class Updater:
             average.copy_(self.parameters[name])
             self.parameters[name].copy_(kept)
 
-    def restore(self, weights: Mapping[str, Tensor], average: Mapping[str, Tensor]) -> None:
-        """Put the weights and, where one is kept, the average of a checkpoint back."""
+    def restore(self, weights: Mapping[str, Tensor], average: Mapping[str, Tensor], carried: Carried) -> None:
+        """Put the weights of a checkpoint back, the average where one is kept, and what the last update left."""
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(weights[name])
             for name in self.average:
                 self.average[name].copy_(average.get(name, weights[name]))
+        self.carried = {name: carried[name].to(self.device) for name in self.carried}
         self.model.embeddings.assert_tied()
 
 

@@ -5,32 +5,37 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
-from nmt.data.batching import Batch
-from nmt.data.feed import Position
+from nmt.data.position import Position
 from nmt.device import peak_memory
-from nmt.training.checkpoint import TrainingProgress
+from nmt.tasks.interface import Objective
+from nmt.training.progress import TrainingProgress
 from nmt.training.step import StepResult
 
 
 class Cost:
-    """Time and memory of a run, earlier sessions counted."""
+    """Time that a run took, earlier sessions counted."""
 
     def __init__(self, progress: TrainingProgress) -> None:
         self.wall, self.processor = time.monotonic() - progress.seconds, time.process_time() - progress.cpu_seconds
 
-    def note(self, progress: TrainingProgress, device: torch.device) -> None:
-        """Write what has been spent up to now into the progress."""
-        progress.seconds = time.monotonic() - self.wall
-        progress.cpu_seconds = time.process_time() - self.processor
-        progress.peak_memory = max(progress.peak_memory, peak_memory(device))
+    def note(self, progress: TrainingProgress) -> None:
+        """Have the progress know the time that has been spent up to now."""
+        progress.spend(time.monotonic() - self.wall, time.process_time() - self.processor)
+
+
+def note_memory(progress: TrainingProgress, device: torch.device) -> None:
+    """Have the progress know the most memory that was held. Somebody else keeps the maximum, so that this need not be
+    asked at every update, which takes long on CUDA."""
+    progress.hold(peak_memory(device))
 
 
 @dataclass
 class Window:
-    """Sums over the updates since the last progress line; costs and pieces of those alone that were made."""
+    """Sums over the updates since the last progress line; costs and tokens of those alone that were made."""
 
     started: float
     cross_entropy: float = 0.0
@@ -49,7 +54,7 @@ class Window:
             self.largest_norm = max(self.largest_norm, result.gradient_norm)
 
     def mean(self, cost: float) -> float:
-        """Per target piece."""
+        """Per token."""
         return cost / self.tokens if self.tokens else math.nan
 
 
@@ -58,22 +63,24 @@ class Work:
     """The batches of one update and where they stand. before: the place of training when it began."""
 
     number: int
-    batches: list[Batch]
+    batches: list[Any]
     positions: list[Position]
     before: Position
 
     @property
-    def target_tokens(self) -> int:
-        """Real target pieces of all batches."""
-        return sum(batch.num_target_tokens for batch in self.batches)
+    def epoch(self) -> int:
+        """Of its first batch, from 0."""
+        return self.positions[0].epoch
 
-    def describe(self) -> str:
-        """For people: the update, the epoch, the batches and the first of their pairs."""
-        first, last, pairs = self.positions[0], self.positions[-1], [row for b in self.batches for row in b.pairs]
+    @property
+    def begins_epoch(self) -> bool:
+        """Whether its first batch is an epoch's first."""
+        return self.positions[0].block == 0 and self.positions[0].batch == 0
+
+    def describe(self, objective: Objective[Any]) -> str:
+        """For people: the update, the epoch, the batches and what is in them."""
+        first, last = self.positions[0], self.positions[-1]
         block = f"block {first.block + 1}, " if first.block or last.block else ""
         batches = f"batch {first.batch + 1}" if first == last else f"batches {first.batch + 1} to {last.batch + 1}"
-        shown = ", ".join(str(row + 1) for row in pairs[:5])
-        return (
-            f"update {self.number} (epoch {first.epoch + 1}, {block}{batches}: "
-            f"{len(pairs)} pairs, numbers {shown} ... of the prepared training data)"
-        )
+        held = objective.describe(self.batches)
+        return f"update {self.number} (epoch {first.epoch + 1}, {block}{batches}: {held})"

@@ -23,6 +23,12 @@ def _step(argv: list[str]) -> None:
     train_step.main(argv)
 
 
+def _language(argv: list[str]) -> None:
+    from scripts.benchmarks import language
+
+    language.main(argv)
+
+
 def _gpu(argv: list[str]) -> None:
     from scripts.benchmarks import gpu
 
@@ -71,6 +77,12 @@ def _serve(argv: list[str]) -> None:
     serve.main(argv)
 
 
+def _word2vec(argv: list[str]) -> None:
+    from scripts.benchmarks import word2vec
+
+    word2vec.main(argv)
+
+
 def _export(argv: list[str]) -> None:
     from scripts.benchmarks import exported
 
@@ -81,6 +93,7 @@ def _export(argv: list[str]) -> None:
 BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "train": (_train, "training speed and memory against fairseq, OpenNMT-py and JoeyNMT; the parts of our update"),
     "step": (_step, "the training step: plain steps, the hand-written backward, bfloat16 products"),
+    "lm": (_language, "training of language models against torch.nn.LSTM in PyTorch's own example"),
     "gpu": (_gpu, "all that needs a GPU: checks, training at Table 8's size, memory, search"),
     "translate": (_translate, "search against fairseq, OpenNMT-py and JoeyNMT; BLEU of bf16, int8 and shortlist"),
     "products": (_products, "the products of an update, each in every way this processor has"),
@@ -92,6 +105,7 @@ BENCHMARKS: dict[str, tuple[Benchmark, str]] = {
     "busy": (_busy, "preparation, training and translation on a quiet machine and beside busy programs"),
     "data": (_data, "planning epochs of 40 million pairs: seconds, memory, padding"),
     "text": (_text, "lines to words and back: what does not come back, words a second"),
+    "word2vec": (_word2vec, "skip-gram with negative sampling against gensim"),
     "bpe": (_bpe, "learning and applying BPE, nmt-prep and memory against other tools"),
 }
 

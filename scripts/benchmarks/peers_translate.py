@@ -15,13 +15,14 @@ from typing import Any
 from bpe.errors import UserError
 from scripts.benchmarks.environments import variables
 from scripts.benchmarks.measure import Command, Tool, run_once
-from scripts.benchmarks.model_cost import OURS, SIZES, Cost, Sizes, cost
+from scripts.benchmarks.model_cost import OURS, Sizes
 from scripts.benchmarks.report import Row
+from scripts.benchmarks.transformer_cost import CTRANSLATE2, TransformerSizes, model_cost
 from scripts.benchmarks.translate_text import SourceText
 
 DRIVERS = Path(__file__).with_name("drivers")
 ROOT = Path(__file__).resolve().parents[2]
-SPECIALS = {OURS: 3, "fairseq": 4, "opennmt": 4, "joeynmt": 4}
+SPECIALS = {OURS: 3, CTRANSLATE2: 3, "fairseq": 4, "opennmt": 4, "joeynmt": 4}
 "Rows of the vocabulary beside its pieces."
 VARIANTS: dict[str, dict[str, Any]] = {
     "float32": {},
@@ -32,6 +33,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "int8+shortlist": {"precision": "int8", "shortlist": True},
 }
 "Of our search: its settings, by name."
+CTRANSLATE2_VARIANTS = {name: {"compute_type": name} for name in ("float32", "int8")}
+"Of CTranslate2's: the precision, by the name of ours."
+OUR_INTERPRETER = (OURS, CTRANSLATE2)
+"Tools whose drivers import our modules."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +47,7 @@ class Setting:
     pythons: Mapping[str, Path]
     "The interpreter of each peer."
     variants: Sequence[str]
-    sizes: Mapping[str, Sizes]
+    sizes: Mapping[str, Sizes | TransformerSizes]
     device: str
     threads: int
     rounds: int
@@ -61,7 +66,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A row of the table: a tool, and for ours a variant."""
+    """A row of the table: a tool, and for ours and CTranslate2 a variant."""
 
     name: str
     tool: str
@@ -71,7 +76,7 @@ class Candidate:
         """Its driver, as a process."""
         threads = str(setting.threads)
         env = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
-        if self.tool == OURS:
+        if self.tool in OUR_INTERPRETER:
             path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
             python, env = Path(sys.executable), env | {"PYTHONPATH": path}
         else:
@@ -82,8 +87,12 @@ class Candidate:
 
 def candidates(setting: Setting) -> list[Candidate]:
     """Ours in its variants, then the peers."""
-    ours = [Candidate(name=f"ours, {name}", tool=OURS, search=VARIANTS[name]) for name in setting.variants]
-    return ours + [Candidate(name=peer, tool=peer, search={}) for peer in setting.pythons]
+    found = [Candidate(name=f"ours, {name}", tool=OURS, search=VARIANTS[name]) for name in setting.variants]
+    for peer in setting.pythons:
+        variants: Mapping[str, Mapping[str, Any]] = CTRANSLATE2_VARIANTS if peer == CTRANSLATE2 else {"": {}}
+        for name, search in variants.items():
+            found.append(Candidate(name=f"{peer}, {name}" if name else peer, tool=peer, search=search))
+    return found
 
 
 def take_turns(setting: Setting, text: SourceText) -> tuple[list[Row], dict[str, str]]:
@@ -115,6 +124,7 @@ def _spec(
     return {
         "action": action,
         "folder": str(folders[candidate.tool]),
+        "our_folder": str(folders[OURS]),
         "words": str(text.words),
         "source": str(text.sentences),
         "search": dict(candidate.search),
@@ -148,16 +158,11 @@ def _check(candidate: Candidate, setting: Setting, found: Mapping[str, Any]) -> 
         raise UserError(problem, where=candidate.name)
 
 
-def model_cost(tool: str, setting: Setting, text: SourceText) -> Cost:
-    """Of a tool's model for this text's vocabulary."""
-    return cost(tool, text.num_words + SPECIALS[tool], setting.sizes[tool])
-
-
 def _row(candidate: Candidate, found: Sequence[dict[str, Any]], setting: Setting, text: SourceText) -> Row:
     def median(key: str) -> float:
         return float(statistics.median(run[key] for run in found))
 
-    of_model = model_cost(candidate.tool, setting, text)
+    of_model = model_cost(candidate.tool, text.num_words + SPECIALS[candidate.tool], setting.sizes[candidate.tool])
     counted = found[0]["parameters"]
     assert counted == of_model.parameters, f"{candidate.name}: {counted:,} parameters, not {of_model.parameters:,}"
     seconds = median("translate_seconds")
@@ -184,20 +189,23 @@ def _row(candidate: Candidate, found: Sequence[dict[str, Any]], setting: Setting
 
 
 def with_ratios(rows: Sequence[Row], reference: str = "joeynmt") -> list[Row]:
-    """Each row with how many times faster it is than the fastest peer and than the reference, in both ways."""
-    result = []
-    peers = [row for row in rows if row["tool"] in SIZES]
+    """Each row with how many times faster it is than the fastest peer, than the reference, and, where it is ours, than
+    CTranslate2 in the same precision; in both ways."""
+    peers = [row for row in rows if not row["tool"].startswith(OURS)]
     by_name = {row["tool"]: row for row in peers}
-    for row in rows:
-        line = dict(row)
-        if peers:
-            best = max(peer["sentences_per_second"] for peer in peers)
-            line["of_fastest_peer"] = row["sentences_per_second"] / best
-        if peers and "alone_median" in row:
-            line["alone_of_fastest_peer"] = min(peer["alone_median"] for peer in peers) / row["alone_median"]
-        if other := by_name.get(reference):
-            line["of_joeynmt"] = row["sentences_per_second"] / other["sentences_per_second"]
+    return [dict(row) | _ratios(row, peers, by_name, reference) for row in rows]
+
+
+def _ratios(row: Row, peers: Sequence[Row], by_name: Mapping[str, Row], reference: str) -> Row:
+    found: Row = {}
+    if peers:
+        found["of_fastest_peer"] = row["sentences_per_second"] / max(peer["sentences_per_second"] for peer in peers)
+    if peers and "alone_median" in row:
+        found["alone_of_fastest_peer"] = min(peer["alone_median"] for peer in peers) / row["alone_median"]
+    for key, name in ((reference, reference), (CTRANSLATE2, row["tool"].replace(OURS, CTRANSLATE2))):
+        other = by_name.get(name)
+        if other is not None and (key == reference or other is not row):
+            found[f"of_{key}"] = row["sentences_per_second"] / other["sentences_per_second"]
             if "alone_median" in row:
-                line["alone_of_joeynmt"] = other["alone_median"] / row["alone_median"]
-        result.append(line)
-    return result
+                found[f"alone_of_{key}"] = other["alone_median"] / row["alone_median"]
+    return found

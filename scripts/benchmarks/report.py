@@ -42,7 +42,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows under a title; the first column is left-aligned text."""
+    """Rows under a title; the first column is left-aligned text. Without columns it is the title's line."""
 
     title: str
     columns: Sequence[Column]
@@ -51,6 +51,8 @@ class Table:
 
     def text(self) -> str:
         """The table for people."""
+        if not self.columns:
+            return "\n".join([self.title, *(f"  {note}" for note in self.notes)])
         cells = [[column.heading for column in self.columns]]
         cells += [[column.text(row) for column in self.columns] for row in self.rows]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

@@ -17,7 +17,7 @@ from pathlib import Path
 from bpe.command import Parser
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
-from nmt.prepare.files import names_language
+from nmt.prepare.names import names_language
 from nmt.text.languages import TAG, code_of
 from nmt.text.tokenization import comes_back, make_tokenizer
 from scripts.benchmarks.report import Column, Row, Table, facts, write_json

@@ -15,24 +15,25 @@ import sys
 import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 
 from bpe.command import Parser
 from bpe.errors import UserError
-from nmt.config import ModelConfig, TrainingConfig
+from nmt.config import TrainingConfig
 from nmt.data.corpus import PreparedCorpus
 from nmt.models.architectures import ARCHITECTURES
 from nmt.text.vocabulary import NUM_SPECIALS
+from scripts.benchmarks.drivers.our_model import model_config
 from scripts.benchmarks.environments import PEERS, available
 from scripts.benchmarks.model_cost import OURS, SIZES, Sizes
 from scripts.benchmarks.report import Column, Table, as_json, facts, write_json
 from scripts.benchmarks.train_parts import Training, Work, parts_table
 from scripts.benchmarks.train_peers import SAME, VARIANTS, Setting, take_turns
 from scripts.benchmarks.train_text import TrainingText, made_up, of_prepared
-from scripts.benchmarks.transformer_cost import TRANSFORMERS, TransformerSizes
+from scripts.benchmarks.transformer_cost import TRAINED, TransformerSizes
 
 MEGABYTE, MILLION, GIGA = 1_000_000, 1_000_000, 1_000_000_000
 SPEED_COLUMNS = (
@@ -73,7 +74,7 @@ def arguments(argv: list[str]) -> Namespace:
     """The command line."""
     parser = Parser(prog="scripts/bench train", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("--parts", nargs="+", choices=PARTS, help="default: both; for Transformers speed, the only one there")
+    add("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: both")
     add("--vocabulary", type=int, nargs="+", metavar="N", help="pieces, a table for each (default: 8000 94000)")
     add("--batch-tokens", type=int, nargs="+", default=[2048, 4096], metavar="N", help="of each (default: 2048 4096)")
     add("--rounds", type=int, nargs="+", default=[2, 1], metavar="N", help="of each (default: 2 1)")
@@ -94,9 +95,6 @@ def arguments(argv: list[str]) -> Namespace:
     add("--memory-limit", type=float, metavar="GB", help="a run that asks for more fails (default: what is free)")
     add("--json", type=Path, metavar="FILE", help="write every figure")
     wanted = parser.parse_args(argv)
-    wanted.parts = wanted.parts or list(PARTS if wanted.architecture == "rnn" else PARTS[:1])
-    if wanted.architecture != "rnn" and "step" in wanted.parts:
-        raise UserError("the parts of an update are those of the RNN", where="--parts", hint="choose speed")
     own = PreparedCorpus.open(wanted.prepared).vocabulary.size - NUM_SPECIALS if wanted.prepared else 8000
     wanted.vocabulary = wanted.vocabulary or [own, 94_000]
     values = [vars(wanted)[flag.lstrip("-").replace("-", "_")] for flag in numbers]
@@ -109,7 +107,7 @@ def main(argv: list[str]) -> None:
     """Measure, print and write."""
     wanted = arguments(argv)
     about = facts("train", argv, ("torch", "numpy"))
-    peers = [peer for peer in dict.fromkeys(wanted.peers) if wanted.architecture == "rnn" or peer in TRANSFORMERS]
+    peers = [peer for peer in dict.fromkeys(wanted.peers) if wanted.architecture == "rnn" or peer in TRAINED]
     pythons, missing = available(peers if "speed" in wanted.parts else [])
     missing |= {peer: "its Transformer is not measured" for peer in wanted.peers if peer not in peers}
     packages = dict(PEERS[peer].package.split("==") for peer in pythons)
@@ -175,9 +173,8 @@ def _tables(wanted: Namespace, setting: Setting, missing: dict[str, str]) -> Ite
 
 def _our_training(setting: Setting, text: TrainingText, variant: str, batch_tokens: int) -> Training:
     """As the driver of ours trains, in this process."""
-    sizes, how = setting.sizes[OURS], VARIANTS[variant]
-    assert isinstance(sizes, Sizes)
-    model = ModelConfig(embedding_size=sizes.embedding, hidden_size=sizes.hidden, dropout=SAME["dropout"])
+    how = VARIANTS[variant]
+    model = model_config(asdict(setting.sizes[OURS]) | SAME)
     training = TrainingConfig(
         fast=how["fast"],
         precision=how["precision"],

@@ -10,7 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -20,19 +20,19 @@ import torch
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import Batch
 from nmt.data.corpus import PreparedCorpus
-from nmt.data.feed import Feed, Position
-from nmt.data.prefetch import Prefetcher
+from nmt.data.feed import Feed
+from nmt.data.position import Position
+from nmt.data.prefetch import prefetched
+from nmt.models.architectures import ARCHITECTURES
 from nmt.models.build import VocabularySizes, build_model
-from nmt.models.rnn.model import RNNModel
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
 from nmt.training.step import Updater
 from scripts.benchmarks.report import Column, Row, Table
 from scripts.benchmarks.train_peers import OPERATIONS, product_rate
 from scripts.benchmarks.train_text import TrainingText
+from scripts.benchmarks.update_parts import BATCH, OPTIMIZER, PARTS_OF, REST, UpdateParts
 
-BATCH, ENCODER, PROJECTIONS, LOOP = "making the batch", "encoder", "keys, input products", "decoder loop"
-READOUT, OPTIMIZER, REST = "readout, softmax, loss", "optimizer", "embeddings, dropout, norm, rest"
-PARTS = (BATCH, ENCODER, PROJECTIONS, LOOP, READOUT, OPTIMIZER, REST)
 OPTIMIZER_PASSES = 7
 "Numbers that Adam and Adadelta move for each parameter: they read weight, gradient and two averages, and write three."
 COPY_BYTES = 2**26
@@ -65,12 +65,17 @@ class Training:
     def __init__(self, work: Work) -> None:
         rows = work.text.rows
         model = build_model(work.model, VocabularySizes(rows, rows, rows)).to(work.device)
-        assert isinstance(model, RNNModel)
         self.work, self.model = work, model
         corpus = PreparedCorpus(work.text.folder, {"splits": {"train": {}}}, Vocabulary((), (), ()))
         views = SourceView(rows), TargetView(first=rows, gap=0, size=rows)
-        self.feed, self.updater = Feed(corpus, work.training, views), Updater(model, work.training)
+        self.feed = Feed(corpus, work.training, views)
+        self.updater = Updater(model, work.training, TranslationObjective(work.training))
         self.made = 0
+
+    @property
+    def parts(self) -> UpdateParts:
+        """Of its architecture."""
+        return PARTS_OF[self.work.model.architecture]
 
     @property
     def num_parameters(self) -> int:
@@ -79,7 +84,7 @@ class Training:
 
     def stream(self) -> Iterator[Batch]:
         """Batches on the device, always from the first."""
-        batches = Prefetcher(self.feed.stream(Position(0, 0, 0)), self.work.device)
+        batches = prefetched(self.feed.stream(Position(0, 0, 0)), self.work.device)
         try:
             for _, batch in islice(batches, self.work.updates):
                 yield batch
@@ -128,23 +133,11 @@ class Stopwatch:
 def watched(training: Training, watch: Stopwatch) -> Iterator[None]:
     """Mark the ends of the parts of every update made inside."""
 
-    def marking(name: str) -> Callable[..., None]:
-        return lambda *_: watch.mark(name)
-
-    model, optimizer = training.model, training.updater.optimizer
-    encoder, decoder, readout = model.encoder, model.decoder, model.output_layer
+    optimizer = training.updater.optimizer
     handles = [
-        encoder.register_forward_pre_hook(marking(REST)),
-        encoder.register_forward_hook(marking(ENCODER)),
-        decoder.register_forward_pre_hook(marking(PROJECTIONS)),
-        decoder.register_forward_hook(marking(LOOP)),
-        readout.register_forward_pre_hook(marking(REST)),
-        decoder.register_full_backward_pre_hook(marking(READOUT)),
-        decoder.register_full_backward_hook(marking(LOOP)),
-        encoder.register_full_backward_pre_hook(marking(PROJECTIONS)),
-        encoder.register_full_backward_hook(marking(ENCODER)),
-        optimizer.register_step_pre_hook(marking(REST)),
-        optimizer.register_step_post_hook(marking(OPTIMIZER)),
+        *training.parts.hooks(training.model, watch.mark),
+        optimizer.register_step_pre_hook(lambda *_: watch.mark(REST)),
+        optimizer.register_step_post_hook(lambda *_: watch.mark(OPTIMIZER)),
     ]
     try:
         yield
@@ -155,7 +148,7 @@ def watched(training: Training, watch: Stopwatch) -> Iterator[None]:
 
 def measure(training: Training) -> dict[str, float]:
     """Milliseconds of each part, on average over the updates of a round; of several rounds the median, after one."""
-    found: dict[str, list[float]] = {part: [] for part in PARTS}
+    found: dict[str, list[float]] = {part: [] for part in training.parts.names}
     watch = Stopwatch(training.work.device)
     with watched(training, watch):
         for number in range(training.work.rounds + 1):
@@ -169,19 +162,6 @@ def measure(training: Training) -> dict[str, float]:
     return {part: statistics.median(values) if values else 0.0 for part, values in found.items()}
 
 
-def multiply_adds(model: ModelConfig, rows: int, batch: Batch) -> dict[str, float]:
-    """Of the parts' products, one forward pass over a batch; padding does not count."""
-    e, h, c = model.embedding_size, model.hidden_size, 2 * model.hidden_size
-    source, target = float(batch.source_lengths.sum()), float(batch.num_target_tokens)
-    attended = float((batch.source_lengths * batch.target_lengths).sum())
-    return {
-        ENCODER: source * 2 * 3 * h * (e + h),
-        PROJECTIONS: source * c * c + target * e * 3 * h,
-        LOOP: target * (3 * h * h + h * c + 3 * h * (h + c)) + attended * 2 * c,
-        READOUT: target * (e * (h + e + c) + e * rows),
-    }
-
-
 def least_milliseconds(training: Training) -> dict[str, float]:
     """Of the parts that have one, for an average update."""
     work = training.work
@@ -189,7 +169,7 @@ def least_milliseconds(training: Training) -> dict[str, float]:
     rate = product_rate(work.device, work.threads, dtype)
     sums: dict[str, float] = defaultdict(float)
     for batch in training.stream():
-        for part, number in multiply_adds(work.model, work.text.rows, batch).items():
+        for part, number in training.parts.multiply_adds(work.model, work.text.rows, batch).items():
             sums[part] += 1000 * OPERATIONS * number / rate / work.updates
     optimizer_bytes = 4 * OPTIMIZER_PASSES * training.num_parameters
     return sums | {OPTIMIZER: 1000 * optimizer_bytes / copy_rate(work.device)}
@@ -213,7 +193,7 @@ def parts_rows(found: Mapping[str, float], least: Mapping[str, float]) -> list[R
     rows: list[Row] = [
         {"part": part, "milliseconds": found[part], "share": found[part] / total}
         | ({"least_milliseconds": least[part], "of_least": found[part] / least[part]} if part in least else {})
-        for part in PARTS
+        for part in found
     ]
     whole = sum(least.values())
     last = {"part": "whole update", "milliseconds": total, "share": 1.0, "least_milliseconds": whole}
@@ -225,7 +205,8 @@ def parts_table(training: Training, name: str) -> Table:
     work = training.work
     torch.set_num_threads(work.threads)
     rows = parts_rows(measure(training), least_milliseconds(training))
-    size = f"E={work.model.embedding_size} H={work.model.hidden_size}, {work.text.rows:,} rows"
+    sizes = ARCHITECTURES[work.model.architecture].sizes
+    size = f"{', '.join(f'{key} {getattr(work.model, key)}' for key in sizes)}, {work.text.rows:,} rows"
     notes = ["least: multiply-adds of real pieces at the rate of a plain product, the optimizer's bytes at a copy's"]
     return Table(title=f"Our update, {name}, {size}, {batches_of(work)}", columns=COLUMNS, rows=rows, notes=notes)
 

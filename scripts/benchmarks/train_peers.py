@@ -17,11 +17,11 @@ import torch
 from bpe.errors import UserError
 from scripts.benchmarks.environments import variables
 from scripts.benchmarks.measure import Command, Tool, run_once
-from scripts.benchmarks.model_cost import OURS, Cost, Sizes, cost
+from scripts.benchmarks.model_cost import OURS, Cost, Sizes
 from scripts.benchmarks.peers_translate import DRIVERS, ROOT, SPECIALS
 from scripts.benchmarks.report import Row
 from scripts.benchmarks.train_text import TrainingText
-from scripts.benchmarks.transformer_cost import TransformerSizes, transformer_cost
+from scripts.benchmarks.transformer_cost import TransformerSizes, model_cost
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "float32": {"fast": True, "precision": "float32"},
@@ -189,13 +189,6 @@ class _Session:
             return None
         found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
         return found | {"peak_bytes": usage.peak_bytes}
-
-
-def model_cost(tool: str, vocabulary: int, sizes: Sizes | TransformerSizes) -> Cost:
-    """Of a tool's RNN or Transformer."""
-    if isinstance(sizes, TransformerSizes):
-        return transformer_cost(tool, vocabulary, sizes)
-    return cost(tool, vocabulary, sizes)
 
 
 def pieces_per_second(run: Mapping[str, Any]) -> float:

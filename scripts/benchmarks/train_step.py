@@ -20,6 +20,7 @@ from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import Batch
 from nmt.device import keep_freed_memory, pick_device, set_threads
 from nmt.models.build import VocabularySizes, build_model
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.training.step import Updater
 from scripts.benchmarks.report import Column, Row, Table, facts, write_json
 
@@ -68,12 +69,13 @@ def make_step(wanted: Namespace, variant: str, device: torch.device) -> Callable
     fast, precision = VARIANTS[variant]
     config = ModelConfig(embedding_size=wanted.embedding, hidden_size=wanted.hidden, initialization="scaled")
     model = build_model(config, VocabularySizes(wanted.vocabulary, wanted.vocabulary, wanted.vocabulary)).to(device)
-    updater = Updater(model, TrainingConfig(precision=precision, fast=fast))
+    settings = TrainingConfig(precision=precision, fast=fast)
+    updater = Updater(model, settings, TranslationObjective(settings))
     generator = torch.Generator().manual_seed(0)
     size = (wanted.sentences, wanted.length)
     source, target = (torch.randint(3, wanted.vocabulary, size, generator=generator) for _ in range(2))
     lengths = torch.full(size[:1], wanted.length)
-    batch = Batch(source, lengths, target, lengths, tuple(range(size[0])), size[0] * size[1]).to(device)
+    batch = Batch.of(source, lengths, target, lengths, tuple(range(size[0]))).to(device)
     return lambda: updater.update(batch, 1)
 
 

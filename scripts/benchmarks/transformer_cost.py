@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scripts.benchmarks.model_cost import OURS, Cost
+from scripts.benchmarks.model_cost import Cost, Sizes, cost
 
-TRANSFORMERS = (OURS, "fairseq", "opennmt")
-"Tools whose Transformer is measured."
+CTRANSLATE2 = "ctranslate2"
+"Runs our own model, converted."
+TRAINED, SEARCHED = ("fairseq", "opennmt"), ("opennmt", CTRANSLATE2)
+"Peers whose Transformer is measured."
 WITHOUT_SCORE_BIAS = ("fairseq",)
 
 
@@ -39,3 +41,10 @@ def transformer_cost(tool: str, vocabulary: int, sizes: TransformerSizes) -> Cos
         per_source_piece=sizes.layers * (encoder + of_source),
         per_output_piece=sizes.layers * (decoder - of_source) + d * v,
     )
+
+
+def model_cost(tool: str, vocabulary: int, sizes: Sizes | TransformerSizes) -> Cost:
+    """Of a tool's RNN or Transformer with so many rows of the vocabulary."""
+    if isinstance(sizes, TransformerSizes):
+        return transformer_cost(tool, vocabulary, sizes)
+    return cost(tool, vocabulary, sizes)

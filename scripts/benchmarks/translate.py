@@ -4,6 +4,7 @@ Every tool searches the same sentences with the same beam, in batches of equally
 the same size. The weights are fresh: what search costs does not depend on them, but for the length of the output, which
 is forced to be the same. So nobody trains for hours first, and the figures compare search alone. Each peer has an
 environment of its own in .bench/, made when first needed; one that cannot be had is left out, and named.
+--architecture transformer compares Transformers: ours, OpenNMT-py's, and CTranslate2 with our weights.
 
 With --model, --source and --reference: the variants of our own search on a trained model, with their BLEU.
 """
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from argparse import Namespace
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bpe.command import Parser
@@ -22,22 +24,17 @@ from scripts.benchmarks.environments import PEERS, available
 from scripts.benchmarks.model_cost import OURS, SIZES, Sizes
 from scripts.benchmarks.peers_translate import VARIANTS, Setting, take_turns, with_ratios
 from scripts.benchmarks.report import Column, Table, as_json, facts, write_json
+from scripts.benchmarks.transformer_cost import CTRANSLATE2, SEARCHED, TransformerSizes
 from scripts.benchmarks.translate_text import SourceText, made_up, of_file
 from scripts.benchmarks.translate_trained import trained_table
 
 MEGABYTE, MILLION = 1_000_000, 1_000_000
-SPEED_COLUMNS = (
-    Column("tool", "tool"),
-    Column("sentences/s", "sentences_per_second", ",.1f"),
-    Column("pieces/s", "pieces_per_second", ",.0f"),
-    Column("x fastest peer", "of_fastest_peer", ".2f"),
-    Column("x JoeyNMT", "of_joeynmt", ".2f"),
-    Column("CPU s", "processor_seconds", ",.1f"),
-    Column("one: median ms", "alone_median", ",.1f", 1000),
-    Column("95% ms", "alone_95", ",.1f", 1000),
-    Column("x fastest peer", "alone_of_fastest_peer", ".2f"),
-    Column("x JoeyNMT", "alone_of_joeynmt", ".2f"),
-)
+RATIOS = {
+    "rnn": (("x fastest peer", "of_fastest_peer"), ("x JoeyNMT", "of_joeynmt")),
+    "transformer": (("x OpenNMT-py", "of_opennmt"), ("x CTranslate2", "of_ctranslate2")),
+}
+"Heading and key of how many times faster a row is; `alone_` and the key: one sentence."
+PEERS_OF = {"rnn": tuple(PEERS), "transformer": SEARCHED}
 COST_COLUMNS = (
     Column("tool", "tool"),
     Column("M parameters", "parameters", ",.1f", 1 / MILLION),
@@ -58,7 +55,23 @@ COST_NOTES = (
     "OpenNMT-py and JoeyNMT tie only embeddings as wide as the state: their softmax is twice as large as ours",
     "import: from the start of the process until the tool is imported; load: until its model is ready",
 )
+TRANSFORMER_NOTE = "x CTranslate2: in the same precision, on the same weights, in two workers of one thread"
 SHORTLIST_NOTE = "shortlist: of random pieces, as many as nmt-shortlist gives (fresh weights have no other)"
+
+
+def speed_columns(architecture: str) -> list[Column]:
+    """The columns of the first table."""
+    ratios = RATIOS[architecture]
+    return [
+        Column("tool", "tool"),
+        Column("sentences/s", "sentences_per_second", ",.1f"),
+        Column("pieces/s", "pieces_per_second", ",.0f"),
+        *(Column(heading, key, ".2f") for heading, key in ratios),
+        Column("CPU s", "processor_seconds", ",.1f"),
+        Column("one: median ms", "alone_median", ",.1f", 1000),
+        Column("95% ms", "alone_95", ",.1f", 1000),
+        *(Column(heading, f"alone_{key}", ".2f") for heading, key in ratios),
+    ]
 
 
 def arguments(argv: list[str]) -> Namespace:
@@ -66,13 +79,16 @@ def arguments(argv: list[str]) -> Namespace:
     parser = Parser(prog="scripts/bench translate", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--vocabulary", type=int, nargs="+", action="extend", metavar="N", help="pieces (default: 8000 90000)")
-    add("--peers", nargs="*", choices=PEERS, default=list(PEERS), help="default: all")
+    add("--architecture", choices=list(RATIOS), default="rnn", help="of all models (default: rnn)")
+    add("--peers", nargs="*", choices=[*PEERS, CTRANSLATE2], help="default: all that have the architecture")
     add("--variants", nargs="+", choices=VARIANTS, help="of our search (default: all; on a GPU without int8)")
     add("--source", type=Path, metavar="FILE", help="pieces between spaces (default: made-up ones)")
     numbers = {"--sentences": 256, "--length": 16, "--beam": 5, "--batch": 64, "--alone": 32}
-    numbers |= {"--embedding": 256, "--hidden": 512, "--rounds": 3, "--threads": 2}
+    numbers |= {"--embedding": 256, "--hidden": 512, "--layers": 4, "--heads": 8, "--feedforward": 1024}
+    numbers |= {"--rounds": 3, "--threads": 2}
+    about = {"--hidden": "of RNNs; ", **dict.fromkeys(("--layers", "--heads", "--feedforward"), "of Transformers; ")}
     for flag, default in numbers.items():
-        add(flag, type=int, default=default, metavar="N", help=f"default: {default}")
+        add(flag, type=int, default=default, metavar="N", help=f"{about.get(flag, '')}default: {default}")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     add("--model", type=Path, metavar="DIR", help="a trained model: compares our variants on --source, raw text")
     add("--reference", type=Path, metavar="FILE", help="raw translations of --source, for BLEU")
@@ -87,6 +103,9 @@ def arguments(argv: list[str]) -> Namespace:
         raise UserError("needs --source and --reference", where="--model")
     if wanted.reference and not wanted.model:
         raise UserError("needs --model", where="--reference", hint="models with fresh weights have no BLEU")
+    wanted.peers = list(dict.fromkeys(PEERS_OF[wanted.architecture] if wanted.peers is None else wanted.peers))
+    if others := [peer for peer in wanted.peers if peer not in PEERS_OF[wanted.architecture]]:
+        raise UserError(f"no {wanted.architecture} of {', '.join(others)} is measured", where="--peers")
     wanted.variants = wanted.variants or [name for name in VARIANTS if wanted.device == "cpu" or "int8" not in name]
     return wanted
 
@@ -102,8 +121,14 @@ def main(argv: list[str]) -> None:
         tables.append(trained_table(wanted))
         print(f"\n{tables[0].text()}")
     else:
-        pythons, missing = available(list(dict.fromkeys(wanted.peers)))
+        pythons, missing = available([peer for peer in wanted.peers if peer in PEERS])
         packages = dict(PEERS[peer].package.split("==") for peer in pythons)
+        if CTRANSLATE2 in wanted.peers:
+            try:
+                packages[CTRANSLATE2] = version(CTRANSLATE2)
+                pythons[CTRANSLATE2] = Path(sys.executable)
+            except PackageNotFoundError:
+                missing[CTRANSLATE2] = "is not installed here"
         about = replace(about, versions=about.versions | packages)
         print(about.text(), flush=True)
         with tempfile.TemporaryDirectory(prefix="bench-translate-") as folder:
@@ -119,7 +144,10 @@ def main(argv: list[str]) -> None:
 
 
 def _setting(wanted: Namespace, scratch: Path, pythons: dict[str, Path]) -> Setting:
-    def sizes(tool: str) -> Sizes:
+    def sizes(tool: str) -> Sizes | TransformerSizes:
+        if wanted.architecture == "transformer":
+            names = ("embedding", "layers", "heads", "feedforward")
+            return TransformerSizes(**{name: getattr(wanted, name) for name in names})
         narrow = SIZES[tool].embedding < SIZES[tool].hidden
         return Sizes(embedding=wanted.embedding if narrow else wanted.hidden, hidden=wanted.hidden)
 
@@ -145,11 +173,15 @@ def _compare(wanted: Namespace, setting: Setting, vocabulary: int, missing: dict
     sentences = f"{text.num_sentences:,} sentences of {text.num_pieces / text.num_sentences:.1f} pieces"
     work = f"{sentences} -> {setting.length}, beam {setting.beam}, batches of {setting.batch}"
     notes = [*NOTES, *([SHORTLIST_NOTE] if any("shortlist" in name for name in setting.variants) else [])]
+    if wanted.architecture == "transformer":
+        notes.append(TRANSFORMER_NOTE)
     notes += [f"left out: {peer} ({why})" for peer, why in missing.items()]
     where = f"{setting.threads} threads" if setting.device == "cpu" else setting.device
-    speed = Table(title=f"Vocabulary of {size}: {work}; {where}", columns=SPEED_COLUMNS, rows=rows, notes=notes)
+    title, of_all = f"Vocabulary of {size}: {work}; {where}", speed_columns(wanted.architecture)
+    speed = Table(title=title, columns=of_all, rows=rows, notes=notes)
     columns = COST_COLUMNS if setting.device == "cuda" else COST_COLUMNS[:-1]
-    return [speed, Table(title=f"Models of {size}", columns=columns, rows=rows, notes=COST_NOTES)]
+    cost_notes = COST_NOTES if wanted.architecture == "rnn" else (COST_NOTES[0], COST_NOTES[-1])
+    return [speed, Table(title=f"Models of {size}", columns=columns, rows=rows, notes=cost_notes)]
 
 
 def _text(wanted: Namespace, folder: Path, vocabulary: int) -> SourceText:

@@ -28,7 +28,7 @@ def corpus(tmp_path, monkeypatch):
     return write_corpus(tmp_path / "corpus")
 
 
-@pytest.mark.parametrize("task", ["tokenize_part", "encode_part"])
+@pytest.mark.parametrize("task", ["tokenize_shard", "encode_shard"])
 def test_a_killed_worker_is_one_line(corpus, capsys, monkeypatch, task):
     monkeypatch.setattr(parts, "STRIDE", 7)
     monkeypatch.setattr(executors, "FEW_PAIRS", 0)

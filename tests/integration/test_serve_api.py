@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import re
 import sys
 import threading
@@ -12,9 +13,12 @@ import time
 
 import httpx2 as httpx
 import pytest
+from safetensors import safe_open
 from starlette.testclient import TestClient
 
 from nmt.config import SearchConfig, ServeConfig
+from nmt.explain.explained import doubt
+from nmt.folder.bundle import BEST
 from nmt.serve.app import HEADERS, make_app
 from nmt.serve.models import Models, Served
 from nmt.translate.translator import Translator
@@ -83,6 +87,44 @@ def test_a_model_by_name(models, shared):
     assert [one["name"] for one in shared.get("/models").json()] == ["first", "second"]
 
 
+def test_a_text_explained(models, shared):
+    text = "ab, cd.\n\n  x\U0001f600 y"
+    fields = TEXT | {"q": text, "alternatives": 1, "model": "second"}
+    plain, found = (shared.post(path, json=fields).json() for path in ("/translate", "/explain"))
+    assert {name: found[name] for name in plain} == plain
+    assert (found["model"], found["seconds"] > 0) == ("second", True)
+    for words, whole in ((found["sourceWords"], text), (found["words"], found["translatedText"])):
+        assert [word["text"] for word in words] == [whole[word["start"] : word["end"]] for word in words]
+    assert "".join(word["text"] for word in found["sourceWords"]) == "".join(text.split())
+    [[alone]] = models.served[1].translator.translate_detailed(["ab, cd."], attention=True)
+    first = [word for word in found["words"] if word["end"] <= len(alone.text)]
+    expected = math.exp(sum(alone.log_probs[: len(alone.pieces)]))
+    assert math.prod(word["probability"] for word in first) == pytest.approx(expected, rel=0.05)
+    second = [number for number, word in enumerate(found["sourceWords"]) if word["start"] > len("ab, cd.")]
+    assert all(number in second for word in found["words"][len(first) :] for number, _ in word["attention"])
+    assert all(word["doubt"] == doubt(word["probability"]) for word in found["words"])
+
+
+def test_a_text_that_is_in_the_target_language_already(shared):
+    found = shared.post("/explain", json=TEXT | {"source": "de"}).json()
+    assert found == {"translatedText": "ab cd", "sourceWords": [], "words": []}
+    assert shared.post("/explain", json=TEXT | {"source": "auto"}).json()["detectedLanguage"]
+
+
+@pytest.mark.parametrize("change", [{"q": ["a"]}, {"format": "html"}])
+def test_what_is_not_explained(shared, change):
+    answer = shared.post("/explain", json=TEXT | change)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
+
+
+def test_models_and_their_sizes(shared, models):
+    [first, _] = shared.get("/models").json()
+    weights = models.served[0].translator.bundle.folder / BEST
+    with safe_open(weights, "np") as tensors:
+        expected = sum(tensors.get_tensor(name).size for name in tensors.keys())  # noqa: SIM118 (it is no dict)
+    assert (first["parameters"], first["bytes"]) == (expected, 4 * expected)
+
+
 def test_html_keeps_its_tags(shared):
     text = '<p id="a">ab <b>cd</b></p>\n<p>x &amp; y</p>'
     found = shared.post("/translate", json=TEXT | {"q": text, "format": "html"}).json()["translatedText"]
@@ -111,7 +153,7 @@ def test_what_clients_read(shared):
     assert (settings["charLimit"], settings["keyRequired"], settings["suggestions"]) == (1000, False, False)
     assert settings["language"]["target"] == {"code": "de", "name": "German"}
     spec = shared.get("/spec").json()
-    assert set(spec["paths"]) >= {"/translate", "/detect", "/languages", "/frontend/settings", "/health"}
+    assert set(spec["paths"]) >= {"/translate", "/explain", "/detect", "/languages", "/frontend/settings", "/health"}
     metrics = shared.get("/metrics").text
     assert 'nmt_requests_total{path="/languages",status="200"}' in metrics
     assert "nmt_requests_in_work 0" in metrics

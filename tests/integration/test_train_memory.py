@@ -9,17 +9,16 @@ from typing import Any
 import pytest
 import torch
 
-import nmt.training.validation
+import nmt.tasks.translation.validation
 from bpe.errors import UserError
 from nmt.cli import train
 from nmt.config import Config, ModelConfig, PathsConfig, TrainingConfig
-from nmt.data.corpus import PreparedCorpus
-from nmt.models.build import VocabularySizes, build_model
+from nmt.tasks.translation.task import TranslationTask
+from nmt.tasks.translation.validation import TranslationValidator, together
 from nmt.training.loop import Trainer
 from nmt.training.optimizers import Adam, optimizer_tensors
 from nmt.training.reporting import Reporter
 from nmt.training.step import Updater
-from nmt.training.validation import Validator, together
 from tests.integration.test_train_command import arguments, assert_same_run, refused
 from tests.tiny_corpus import make_prepared
 
@@ -30,14 +29,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trainer_of(prepared: Path, folder: Path, **settings: Any) -> Trainer:
-    corpus = PreparedCorpus.open(prepared)
     config = Config(
         paths=PathsConfig(prepared=str(prepared), model=str(folder)),
         model=ModelConfig(embedding_size=8, hidden_size=10, dropout=0.2),
         training=TrainingConfig(precision="float32", batch_tokens=120, max_updates=1, **settings),
     )
-    model = build_model(config.model, VocabularySizes.of(corpus.vocabulary))
-    return Trainer(model, corpus, config, Reporter.silent())
+    task = TranslationTask(config)
+    return Trainer(task.build(), task, Reporter.silent())
 
 
 REFUSALS = [
@@ -73,7 +71,7 @@ PLACES: list[tuple[str, object, str, int, str]] = [
     ("average", Updater, "_swap", 1, "training.ema: the moving average and the weights do not fit in memory together;"),
     (
         "references",
-        nmt.training.validation,
+        nmt.tasks.translation.validation,
         "chunked_cross_entropy",
         1,
         "validation: the largest batch of the validation does not fit in memory (",
@@ -81,7 +79,7 @@ PLACES: list[tuple[str, object, str, int, str]] = [
     *(
         (
             name,
-            nmt.training.validation,
+            nmt.tasks.translation.validation,
             called,
             call,
             "training.validation_beam: the validation's search does not fit in memory (beam 2); lower it, or choose",
@@ -124,7 +122,7 @@ def test_a_refusal_is_known_by_what_it_says(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    fail(monkeypatch, nmt.training.validation, "beam_search", error=error)
+    fail(monkeypatch, nmt.tasks.translation.validation, "beam_search", error=error)
     line = refused(arguments(prepared, tmp_path / "model"), capsys)
     assert line.startswith("training.validation_beam: ")
     assert not (tmp_path / "model/last").exists()
@@ -144,10 +142,10 @@ def test_the_largest_batch_is_tried_beside_states_and_gradients(
     updater, plain = trainer.updater, Updater.loss
     gradients: list[bool] = []
 
-    def loss(self: Updater, batch: Any) -> Any:
+    def loss(self: Updater, batch: Any, carried: Any) -> Any:
         assert all(len(updater.optimizer.state[parameter]) == 3 for parameter in updater.parameters.values())
         gradients.append(any(parameter.grad is not None for parameter in updater.parameters.values()))
-        return plain(self, batch)
+        return plain(self, batch, carried)
 
     monkeypatch.setattr(Updater, "loss", loss)
     trainer._try_memory()
@@ -157,7 +155,12 @@ def test_the_largest_batch_is_tried_beside_states_and_gradients(
 def test_parts_are_tried_as_parts(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     plain = Updater.loss
-    monkeypatch.setattr(Updater, "loss", lambda self, part: sizes.append(part.num_target_tokens) or plain(self, part))
+
+    def loss(self: Updater, part: Any, carried: Any) -> Any:
+        sizes.append(part.num_target_tokens)
+        return plain(self, part, carried)
+
+    monkeypatch.setattr(Updater, "loss", loss)
     trainer_of(prepared, tmp_path / "model", part_tokens=40)._try_memory()
     assert len(sizes) > 2
     assert max(sizes) < 60
@@ -184,7 +187,7 @@ def test_looking_for_memory_changes_no_bit_of_a_run(
     for parts in ([8], [4, 8]):
         if len(parts) == 1:
             monkeypatch.setattr(Updater, "try_largest", lambda *_: None)
-            monkeypatch.setattr(Validator, "try_largest", lambda *_: None)
+            monkeypatch.setattr(TranslationValidator, "try_largest", lambda *_: None)
         for limit in parts:
             wanted = arguments(prepared, tmp_path / str(len(parts)), *settings, "--max-updates", str(limit))
             assert train.main(wanted) == 0

@@ -14,18 +14,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+import nmt.tasks.translation.validation
 import nmt.training.tally
-import nmt.training.validation
 from nmt.cli import train
 from nmt.folder.averaging import AVERAGE, RECENT
 from nmt.folder.bundle import BEST
 from nmt.folder.weights import weight_tensors
 from nmt.models.interface import TranslationModel
 from nmt.search.expansion import NotNumbers
+from nmt.tasks.translation.validation import TranslationScores, TranslationValidator
 from nmt.training.loop import Trainer
 from nmt.training.reporting import read_metrics
 from nmt.training.step import Updater
-from nmt.training.validation import Validation, Validator
 from tests.integration.test_train_command import arguments, refused
 from tests.tiny_corpus import make_prepared
 
@@ -48,12 +48,12 @@ def script(
     seen: dict[int, Weights] = {}
     run: Callable[..., None] = Trainer._run
 
-    def of(self: Trainer, validator: Validator, cost: object) -> None:
-        def scripted(model: TranslationModel, tick: object) -> Validation:
+    def of(self: Trainer, validator: TranslationValidator, cost: object) -> None:
+        def scripted(model: TranslationModel, tick: object) -> TranslationScores:
             update = self.progress.update
             seen[update] = {name: tensor.clone() for name, tensor in weight_tensors(model).items()}
             score = scores[max(known for known in scores if known <= update)]
-            return Validation(cross_entropy, cross_entropy * 9, score)
+            return TranslationScores(cross_entropy, cross_entropy * 9, score)
 
         validator.run = scripted  # type: ignore[method-assign]
         run(self, validator, cost)
@@ -161,16 +161,16 @@ def test_a_validation_that_is_not_finite_is_no_improvement(
 ) -> None:
     """The first of all, one after the best, and two in a row that use up patience."""
     model = tmp_path / "model"
-    good = Validation(1.0, 9.0, 5.0)
+    good = TranslationScores(1.0, 9.0, 5.0)
     wrong = dataclasses.replace(good, **bad)
     said = iter([wrong, good, wrong, dataclasses.replace(good, bleu=6.0), wrong, wrong, wrong])
     there: list[bool] = []
 
-    def run(self: Validator, model_: TranslationModel, tick: object) -> Validation:
+    def run(self: TranslationValidator, model_: TranslationModel, tick: object) -> TranslationScores:
         there.append((model / BEST).exists())
         return next(said)
 
-    monkeypatch.setattr(Validator, "run", run)
+    monkeypatch.setattr(TranslationValidator, "run", run)
     assert train.main(words(prepared, model, 40, patience=2, average_last=9)) == 0
     assert there[:3] == [False, False, True]
     found = state(model)
@@ -191,8 +191,8 @@ def test_an_average_that_is_not_finite_is_not_kept(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = tmp_path / "model"
-    said = iter([Validation(1.0, 9.0, 5.0), Validation(1.0, 9.0, 6.0), Validation(NAN, NAN, NAN)])
-    monkeypatch.setattr(Validator, "run", lambda *_: next(said))
+    said = iter([TranslationScores(1.0, 9.0, 5.0), TranslationScores(1.0, 9.0, 6.0), TranslationScores(NAN, NAN, NAN)])
+    monkeypatch.setattr(TranslationValidator, "run", lambda *_: next(said))
     wanted = [word for word in words(prepared, model, 4, average_last=2) if word != "--quiet"]
     assert train.main(wanted) == 0
     assert "average of the last 2 validations' weights: cross entropy nan, BLEU nan: not finite, not kept" in (
@@ -219,7 +219,7 @@ def test_a_run_without_any_number_ends_in_one_line(
         pytest.fail("a search of weights that are known to be none")
 
     monkeypatch.setattr(Updater, "_follow", spoilt)
-    monkeypatch.setattr(Validator, "_translate", search)
+    monkeypatch.setattr(TranslationValidator, "_translate", search)
     model = tmp_path / "model"
     metric = "bleu" if bleu else "cost"
     for _ in range(2):  # and the same again, since nothing is finished
@@ -238,7 +238,7 @@ def test_a_search_that_finds_no_numbers_is_a_validation_that_is_not_finite(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The references' cost may be finite where longer translations overflow."""
-    search, calls = nmt.training.validation.beam_search, []
+    search, calls = nmt.tasks.translation.validation.beam_search, []
 
     def failing(*given: object) -> object:
         calls.append(1)
@@ -246,7 +246,7 @@ def test_a_search_that_finds_no_numbers_is_a_validation_that_is_not_finite(
             raise NotNumbers("the model's probabilities are not numbers (NaN)")
         return search(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(nmt.training.validation, "beam_search", failing)
+    monkeypatch.setattr(nmt.tasks.translation.validation, "beam_search", failing)
     assert train.main(words(prepared, tmp_path / "model", 4)) == 0
     printed = capsys.readouterr().err
     assert printed.startswith("validation at update 4: cross entropy ")

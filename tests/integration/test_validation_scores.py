@@ -16,8 +16,8 @@ from nmt.evaluate.scoring import bleu
 from nmt.folder.bundle import BEST, create_folder, load_bundle
 from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.models.build import VocabularySizes, build_model
+from nmt.tasks.translation.validation import TranslationValidator
 from nmt.training.reporting import read_metrics
-from nmt.training.validation import Validator
 from nmt.translate.scorer import Scorer
 from nmt.translate.searcher import searchable
 from nmt.translate.translator import Translator
@@ -80,9 +80,9 @@ def test_placeholders_are_read_and_counted_as_in_translation(tmp_path: Path) -> 
     )
 
 
-def validator_of(corpus: PreparedCorpus) -> Validator:
+def validator_of(corpus: PreparedCorpus) -> TranslationValidator:
     views = corpus.vocabulary.source_view(True), corpus.vocabulary.target_view(True)
-    return Validator(corpus, BatchMaker(corpus.split("valid"), *views), beam=2, with_bleu=True)
+    return TranslationValidator(corpus, BatchMaker(corpus.split("valid"), *views), beam=2, with_bleu=True)
 
 
 def test_they_do_not_depend_on_what_training_multiplies_in(

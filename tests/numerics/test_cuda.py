@@ -18,6 +18,7 @@ from nmt.models.inference import for_search
 from nmt.models.interface import START
 from nmt.search.arrivals import padded_sources
 from nmt.search.beam import beam_search
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.training.optimizers import make_optimizer, optimizer_tensors
 from nmt.training.step import Updater
 from nmt.tying import Tying
@@ -38,7 +39,8 @@ def updater_of(corpus: PreparedCorpus, mode: Tying, device: str, precision: str)
     config = ModelConfig(tying=mode.value, embedding_size=16, hidden_size=24, dropout=0.0)
     model = build_model(config, VocabularySizes.of(corpus.vocabulary)).to(device)
     model.embeddings.assert_tied()
-    return Updater(model, TrainingConfig(precision=precision))
+    settings = TrainingConfig(precision=precision)
+    return Updater(model, settings, TranslationObjective(settings))
 
 
 @pytest.mark.parametrize("mode", Tying)
@@ -53,7 +55,7 @@ def test_loss_and_gradients_equal_the_cpus(mode: Tying, precision: str, toleranc
     gradients, losses = [], []
     for device, kind in (("cpu", "float32"), ("cuda", precision)):
         updater = updater_of(corpus, mode, device, kind)
-        loss, _ = updater.loss(batch.to(torch.device(device)))
+        loss = updater.loss(batch.to(torch.device(device))).loss
         loss.backward()
         losses.append(loss.item())
         gradients.append({name: p.grad.cpu() for name, p in updater.parameters.items() if p.grad is not None})

@@ -17,13 +17,12 @@ from torch.autograd import gradcheck
 from nmt.config import ModelConfig
 from nmt.data.batching import BatchMaker, mask_of
 from nmt.data.corpus import ParallelIds
-from nmt.layers import fast_decoder
+from nmt.layers import cross_entropy, fast_decoder
 from nmt.layers.conditional_gru import AnnotatedSource, ConditionalGRU
+from nmt.layers.cross_entropy import chunked_cross_entropy, plain_cross_entropy
 from nmt.layers.gru import FastGRU, run_gru
 from nmt.models.build import VocabularySizes, build_model
 from nmt.text.vocabulary import SourceView, TargetView
-from nmt.training import loss
-from nmt.training.loss import chunked_cross_entropy, plain_cross_entropy
 
 pytestmark = pytest.mark.numeric
 
@@ -41,7 +40,7 @@ def test_the_gru_passes_gradcheck_and_equals_the_plain_one() -> None:
 
 @pytest.mark.parametrize("kept_bytes", [2**30, 0], ids=["kept", "recomputed"])
 def test_the_decoder_equals_the_plain_one(kept_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_decoder, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setitem(fast_decoder.KEPT_BYTES, "cpu", kept_bytes)
     decoder = ConditionalGRU(3, 4, 8).double()
     for i, parameter in enumerate(decoder.parameters()):
         parameter.data = random(*parameter.shape, seed=i).detach() * 0.5
@@ -60,7 +59,7 @@ def test_the_decoder_equals_the_plain_one(kept_bytes: int, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("kept_bytes", [2**30, 0], ids=["kept", "recomputed"])
 def test_the_decoder_passes_gradcheck(kept_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_decoder, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setitem(fast_decoder.KEPT_BYTES, "cpu", kept_bytes)
     steps, batch, length, hidden, size = 3, 2, 3, 2, 4
     mask = torch.tensor([[True, True, True], [True, False, False]])
     shapes = [(steps, batch, 3 * hidden), (batch, hidden), (batch, length, size), (batch, length, size)]
@@ -75,7 +74,7 @@ def test_the_decoder_passes_gradcheck(kept_bytes: int, monkeypatch: pytest.Monke
 def test_the_chunked_loss_equals_the_plain_one(
     smoothing: float, elements: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loss, "CHUNK_ELEMENTS", elements)
+    monkeypatch.setitem(cross_entropy.CHUNK_ELEMENTS, "cpu", elements)
     leaves = [random(17, 5, seed=1), random(11, 5, seed=2), random(11, seed=3)]
     labels = torch.randint(1, 11, (17,), generator=torch.Generator().manual_seed(4))
     results = []
@@ -104,7 +103,7 @@ def test_without_a_backward_nothing_is_kept_and_the_numbers_are_the_same(monkeyp
     def differentiated(*_: object) -> None:
         raise AssertionError("a gradient was computed that nobody wants")
 
-    monkeypatch.setattr(loss.ChunkProducts, "differentiate", differentiated)
+    monkeypatch.setattr(cross_entropy.ChunkProducts, "differentiate", differentiated)
     monkeypatch.setattr(torch.autograd.function.FunctionCtx, "save_for_backward", differentiated)
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
@@ -164,7 +163,7 @@ def test_the_gru_in_float32_differs_by_rounding(steps: int, batch: int, hidden: 
 def test_the_decoder_in_float32_differs_by_rounding(
     steps: int, batch: int, hidden: int, kept_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fast_decoder, "KEPT_BYTES", kept_bytes)
+    monkeypatch.setitem(fast_decoder.KEPT_BYTES, "cpu", kept_bytes)
     length, embedding, size = 7, 5, 2 * hidden
     decoders = [ConditionalGRU(embedding, hidden, size).to(dtype) for dtype in (torch.float32, torch.float64)]
     values = [random(*parameter.shape, seed=i).detach() * 0.5 for i, parameter in enumerate(decoders[0].parameters())]
@@ -197,13 +196,13 @@ def test_the_chunked_loss_in_float32_differs_by_rounding(
     rows: int, size: int, targets: int, chunk: int, smoothing: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last chunk has fewer rows than the others wherever they do not divide."""
-    monkeypatch.setattr(loss, "CHUNK_ROWS", chunk)
-    monkeypatch.setattr(loss, "CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(cross_entropy, "CHUNK_ROWS", chunk)
+    monkeypatch.setitem(cross_entropy.CHUNK_ELEMENTS, "cpu", 1)
     shapes = [(rows, size), (targets, size), (targets,)]
     single, exact = in_both([random(*shape, seed=i) for i, shape in enumerate(shapes)])
     labels = torch.randint(1, targets, (rows,), generator=torch.Generator().manual_seed(4))
     results = []
-    functions: list[Callable[..., loss.Costs]] = [chunked_cross_entropy, plain_cross_entropy]
+    functions: list[Callable[..., cross_entropy.Costs]] = [chunked_cross_entropy, plain_cross_entropy]
     for function, leaves in zip(functions, (single, exact), strict=True):
         costs = function(*leaves, labels, smoothing)
         results.append([*costs, *torch.autograd.grad(costs.smoothed / 7, leaves)])

@@ -95,10 +95,10 @@ def test_logits_are_marians(tying: Tying) -> None:
     mask = torch.arange(7) < source_lengths[:, None]
     before = torch.cat([torch.full((3, 1), PADDING), target[:, :-1]], 1)
     shifted = (source + 1) * mask, (target + 1) * (torch.arange(6) < target_lengths[:, None])
-    batch = Batch(shifted[0], source_lengths, shifted[1], target_lengths, (0, 1, 2), int(target_lengths.sum()))
+    batch = Batch.of(shifted[0], source_lengths, shifted[1], target_lengths, (0, 1, 2))
     with torch.no_grad():
         logits = theirs(input_ids=source, attention_mask=mask.long(), decoder_input_ids=before).logits
-        expected = logits.transpose(0, 1).flatten(0, 1).index_select(0, batch.target_positions())
+        expected = logits.transpose(0, 1).flatten(0, 1).index_select(0, batch.target_positions)
         found = model.embeddings.scores(model.readout(batch))[:, 1:]
         assert expected.std() > 0.5
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)

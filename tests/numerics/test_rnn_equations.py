@@ -8,10 +8,10 @@ import torch
 
 from nmt.config import ModelConfig
 from nmt.data.batching import Batch
+from nmt.layers.cross_entropy import chunked_cross_entropy
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import START
 from nmt.models.rnn.model import RNNModel
-from nmt.training.loss import chunked_cross_entropy
 from nmt.tying import Tying
 from tests.numerics.reference_rnn import Arrays, scores
 
@@ -76,7 +76,7 @@ def padded(lines: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
 
 def batch() -> Batch:
     source, target = padded(SOURCES), padded(TARGETS)
-    return Batch(*source, *target, (0, 1, 2), sum(map(len, TARGETS)))
+    return Batch.of(*source, *target, (0, 1, 2))
 
 
 def by_sentence(rows: torch.Tensor) -> list[np.ndarray]:
@@ -148,7 +148,7 @@ def test_gradients_do_not_depend_on_the_other_sentences_of_a_batch() -> None:
     def gradients(rows: list[int]) -> dict[str, torch.Tensor]:
         model.zero_grad()
         source, target = padded([SOURCES[i] for i in rows]), padded([TARGETS[i] for i in rows])
-        data = Batch(*source, *target, tuple(rows), int(target[1].sum()))
+        data = Batch.of(*source, *target, tuple(rows))
         matrices = model.embeddings
         costs = chunked_cross_entropy(
             model.readout(data), matrices.output, matrices.output_bias, data.target_labels(), 0.0

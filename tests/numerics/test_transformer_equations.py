@@ -12,14 +12,23 @@ from torch import Tensor, nn
 from nmt.config import ModelConfig
 from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import ParallelIds
-from nmt.layers.linear import Linear
-from nmt.layers.multihead import Computing, Grid, hidden_future, hidden_keys, multihead
+from nmt.layers import multihead as multihead_layer
+from nmt.layers.cross_entropy import chunked_cross_entropy, plain_cross_entropy
+from nmt.layers.linear import Linear, weight_gradient
+from nmt.layers.multihead import (
+    Computing,
+    Grid,
+    hidden_future,
+    hidden_keys,
+    multihead,
+    softmax_,
+    softmax_backward_,
+)
 from nmt.layers.positions import sinusoids
 from nmt.layers.transformer import DecoderLayer, Encoded, EncoderLayer, Layer, LayerOptions
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import START, TranslationModel
 from nmt.text.vocabulary import SourceView, TargetView
-from nmt.training.loss import chunked_cross_entropy, plain_cross_entropy
 
 pytestmark = pytest.mark.numeric
 ROWS = 40
@@ -90,8 +99,13 @@ def test_layers_are_torchs(norm: str, activation: str, fast: bool) -> None:
     torch.testing.assert_close(grids[1].grid(found).transpose(0, 1), expected)
 
 
+@pytest.mark.parametrize("few", [0, multihead_layer.FEW])
 @pytest.mark.parametrize("itself", [True, False])
-def test_fast_attention_passes_gradcheck_and_is_the_plain_one(itself: bool) -> None:
+def test_fast_attention_passes_gradcheck_and_is_the_plain_one(
+    itself: bool, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """few 0: the softmax of short rows too."""
+    monkeypatch.setattr(multihead_layer, "FEW", few)
     heads, targets = 2, Grid(3, 2, 7)
     sources = targets if itself else Grid(4, 2, 9)
     projected = random(7, 12 if itself else 4, seed=1).requires_grad_()
@@ -115,6 +129,31 @@ def test_fast_attention_passes_gradcheck_and_is_the_plain_one(itself: bool) -> N
         results.append([found, *torch.autograd.grad((found * weights).sum(), leaves)])
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("size", [1, 5, 15, 16, 40])
+def test_the_softmax_of_short_rows_is_torchs(size: int) -> None:
+    """With keys that are hidden, and energies beyond what exp can take."""
+    energies = (random(70, 9, size, seed=1) * 30).float()
+    energies[:, :, 1:] += 200
+    energies[3, :, 2:] = -torch.inf
+    leaf = energies.clone().requires_grad_()
+    expected, upper = torch.softmax(leaf, -1), random(70, 9, size, seed=2).float()
+    (gradient,) = torch.autograd.grad(expected, leaf, upper)
+    found = softmax_(energies)
+    torch.testing.assert_close(found, expected.detach())
+    torch.testing.assert_close(softmax_backward_(upper.clone(), found), gradient)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("inputs", "outputs"), [(24, 8), (8, 24), (8, 8)])
+def test_a_weights_gradient_is_a_sum_over_rows(inputs: int, outputs: int, dtype: torch.dtype) -> None:
+    upper, rows = random(40, outputs, seed=1).to(dtype), random(40, inputs, seed=2).to(dtype)
+    found = weight_gradient(upper, rows)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous()
+    tolerance = {"rtol": 1e-2, "atol": 5e-2} if dtype == torch.bfloat16 else {}
+    torch.testing.assert_close(found, (upper.double().t() @ rows.double()).float(), **tolerance)
 
 
 def test_positions_are_sinusoids() -> None:
@@ -205,7 +244,7 @@ def test_steps_of_search_are_the_readout_of_training(values: dict[str, object]) 
             found.append(one.log_probs[:, 0].gather(1, previous)[:, 0])
             torch.testing.assert_close(one.attention.sum(2), torch.ones(7, 1, dtype=torch.float64))
             assert not one.attention[:, 0][~batch.source_mask].any()
-    flat = torch.cat(found).index_select(0, batch.target_positions())
+    flat = torch.cat(found).index_select(0, batch.target_positions)
     torch.testing.assert_close(flat, expected.to(flat.dtype), atol=1e-5, rtol=0)
 
 
@@ -216,13 +255,9 @@ def test_no_sentence_sees_another_or_its_own_future() -> None:
         other = batch.target.clone()
         last = int(batch.target_lengths[0]) - 2
         other[0, last] = 5 if int(other[0, last]) != 5 else 6
-        after = model.readout(
-            Batch(
-                batch.source, batch.source_lengths, other, batch.target_lengths, *(batch.pairs, batch.num_target_tokens)
-            )
-        )
+        after = model.readout(Batch.of(batch.source, batch.source_lengths, other, batch.target_lengths, batch.pairs))
     changed = (before != after).any(1)
-    where = batch.target_positions()[changed]
+    where = batch.target_positions[changed]
     assert set((where % 6).tolist()) <= {0}
     assert set((where // 6).tolist()) == {last + 1}
 

@@ -1,4 +1,4 @@
-"""scripts/bench train and gpu at sizes that take seconds, without peers; what they count and compute. No time is
+"""scripts/bench train at sizes that take seconds, without peers; what they count and compute. No time is
 asserted."""
 
 from __future__ import annotations
@@ -19,15 +19,24 @@ from bpe.errors import UserError
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.corpus import PreparedCorpus
 from nmt.text.vocabulary import NUM_SPECIALS, Vocabulary
-from scripts.benchmarks import gpu, train, train_parts, train_peers
+from scripts.benchmarks import train, train_parts, train_peers
 from scripts.benchmarks.model_cost import OURS, Sizes, cost
-from scripts.benchmarks.train_parts import PARTS, Stopwatch, Training, Work, multiply_adds, watched
+from scripts.benchmarks.train_parts import Stopwatch, Training, Work, watched
 from scripts.benchmarks.train_peers import DRIVERS, OPERATIONS, with_ratios
 from scripts.benchmarks.train_text import TrainingText, made_up, of_prepared
 from scripts.benchmarks.transformer_cost import TransformerSizes, transformer_cost
+from scripts.benchmarks.update_parts import BATCH, PARTS_OF
 from tests.tiny_corpus import make_prepared
 
 SIZES = Sizes(embedding=8, hidden=12)
+TRANSFORMER = TransformerSizes(embedding=8, layers=2, heads=2, feedforward=12)
+MODELS = {
+    "rnn": ModelConfig(embedding_size=SIZES.embedding, hidden_size=SIZES.hidden, dropout=0.0),
+    "transformer": ModelConfig(
+        architecture="transformer", embedding_size=8, layers=2, heads=2, feedforward_size=12, dropout=0.0
+    ),
+}
+every_architecture = pytest.mark.parametrize("architecture", MODELS)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,31 +82,9 @@ def test_parts_add_up_to_the_update(found: dict[str, Any]) -> None:
     assert [table["title"].split(",")[1].strip() for table in tables] == ["float32", "bf16"]
     for table in tables:
         *parts, whole = table["rows"]
-        assert [row["part"] for row in parts] == list(PARTS)
+        assert [row["part"] for row in parts] == list(PARTS_OF["rnn"].names)
         assert sum(row["share"] for row in parts) == pytest.approx(1)
         assert sum(row["milliseconds"] for row in parts) == pytest.approx(whole["milliseconds"])
-
-
-@pytest.mark.numeric
-def test_gpu_command_runs_every_part_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "found.json"
-    gpu.main(["--device", "cpu", "--tiny", "--threads", "1", "--json", str(path)])
-    report, printed = json.loads(path.read_text(encoding="utf-8")), capsys.readouterr().out
-    assert report["command"] in printed
-    for table in report["tables"]:
-        assert f"\n{table['title']}\n" in printed
-    *parts, training, search = report["tables"]
-    assert len(parts) == len(training["rows"]) == 6
-    assert {row["precision"] for row in training["rows"]} == {"float32", "tf32", "bf16"}
-    for row in training["rows"]:
-        assert row["pieces_per_second"] > 0
-        assert ("paper_minutes" in row) == ("sentences" in row["batch"])
-        if "paper_minutes" in row:
-            assert row["paper_minutes"] == pytest.approx(row["milliseconds"] * 5)
-    assert all(row["alone_milliseconds"] > 0 for row in search["rows"])
-    assert not report["checks"]["failed"]
-    assert "passed" in report["checks"]["summary"] or "skipped" in report["checks"]["summary"]
-    assert "Checks against the CPU" in printed
 
 
 @pytest.mark.parametrize(
@@ -144,11 +131,11 @@ def test_prepared_text_is_cut_and_its_vocabulary_filled_up(tmp_path: Path) -> No
         of_prepared(folder, 5, 7, prepared)
 
 
-def training_on(folder: Path, *, fast: bool = True) -> Training:
+def training_on(folder: Path, architecture: str, *, fast: bool = True) -> Training:
     return Training(
         Work(
             text=made_up(folder, num_words=30, num_pairs=40, median_length=5),
-            model=ModelConfig(embedding_size=SIZES.embedding, hidden_size=SIZES.hidden, dropout=0.0),
+            model=MODELS[architecture],
             training=TrainingConfig(fast=fast, precision="float32", batch_tokens=60, ema=0),
             device=torch.device("cpu"),
             threads=1,
@@ -156,35 +143,37 @@ def training_on(folder: Path, *, fast: bool = True) -> Training:
     )
 
 
-def test_multiply_adds_of_the_parts_are_those_of_the_model(tmp_path: Path) -> None:
-    training = training_on(tmp_path)
-    batch = next(training.stream())
-    parts = multiply_adds(training.work.model, training.work.text.rows, batch)
-    of_model = cost(OURS, training.work.text.rows, SIZES)
+@every_architecture
+def test_multiply_adds_of_the_parts_are_those_of_the_model(architecture: str, tmp_path: Path) -> None:
+    training = training_on(tmp_path, architecture)
+    batch, rows = next(training.stream()), training.work.text.rows
+    parts = PARTS_OF[architecture].multiply_adds(training.work.model, rows, batch)
+    of_model = cost(OURS, rows, SIZES) if architecture == "rnn" else transformer_cost(OURS, rows, TRANSFORMER)
     assert training.num_parameters == of_model.parameters
-    source, target = int(batch.source_lengths.sum()), batch.num_target_tokens
-    attention = sum(
-        2 * 2 * SIZES.hidden * s * t for s, t in zip(batch.source_lengths, batch.target_lengths, strict=True)
-    )
-    expected = source * of_model.per_source_piece + target * of_model.per_output_piece + int(attention)
-    assert sum(parts.values()) == expected
+    source, target = batch.source_lengths, batch.target_lengths
+    across, itself = int((source * target).sum()), int((source * source).sum() + (target * target).sum())
+    attention = 2 * 2 * SIZES.hidden * across if architecture == "rnn" else 2 * 2 * 8 * (across + itself)
+    expected = int(source.sum()) * of_model.per_source_piece + batch.num_target_tokens * of_model.per_output_piece
+    assert sum(parts.values()) == expected + attention
 
 
+@every_architecture
 @pytest.mark.parametrize("fast", [True, False])
-def test_watching_an_update_changes_nothing(fast: bool, tmp_path: Path) -> None:
+def test_watching_an_update_changes_nothing(fast: bool, architecture: str, tmp_path: Path) -> None:
     weights = []
     for number, watching in enumerate((False, True)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        training, watch = training_on(folder, fast=fast), Stopwatch(torch.device("cpu"))
+        training, watch = training_on(folder, architecture, fast=fast), Stopwatch(torch.device("cpu"))
         batch = next(training.stream())
         if watching:
             with watched(training, watch):
                 watch.mark("")
                 training.update(batch)
             names = [name for name, _ in watch.marks]
-            assert set(PARTS) - set(names) == {"making the batch"}
-            assert names.index("decoder loop") > names.index("encoder")
+            assert set(PARTS_OF[architecture].names) - set(names) == {BATCH}
+            if architecture == "rnn":
+                assert names.index("decoder loop") > names.index("encoder")
         else:
             training.update(batch)
         weights.append(torch.cat([p.detach().flatten() for p in training.model.parameters()]))
@@ -242,11 +231,9 @@ def test_transformers_are_counted_and_trained(tmp_path: Path) -> None:
     sizes += " --embedding 8 --layers 2 --heads 2 --feedforward 12"
     limits = "--updates 4 --warm-up 1 --peers --variants float32"
     train.main([*sizes.split(), *limits.split(), "--json", str(path)])
-    speed, memory = json.loads(path.read_text(encoding="utf-8"))["tables"]
-    wanted = TransformerSizes(embedding=8, layers=2, heads=2, feedforward=12)
-    of_model = transformer_cost(OURS, 50 + NUM_SPECIALS, wanted)
+    speed, memory, *parts = json.loads(path.read_text(encoding="utf-8"))["tables"]
+    assert [row["part"] for row in parts[0]["rows"]] == [*PARTS_OF["transformer"].names, "whole update"]
+    of_model = transformer_cost(OURS, 50 + NUM_SPECIALS, TRANSFORMER)
     [row] = speed["rows"]
     assert row["parameters"] == of_model.parameters
     assert memory["rows"] == [row]
-    with pytest.raises(UserError, match="the parts of an update are those of the RNN"):
-        train.main(["--architecture", "transformer", "--parts", "step"])

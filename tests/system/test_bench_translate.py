@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from scripts.benchmarks.__main__ import main
 from scripts.benchmarks.environments import PEERS, Edit, Peer
 from scripts.benchmarks.model_cost import OURS, SIZES, Sizes, cost
 from scripts.benchmarks.peers_translate import with_ratios
+from scripts.benchmarks.transformer_cost import TransformerSizes, transformer_cost
 from scripts.benchmarks.translate_text import LONGEST, SHORTEST, made_up, of_file
 from tests.in_process import call
 from tests.tiny_model import make_model_folder
@@ -49,6 +51,23 @@ def test_our_own_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert models["rows"][0]["parameters"] == cost(OURS, 63, sizes).parameters
 
 
+def test_a_transformer_and_ctranslate2_with_its_weights(tmp_path: Path) -> None:
+    peers = ["ctranslate2"] if importlib.util.find_spec("ctranslate2") else []
+    path, sizes = tmp_path / "found.json", "--architecture transformer --layers 2 --heads 2 --feedforward 12"
+    words = [*TINY.split(), *sizes.split(), "--threads", "1", "--variants", "float32", "--json", str(path)]
+    translate.main([*words, "--peers", *peers])
+    report = json.loads(path.read_text(encoding="utf-8"))
+    speed, models = report["tables"]
+    of_model = transformer_cost(OURS, 63, TransformerSizes(embedding=8, layers=2, heads=2, feedforward=12))
+    assert report["missing"] == {}
+    assert [row["parameters"] for row in models["rows"]] == [of_model.parameters] * (3 if peers else 1)
+    if peers:
+        ours, other, _ = speed["rows"]
+        assert other["tool"] == "ctranslate2, float32"
+        assert ours["of_ctranslate2"] == pytest.approx(ours["sentences_per_second"] / other["sentences_per_second"])
+        assert "of_ctranslate2" not in other
+
+
 @pytest.mark.numeric
 def test_variants_of_a_trained_model(tmp_path: Path) -> None:
     make_model_folder(tmp_path / "model")
@@ -72,6 +91,7 @@ def test_variants_of_a_trained_model(tmp_path: Path) -> None:
         ("--model nowhere", "needs --source and --reference"),
         ("--reference nowhere", "needs --model"),
         ("--peers marian", "invalid choice: 'marian'"),
+        ("--architecture transformer --peers joeynmt", "no transformer of joeynmt is measured"),
     ],
 )
 def test_mistakes_are_told(words: str, told: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nmt.models.architectures import ARCHITECTURES
+from nmt.models.architectures import ARCHITECTURES, LANGUAGE_ARCHITECTURES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,10 +21,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("nmt.config", "nmt.layers", "nmt.corpora", "nmt.device", "nmt.report"),
     ("nmt.configfile", "nmt.data"),
     ("nmt.models", "nmt.prepare"),
-    ("nmt.search", "nmt.folder", "nmt.evaluate"),
+    ("nmt.search", "nmt.folder", "nmt.evaluate", "nmt.word2vec"),
     ("nmt.shortlist",),
-    ("nmt.translate",),
-    ("nmt.training", "nmt.conversion", "nmt.explain"),
+    ("nmt.translate", "nmt.language"),
+    ("nmt.tasks", "nmt.conversion", "nmt.explain"),
+    ("nmt.training",),
     ("nmt.reproduce", "nmt.serve"),
     ("nmt.cli",),
 )
@@ -138,15 +139,61 @@ def test_a_model_is_known_by_its_interface_alone() -> None:
         if is_in(module, "nmt.search"):
             assert seen <= {"nmt.models.interface"}, module
         elif not is_in(module, "nmt.models") and module not in EXPORTERS:
-            everywhere = {"nmt.models.interface", "nmt.models.build", "nmt.models.architectures"}
+            names = ("interface", "build", "architectures", "language", "language_build", "montecarlo")
+            everywhere = {f"nmt.models.{name}" for name in names}
             assert seen <= everywhere | (for_searcher if module == "nmt.translate.searcher" else set()), module
-    networks = {f"nmt.models.{name}" for name in ARCHITECTURES}
+    networks = {f"nmt.models.{name}" for name in (*ARCHITECTURES, *LANGUAGE_ARCHITECTURES)}
     for module, tree in TREES.items():
         others = {name for name in networks if not is_in(module, name)}
         seen = {name for name in imports(tree) for network in others if is_in(name, network)}
-        assert not seen or module in ("nmt.models.table", *EXPORTERS), f"{module} knows {seen}"
-    builders = {module for module, tree in TREES.items() if "nmt.models.build" in imports(tree)}
-    assert builders & {module for module in TREES if is_in(module, "nmt.training")} <= {"nmt.training.session"}
+        knowing = ("nmt.models.table", "nmt.models.language_build", *EXPORTERS)
+        assert not seen or module in knowing, f"{module} knows {seen}"
+
+
+def test_training_knows_a_task_by_its_interface_alone() -> None:
+    """No pairs, no corpus, no search: what a batch is, what it costs and how it is validated is the task's."""
+    rooms = ("models", "tasks", "search", "translate", "evaluate", "shortlist", "prepare", "data", "text", "layers")
+    allowed = {
+        "nmt.models.interface",
+        "nmt.tasks.interface",
+        "nmt.data.position",
+        "nmt.data.prefetch",
+        "nmt.layers.processor",
+        "nmt.layers.tying",
+    }
+    by_name = {"nmt.training.folder": {"nmt.shortlist.table", "nmt.text.pipeline"}}  # files that --force removes
+    for module in (name for name in TREES if is_in(name, "nmt.training")):
+        seen = {name for name in imports(TREES[module]) for room in rooms if is_in(name, f"nmt.{room}")}
+        assert seen <= allowed | by_name.get(module, set()), module
+
+
+def test_a_task_knows_no_other() -> None:
+    rooms = {path.name for path in (ROOT / "nmt/tasks").iterdir() if (path / "__init__.py").exists()}
+    for room in rooms:
+        for module in (name for name in TREES if is_in(name, f"nmt.tasks.{room}")):
+            seen = {name for name in imports(TREES[module]) if is_in(name, "nmt.tasks")}
+            assert all(name == "nmt.tasks.interface" or is_in(name, f"nmt.tasks.{room}") for name in seen), module
+
+
+def test_the_progress_of_a_run_has_one_writer() -> None:
+    """Its fields are assigned in nmt/training/progress.py alone."""
+    tree = TREES["nmt.training.progress"]
+    progress = next(node for node in tree.body if isinstance(node, ast.ClassDef))
+    fields = {
+        node.target.id
+        for node in progress.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    assert "best_score" in fields
+    names = ("state", "progress", "self.progress", "trainer.progress")
+    for module in (name for name in TREES if is_in(name, "nmt.training")):
+        targets = [
+            node
+            for node in ast.walk(TREES[module])
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        ]
+        written = {target.attr for target in targets if ast.unparse(target.value) in names}
+        assert not written & fields, module
 
 
 def test_optional_packages_are_imported_where_they_are_used() -> None:

@@ -19,7 +19,7 @@ from nmt.layers.gru import GRUCell, run_gru
 from nmt.layers.precision import product
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import START, Step, TranslationModel
-from nmt.models.rows import joined_rows
+from nmt.models.rows import joined_rows, places
 from nmt.text.vocabulary import PAD
 
 
@@ -100,9 +100,9 @@ class RNNState:
 
     hidden: Tensor
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> RNNState:
-        """New [b, k] is old [sentences[b], hypotheses[b, k]]."""
-        return RNNState(self.hidden[sentences[:, None], hypotheses])
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> RNNState:
+        """See State.select."""
+        return RNNState(self.hidden[places(sentences, hypotheses)])
 
     def join(self, other: RNNState) -> RNNState:
         """The sentences of both."""
@@ -152,7 +152,7 @@ class RNNModel(TranslationModel):
         dtype = self.compute_dtype
         projected = self.decoder.first.project(previous, dtype)
         states, contexts = self.decoder(projected, first, source, dtype, fast=self.fast)
-        positions = batch.target_positions()
+        positions = batch.target_positions
         real = (tensor.flatten(0, 1).index_select(0, positions) for tensor in (states, previous, contexts))
         rows: Tensor = self.dropout(self.output_layer(*real, dtype))
         return rows

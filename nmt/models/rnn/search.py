@@ -23,9 +23,10 @@ from torch.nn import functional
 from nmt.data.batching import mask_of
 from nmt.layers.fixed import Affine, affine
 from nmt.layers.gru import GRUCell
-from nmt.models.interface import SearchModel, Step
+from nmt.models.fixed import FixedModel
+from nmt.models.interface import Step
 from nmt.models.rnn.model import RNNMemory, RNNModel, RNNState, reversal
-from nmt.models.scoring import FixedOutput, FixedScorer
+from nmt.models.scoring import FixedOutput
 
 BLOCK_BYTES = 2**21
 "Of the attention's [B, K, S, C] at a time on the CPU: what stays in the caches of two cores."
@@ -33,13 +34,12 @@ EMBEDDING_BOUND = 8.0
 "int8 cuts embeddings at this many times their root mean square: trained ones reach 4 to 6."
 
 
-class FixedRNN(SearchModel):
+class FixedRNN(FixedModel):
     """The copy. Nothing of it changes after it was made."""
 
     @torch.no_grad()
     def __init__(self, model: RNNModel, precision: str) -> None:
-        self.precision = precision
-        self.embeddings = model.embeddings
+        super().__init__(model.embeddings, precision, bound=1.0)
         encoder, decoder, attention = model.encoder, model.decoder, model.decoder.attention
         readout = model.output_layer
         self.hidden_size = size = model.initial.weight.shape[0]
@@ -68,17 +68,6 @@ class FixedRNN(SearchModel):
         self.from_context = fixed(torch.cat([for_gates(decoder.second.input_weight.t()), 2 * readout.context.weight]))
         self.state_readout = fixed(2 * readout.state.weight)
         self.energy_weight = 2 * attention.energy_weight[:, 0]
-        self.scorer = FixedScorer(self.embeddings, precision, bound=1.0)
-
-    @property
-    def device(self) -> torch.device:
-        """See SearchModel.device."""
-        return self.embeddings.output.device
-
-    @property
-    def num_targets(self) -> int:
-        """See SearchModel.num_targets."""
-        return self.embeddings.output.shape[0]
 
     @torch.no_grad()
     def encode(self, source: Tensor, source_lengths: Tensor) -> RNNMemory:
@@ -110,11 +99,6 @@ class FixedRNN(SearchModel):
         shares = memory.mask / memory.mask.sum(1, keepdim=True)
         mean = torch.bmm(shares[:, None], memory.annotations)[:, 0]
         return RNNState(torch.tanh(self.first_state(mean))[:, None])
-
-    @torch.no_grad()
-    def output(self, targets: Tensor | None = None) -> FixedOutput:
-        """See SearchModel.output."""
-        return self.scorer.output(targets)
 
     @torch.no_grad()
     def step(self, memory: RNNMemory, state: RNNState, previous: Tensor, output: FixedOutput) -> Step:  # type: ignore[override]

@@ -16,24 +16,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nmt.models.rows import places
+
 ROOM = 64
 "Slots that there is room for at first; where they do not suffice, twice as many."
 
 
 class Slots:
-    """Keys and values of one batch, each [L, B, h, C, d]. used: how many slots some state has written."""
+    """Keys and values of one batch, [L, 2, B, h, C, d]. used: how many slots some state has written."""
 
-    def __init__(self, keys: Tensor, values: Tensor, used: int) -> None:
-        self.keys, self.values, self.used = keys, values, used
+    def __init__(self, pairs: Tensor, used: int) -> None:
+        self.pairs, self.used = pairs, used
+        self.layers = [(both, keys.flatten(0, 1), values.flatten(0, 1)) for both in pairs for keys, values in [both]]
+        "Of each layer [2, B, h, C, d], and keys and values, [B h, C, d]: views."
 
     def with_room(self, used: int, more: int) -> Slots:
         """Where `more` slots can be written behind the first `used` ones: this, or a copy where that is not free."""
         needed = used + more
-        if self.used == used and needed <= self.keys.shape[3]:
+        if self.used == used and needed <= self.pairs.shape[4]:
             return self
-        room = max(ROOM, 2 * needed)
-        keys, values = (_moved(each[:, :, :, :used], room, 0) for each in (self.keys, self.values))
-        return Slots(keys, values, used)
+        return Slots(_moved(self.pairs[:, :, :, :, :used], max(ROOM, 2 * needed), 0), used)
 
 
 @dataclass(frozen=True)
@@ -50,28 +52,25 @@ class CacheState:
     longest: int
     "The most of them."
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> CacheState:
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> CacheState:
         """See State.select. The slots are copied where sentences leave or move."""
-        added = self.added[sentences[:, None], hypotheses]
-        every = torch.arange(len(self.steps), device=sentences.device)
-        if len(sentences) == len(every) and torch.equal(sentences, every):
+        added = self.added[places(sentences, hypotheses)]
+        if sentences is None:
             return CacheState(self.slots, self.used, added, self.steps, self.longest)
         steps = self.steps.index_select(0, sentences)
         seen = (added == 0).any(1).any(0).nonzero()
         first = int(seen[0]) if len(seen) else self.used
-        both = (self.slots.keys, self.slots.values)
-        keys, values = (each[:, :, :, first : self.used].index_select(1, sentences) for each in both)
+        pairs = self.slots.pairs[:, :, :, :, first : self.used].index_select(2, sentences)
         used = self.used - first
-        return CacheState(Slots(keys, values, used), used, added[:, :, first:], steps, self.longest)
+        return CacheState(Slots(pairs, used), used, added[:, :, first:], steps, self.longest)
 
     def join(self, other: CacheState) -> CacheState:
         """See State.join."""
-        used, pairs = max(self.used, other.used), (self, other)
-        keys = torch.cat([_moved(one.slots.keys[:, :, :, : one.used], used, used - one.used) for one in pairs], 1)
-        values = torch.cat([_moved(one.slots.values[:, :, :, : one.used], used, used - one.used) for one in pairs], 1)
-        added = torch.cat([functional.pad(one.added, (used - one.used, 0), value=-torch.inf) for one in pairs])
+        used, both = max(self.used, other.used), (self, other)
+        pairs = [_moved(one.slots.pairs[:, :, :, :, : one.used], used, used - one.used) for one in both]
+        added = torch.cat([functional.pad(one.added, (used - one.used, 0), value=-torch.inf) for one in both])
         steps, longest = torch.cat([self.steps, other.steps]), max(self.longest, other.longest)
-        return CacheState(Slots(keys, values, used), used, added, steps, longest)
+        return CacheState(Slots(torch.cat(pairs, 2), used), used, added, steps, longest)
 
     def begun(self, beam: int) -> CacheState:
         """With room for a step of `beam` hypotheses, whose slots are known and hold nothing yet."""
@@ -81,27 +80,24 @@ class CacheState:
         added = torch.cat([self.added, own.expand(len(self.added), -1, -1)], 2)
         return CacheState(slots, self.used + beam, added, self.steps + 1, self.longest + 1)
 
-    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put a layer's keys and values of this step, [B, h, K, d], into their slots; all of both, [B h, t, d]."""
-        found = []
-        for whole, new in ((self.slots.keys, keys), (self.slots.values, values)):
-            own = whole[layer]
-            own[:, :, self.used - new.shape[2] : self.used] = new
-            found.append(own.flatten(0, 1)[:, : self.used])
-        return found[0], found[1]
+    def write(self, layer: int, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Put a layer's keys and values of this step, [2, B, h, K, d], into their slots; all of both, [B h, t, d]."""
+        whole, keys, values = self.slots.layers[layer]
+        whole[:, :, :, self.used - pairs.shape[3] : self.used] = pairs
+        return keys[:, : self.used], values[:, : self.used]
 
 
 def empty_state(batch: int, like: Tensor, sizes: tuple[int, int, int]) -> CacheState:
     """Of no steps, K = 1. like: for device and precision. sizes: L, h, d."""
     layers, heads, size = sizes
-    keys, values = (like.new_empty(layers, batch, heads, 0, size) for _ in range(2))
+    pairs = like.new_empty(layers, 2, batch, heads, 0, size)
     steps = torch.zeros(batch, dtype=torch.int64, device=like.device)
-    return CacheState(Slots(keys, values, 0), 0, like.new_zeros(batch, 1, 0), steps, 0)
+    return CacheState(Slots(pairs, 0), 0, like.new_zeros(batch, 1, 0), steps, 0)
 
 
 def _moved(slots: Tensor, room: int, start: int) -> Tensor:
-    """[L, B, h, t, d] -> [L, B, h, room, d], the slots from `start` on, zeros before."""
-    result = slots.new_empty(*slots.shape[:3], room, slots.shape[4])
-    result[:, :, :, :start] = 0
-    result[:, :, :, start : start + slots.shape[3]] = slots
+    """[..., t, d] -> [..., room, d], the slots from `start` on, zeros before."""
+    result = slots.new_empty(*slots.shape[:-2], room, slots.shape[-1])
+    result[..., :start, :] = 0
+    result[..., start : start + slots.shape[-2], :] = slots
     return result

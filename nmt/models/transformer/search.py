@@ -23,11 +23,12 @@ from torch.nn import functional
 from nmt.data.batching import mask_of
 from nmt.layers.fixed import Affine, affine
 from nmt.layers.linear import ACTIVATIONS, FeedForward, Linear
-from nmt.layers.multihead import Computing, Grid, hidden_keys, multihead
+from nmt.layers.multihead import Computing, Grid, hidden_keys, multihead, softmax_
 from nmt.layers.positions import sinusoids
 from nmt.layers.transformer import DecoderLayer, EncoderLayer, Sublayer
-from nmt.models.interface import SearchModel, Step
-from nmt.models.scoring import FixedOutput, FixedScorer
+from nmt.models.fixed import FixedModel
+from nmt.models.interface import Step
+from nmt.models.scoring import FixedOutput
 from nmt.models.transformer.cache import CacheState, empty_state
 from nmt.models.transformer.model import Inputs, TransformerModel
 
@@ -37,35 +38,37 @@ POSITIONS = 512
 
 @dataclass(frozen=True)
 class FixedMemory:
-    """The encoded source. keys, values: [L, B, h, S, d]. mask: [B, S]. added: to the energies, [B, 1, 1, S]."""
+    """The encoded source. pairs: keys and values, [L, 2, B, h, S, d]. mask: [B, S]."""
 
-    keys: Tensor
-    values: Tensor
+    pairs: Tensor
     mask: Tensor
-    added: Tensor
+    added: Tensor | None
+    "To the energies, [B, 1, 1, S]; None: there is no padding."
+    layers: tuple[tuple[Tensor, Tensor], ...]
+    "Keys and values of each layer, [B h, S, d]."
 
     @classmethod
-    def of(cls, keys: Tensor, values: Tensor, mask: Tensor) -> FixedMemory:
+    def of(cls, pairs: Tensor, mask: Tensor) -> FixedMemory:
         """The memory of these."""
-        return cls(keys, values, mask, hidden_keys(mask, keys.dtype))
+        whole = mask.device.type == "cpu" and bool(mask.all())  # elsewhere asking would wait for the device
+        layers = tuple((keys.flatten(0, 1), values.flatten(0, 1)) for keys, values in pairs)
+        return cls(pairs, mask, None if whole else hidden_keys(mask, pairs.dtype), layers)
 
     def select(self, sentences: Tensor) -> FixedMemory:
         """See Memory.select."""
-        keys, values = (each.index_select(1, sentences) for each in (self.keys, self.values))
-        return FixedMemory(keys, values, self.mask.index_select(0, sentences), self.added.index_select(0, sentences))
+        return FixedMemory.of(self.pairs.index_select(2, sentences), self.mask.index_select(0, sentences))
 
     def narrow(self, size: int) -> FixedMemory:
         """See Memory.narrow."""
-        return FixedMemory.of(self.keys[:, :, :, :size], self.values[:, :, :, :size], self.mask[:, :size])
+        return FixedMemory.of(self.pairs[:, :, :, :, :size], self.mask[:, :size])
 
     def join(self, other: FixedMemory) -> FixedMemory:
         """See Memory.join."""
         pair = (self, other)
         size = max(each.mask.shape[1] for each in pair)
-        keys = [functional.pad(each.keys, (0, 0, 0, size - each.mask.shape[1])) for each in pair]
-        values = [functional.pad(each.values, (0, 0, 0, size - each.mask.shape[1])) for each in pair]
+        pairs = [functional.pad(each.pairs, (0, 0, 0, size - each.mask.shape[1])) for each in pair]
         mask = torch.cat([functional.pad(each.mask, (0, size - each.mask.shape[1])) for each in pair])
-        return FixedMemory.of(torch.cat(keys, 1), torch.cat(values, 1), mask)
+        return FixedMemory.of(torch.cat(pairs, 2), mask)
 
 
 class Fixer:
@@ -74,12 +77,12 @@ class Fixer:
     def __init__(self, model: TransformerModel, precision: str) -> None:
         self.device, self.precision = model.device, precision
 
-    def __call__(self, *linear: Linear, scaled: int = 0, scale: float = 1.0) -> Affine:
-        """Of maps of the same inputs as one; the first `scaled` outputs times `scale`."""
+    def __call__(self, *linear: Linear, scaled: int = 0, scale: float = 1.0, relu: bool = False) -> Affine:
+        """Of maps of the same inputs as one; the first `scaled` outputs times `scale`. relu: behind it."""
         weight, bias = (torch.cat([getattr(each, name) for each in linear]) for name in ("weight", "bias"))
         weight[:scaled] *= scale
         bias[:scaled] *= scale
-        return affine(weight, bias, self.precision, bound=None)
+        return affine(weight, bias, self.precision, bound=None, relu=relu)
 
 
 class FixedPart:
@@ -102,14 +105,16 @@ class FixedFeedForward:
     """The last part of a layer."""
 
     def __init__(self, feedforward: FeedForward, around: Sublayer, fixed: Fixer) -> None:
-        self.inner, self.outer = fixed(feedforward.inner), fixed(feedforward.outer)
-        self.activation, self.around = feedforward.activation, FixedPart(around)
+        relu = feedforward.activation == "relu"
+        self.inner, self.outer = fixed(feedforward.inner, relu=relu), fixed(feedforward.outer)
+        self.activation = None if relu else ACTIVATIONS[feedforward.activation]
+        "What is not done inside `inner`."
+        self.around = FixedPart(around)
 
     def __call__(self, rows: Tensor) -> Tensor:
         """[R, D] -> [R, D]."""
         inner = self.inner(self.around.inputs(rows))
-        inner = inner.relu_() if self.activation == "relu" else ACTIVATIONS[self.activation](inner)
-        return self.around.added(rows, self.outer(inner))
+        return self.around.added(rows, self.outer(inner if self.activation is None else self.activation(inner)))
 
 
 class FixedEncoderLayer:
@@ -134,7 +139,7 @@ class FixedDecoderLayer:
     def __init__(self, layer: DecoderLayer, fixed: Fixer) -> None:
         own, cross = layer.self_attention, layer.cross_attention
         size = len(own.outputs.bias)
-        self.head_size = size // own.heads
+        self.heads, self.head_size = own.heads, size // own.heads
         scale = self.head_size**-0.5
         self.inputs, self.outputs = fixed(own.inputs, scaled=size, scale=scale), fixed(own.outputs)
         self.query, self.cross_outputs = fixed(cross.query, scaled=size, scale=scale), fixed(cross.outputs)
@@ -143,21 +148,17 @@ class FixedDecoderLayer:
 
     def look_back(self, rows: Tensor, number: int, state: CacheState) -> Tensor:
         """Self-attention. rows: [R, D]. number: of the layer. state: of this step."""
-        projected = self._by_head(self.inputs(self.around_self.inputs(rows)), len(state.steps))
-        query, keys, values = projected.chunk(3, 1)
-        context, _ = weighted(query, *state.write(number, keys, values), state.added[:, None])
+        projected = self.inputs(self.around_self.inputs(rows)).view(len(state.steps), -1, 3, self.heads, self.head_size)
+        by_head = projected.permute(2, 0, 3, 1, 4)
+        keys, values = state.write(number, by_head[1:])
+        context, _ = weighted(by_head[0], keys, values, state.added[:, None])
         return self.around_self.added(rows, self.outputs(context))
 
     def look_at_source(self, rows: Tensor, number: int, memory: FixedMemory) -> tuple[Tensor, Tensor]:
-        """Attention to the source. Returns the rows, [R, D], and the weights, [B, h, K, S]."""
-        query = self._by_head(self.query(self.around_cross.inputs(rows)), len(memory.mask))
-        keys, values = (each[number].flatten(0, 1) for each in (memory.keys, memory.values))
-        context, weights = weighted(query, keys, values, memory.added)
+        """Attention to the source. Returns the rows, [R, D], and the weights, [B h, K, S]."""
+        query = self.query(self.around_cross.inputs(rows)).view(len(memory.mask), -1, self.heads, self.head_size)
+        context, weights = weighted(query.transpose(1, 2), *memory.layers[number], memory.added)
         return self.around_cross.added(rows, self.cross_outputs(context)), weights
-
-    def _by_head(self, rows: Tensor, batch: int) -> Tensor:
-        """[R, n h d] -> [B, n h, K, d], a view."""
-        return rows.view(batch, len(rows) // batch, -1, self.head_size).transpose(1, 2)
 
 
 class FixedInputs:
@@ -178,12 +179,12 @@ class FixedInputs:
         return rows.add_(self.table[positions] if longest <= POSITIONS else sinusoids(positions, self.size))
 
 
-class FixedTransformer(SearchModel):
+class FixedTransformer(FixedModel):
     """The copy. Nothing of it changes after it was made."""
 
     @torch.no_grad()
     def __init__(self, model: TransformerModel, precision: str) -> None:
-        self.precision, self.embeddings = precision, model.embeddings
+        super().__init__(model.embeddings, precision, bound=None)
         fixed = Fixer(model, precision)
         self.heads = model.options.decoder_layer.heads
         self.source_inputs, self.inputs = (FixedInputs(side.inputs, fixed) for side in (model.encoder, model.decoder))
@@ -193,17 +194,6 @@ class FixedTransformer(SearchModel):
         self.from_source = fixed(*(layer.cross_attention.source for layer in model.decoder_layers))
         self.readout = None if model.readout_projection is None else fixed(model.readout_projection)
         self.attention_layer, self.zero_start = model.attention_layer, model.options.start == "zero"
-        self.scorer = FixedScorer(self.embeddings, precision, bound=None)
-
-    @property
-    def device(self) -> torch.device:
-        """See SearchModel.device."""
-        return self.embeddings.output.device
-
-    @property
-    def num_targets(self) -> int:
-        """See SearchModel.num_targets."""
-        return self.embeddings.output.shape[0]
 
     @torch.no_grad()
     def encode(self, source: Tensor, source_lengths: Tensor) -> FixedMemory:
@@ -216,18 +206,13 @@ class FixedTransformer(SearchModel):
         for layer in self.encoder:
             rows = layer(rows, grid, added)
         pairs = grid.grid(self.from_source(self.source_norm(rows)))
-        by_head = pairs.view(steps, batch, len(self.decoder), 2, self.heads, -1).permute(3, 2, 1, 4, 0, 5)
-        keys, values = by_head.contiguous()
-        return FixedMemory.of(keys, values, mask)
+        by_head = pairs.view(steps, batch, len(self.decoder), 2, self.heads, -1).permute(2, 3, 1, 4, 0, 5)
+        return FixedMemory.of(by_head.contiguous(), mask)
 
     def initial_state(self, memory: FixedMemory) -> CacheState:  # type: ignore[override]
         """See SearchModel.initial_state."""
-        layers, batch, heads, _, size = memory.keys.shape
-        return empty_state(batch, memory.keys, (layers, heads, size))
-
-    def output(self, targets: Tensor | None = None) -> FixedOutput:
-        """See SearchModel.output."""
-        return self.scorer.output(targets)
+        layers, _, batch, heads, _, size = memory.pairs.shape
+        return empty_state(batch, memory.pairs, (layers, heads, size))
 
     @torch.no_grad()
     def step(self, memory: FixedMemory, state: CacheState, previous: Tensor, output: FixedOutput) -> Step:  # type: ignore[override]
@@ -242,20 +227,21 @@ class FixedTransformer(SearchModel):
             rows, weights = layer.look_at_source(layer.look_back(rows, number, state), number, memory)
             rows = layer.feedforward(rows)
             if number == self.attention_layer:
-                attention = weights.mean(1)
+                attention = weights.view(batch, self.heads, beam, -1).mean(1)
         rows = self.norm(rows)
         readout = rows if self.readout is None else self.readout(rows)
         return Step(output.log_probs(readout).view(batch, beam, -1), state, attention)
 
 
-def weighted(query: Tensor, keys: Tensor, values: Tensor, added: Tensor) -> tuple[Tensor, Tensor]:
-    """Divided queries, [B, h, K, d], keys and values, [B h, t, d], added, [B, 1, 1 or K, t].
+def weighted(query: Tensor, keys: Tensor, values: Tensor, added: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Divided queries, [B, h, K, d], keys and values, [B h, t, d], added to the energies, [B, 1, 1 or K, t].
 
-    Returns the contexts, [R, D], and the weights, [B, h, K, t].
+    Returns the contexts, [R, D], and the weights, [B h, K, t].
     """
     batch, heads, beam, size = query.shape
     energies = torch.bmm(query.reshape(-1, beam, size), keys.mT)
-    energies.view(batch, heads, beam, -1).add_(added)
-    weights = torch.softmax(energies, 2)
-    context = torch.bmm(weights, values).view(batch, heads, beam, size)
-    return context.transpose(1, 2).reshape(batch * beam, heads * size), weights.view(batch, heads, beam, -1)
+    if added is not None:
+        energies.view(batch, heads, beam, -1).add_(added)
+    weights = softmax_(energies)
+    context = torch.bmm(weights, values).view(batch, heads, beam, size).transpose(1, 2)
+    return context.reshape(batch * beam, heads * size), weights

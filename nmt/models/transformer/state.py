@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.models.rows import joined_rows
+from nmt.models.rows import joined_rows, places
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class TransformerState:
         """[B, 1] how many pieces a sentence has, which is the position of the next."""
         return self.mask[:, :1].sum(2)
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> TransformerState:
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> TransformerState:
         """See State.select."""
-        return TransformerState(*(each[sentences[:, None], hypotheses] for each in (self.pairs, self.mask)))
+        index = places(sentences, hypotheses)
+        return TransformerState(self.pairs[index], self.mask[index])
 
     def join(self, other: TransformerState) -> TransformerState:
         """See State.join."""

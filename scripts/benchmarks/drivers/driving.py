@@ -31,6 +31,7 @@ class Loaded:
     rows: int
     "Of the vocabulary, specials included."
     decoder: Any
+    "None: what it does inside cannot be watched."
     step: str = "forward"
     "Name of the decoder's method that advances hypotheses by one piece."
 
@@ -95,7 +96,10 @@ def _timed(spec: Spec, load: Callable[[Spec], Loaded]) -> dict[str, Any]:
 
 
 def _steps(tool: Loaded, lines: list[str]) -> int:
-    """How often one batch calls the decoder; warms up, too."""
+    """How often one batch calls the decoder, 0 where that cannot be seen; warms up, too."""
+    if tool.decoder is None:
+        tool.translate(lines)
+        return 0
     original, count = getattr(tool.decoder, tool.step), 0
 
     def counting(*args: Any, **kwargs: Any) -> Any:

@@ -5,28 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from metering import Counts, Meter, Spec, drive
+from our_model import model_config
 
-from nmt.config import ModelConfig, TrainingConfig
+from nmt.config import TrainingConfig
 from nmt.data.corpus import PreparedCorpus
-from nmt.data.feed import Feed, Position
-from nmt.data.prefetch import Prefetcher
+from nmt.data.feed import Feed
+from nmt.data.position import Position
+from nmt.data.prefetch import prefetched
 from nmt.device import keep_freed_memory, pick_device
 from nmt.models.build import VocabularySizes, build_model
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
 from nmt.training.step import Updater
 
 
 def make(spec: Spec) -> None:
     """Nothing: the text lies there as ids."""
-
-
-def model_config(spec: Spec) -> ModelConfig:
-    """A Transformer where the specification has layers, else the RNN."""
-    same = {"embedding_size": spec["embedding"], "dropout": spec["dropout"]}
-    if "layers" not in spec:
-        return ModelConfig(hidden_size=spec["hidden"], **same)
-    sizes = {"layers": spec["layers"], "heads": spec["heads"], "feedforward_size": spec["feedforward"]}
-    return ModelConfig(architecture="transformer", **sizes, **same)
 
 
 def train(spec: Spec, limit: int, meter: Meter) -> None:
@@ -45,11 +39,11 @@ def train(spec: Spec, limit: int, meter: Meter) -> None:
     )
     corpus = PreparedCorpus(Path(spec["text"]), {"splits": {"train": {}}}, Vocabulary((), (), ()))
     feed = Feed(corpus, settings, (SourceView(rows), TargetView(first=rows, gap=0, size=rows)))
-    updater = Updater(model, settings)
+    updater = Updater(model, settings, TranslationObjective(settings))
     source_lengths = feed.maker.pairs.source_lengths + 1
     if not meter.planning:
         updater.try_largest(feed.largest().to(device))
-    batches = Prefetcher(feed.stream(Position(0, 0, 0)), device)
+    batches = prefetched(feed.stream(Position(0, 0, 0)), device)
     for number, (_, batch) in enumerate(batches, 1):
         counts = Counts(
             source=int(source_lengths[list(batch.pairs)].sum()),

@@ -1,4 +1,4 @@
-"""OpenNMT-py's recurrent model: built from its own options, translates by the engine behind `onmt_translate`."""
+"""OpenNMT-py's RNN or Transformer: built from its own options, translates by the engine behind `onmt_translate`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,20 @@ CHECKPOINT = "model.pt"
 LAST_STEP = 1
 
 
+def recurrent(spec: Spec) -> list[str]:
+    """The recurrent model's options."""
+    words = ["-encoder_type", "brnn", "-decoder_type", "rnn", "-rnn_type", "GRU", "-layers", "1", "-dropout", "0"]
+    return [*words, "-word_vec_size", str(spec["embedding"]), "-hidden_size", str(spec["hidden"])]
+
+
+def transformer(spec: Spec) -> list[str]:
+    """The Transformer's."""
+    words = ["-encoder_type", "transformer", "-decoder_type", "transformer", "-position_encoding"]
+    words += ["-add_qkvbias", "-add_ffnbias", "-dropout", "0", "-attention_dropout", "0"]
+    words += ["-layers", str(spec["layers"]), "-heads", str(spec["heads"]), "-transformer_ff", str(spec["feedforward"])]
+    return [*words, "-word_vec_size", str(spec["embedding"]), "-hidden_size", str(spec["embedding"])]
+
+
 def make(spec: Spec) -> None:
     """A checkpoint as onmt_train leaves it, without an optimizer."""
     specials = [DefaultTokens.UNK, DefaultTokens.PAD, DefaultTokens.BOS, DefaultTokens.EOS]
@@ -30,9 +44,8 @@ def make(spec: Spec) -> None:
     vocabulary.default_id = vocabulary[DefaultTokens.UNK]
     parser = ArgumentParser()
     train_opts(parser)
-    words = ["-data", "{}", "-src_vocab", "unused", "-save_model", "unused", "-encoder_type", "brnn"]
-    words += ["-decoder_type", "rnn", "-rnn_type", "GRU", "-layers", "1", "-dropout", "0", "-param_init", "0.1"]
-    words += ["-word_vec_size", str(spec["embedding"]), "-hidden_size", str(spec["hidden"])]
+    words = ["-data", "{}", "-src_vocab", "unused", "-save_model", "unused", "-param_init", "0.1"]
+    words += transformer(spec) if "layers" in spec else recurrent(spec)
     words += ["-share_vocab", "-share_embeddings", "-share_decoder_embeddings"]
     options = parser.parse_args(words)
     ArgumentParser.update_model_opts(options)

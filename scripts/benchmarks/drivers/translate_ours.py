@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from driving import Loaded, Spec, drive, read_lines
+from our_model import model_config
 
-from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
+from nmt.config import Config, PrepConfig, SearchConfig
 from nmt.data.corpus import ID_TYPE, OFFSET_TYPE
 from nmt.device import keep_freed_memory, pick_device
 from nmt.folder.bundle import BEST, describe_folder, load_bundle
@@ -27,7 +28,7 @@ def make(spec: Spec) -> None:
     vocabulary = Vocabulary.from_counts(counts, counts)
     config = Config(
         prep=PrepConfig(source="src", target="trg", tokenizer="none"),
-        model=ModelConfig(embedding_size=spec["embedding"], hidden_size=spec["hidden"]),
+        model=model_config(spec),
     )
     options = TextOptions(source="src", target="trg", tokenizer="none", subwords="none")
     TextPipeline(options, None).save(folder)

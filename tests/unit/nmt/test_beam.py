@@ -16,7 +16,7 @@ from nmt.config import SearchConfig
 from nmt.data.batching import Batch
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import START, Step, TranslationModel
-from nmt.models.rows import joined_rows
+from nmt.models.rows import joined_rows, places
 from nmt.search import arrivals, beam
 from nmt.search.arrivals import max_pieces, plan_batches
 from nmt.search.beam import beam_search
@@ -53,8 +53,8 @@ class ToyState:
 
     hidden: Tensor
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> ToyState:
-        return ToyState(self.hidden[sentences[:, None], hypotheses])
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> ToyState:
+        return ToyState(self.hidden[places(sentences, hypotheses)])
 
     def join(self, other: ToyState) -> ToyState:
         return ToyState(torch.cat([self.hidden, other.hidden]))
@@ -325,6 +325,9 @@ def test_top_continuations_are_those_of_a_full_sort(rows: int, count: int) -> No
             divmod(int(index), rows) for index in order
         ]
         assert values[row].tolist() == table[row].reshape(-1)[order].tolist()
+    wider = torch.nn.functional.pad(log_probs, (0, 24), value=5.0)[:, :, :rows]  # columns between the rows
+    for found, expected in zip(top_continuations(scores, wider, count), (values, hypotheses, pieces), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_batches_hold_every_sentence_once_within_the_budget() -> None:

@@ -20,7 +20,6 @@ from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
 from nmt.training.checkpoint import (
     Checkpoint,
-    TrainingProgress,
     check_belongs,
     find_checkpoint,
     forget,
@@ -30,7 +29,11 @@ from nmt.training.checkpoint import (
     remove_beside,
     save_checkpoint,
 )
+from nmt.training.progress import TrainingProgress
 from nmt.tying import Tying
+
+CARRIED = {"state": torch.full((2, 3), 1 / 7)}
+"What a task carries from one update to the next."
 
 
 def model_of(tying: Tying = Tying.THREE_WAY, hidden: int = 3) -> TranslationModel:
@@ -45,11 +48,12 @@ def checkpoint_of(model: TranslationModel, update: int = 7, *, average: bool = T
         update=update, epoch=2, batch=3, target_tokens=10**12, seconds=0.1 + 0.2, best_score=-1 / 3
     )
     kept = {name: tensor * 0.5 for name, tensor in weights.items()} if average else {}
-    return Checkpoint(weights, optimizer, kept, weight_metadata(model, update=update), progress)
+    carried = dict(CARRIED) if average else {}
+    return Checkpoint(weights, optimizer, kept, carried, weight_metadata(model, update=update), progress)
 
 
 def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
-    for kind in ("weights", "optimizer", "average"):
+    for kind in ("weights", "optimizer", "average", "carried"):
         left, right = getattr(one, kind), getattr(other, kind)
         assert left.keys() == right.keys(), kind
         assert all(torch.equal(left[name], right[name]) for name in left), kind
@@ -193,7 +197,7 @@ def test_a_state_of_another_version_is_refused(change: dict[str, int], tmp_path:
 
 def refused(checkpoint: Checkpoint, model: TranslationModel) -> str:
     with pytest.raises(UserError, match="belongs to another model; restore") as raised:
-        check_belongs(checkpoint, model, Path("model/last"))
+        check_belongs(checkpoint, model, CARRIED, Path("model/last"))
     return str(raised.value)
 
 
@@ -201,8 +205,8 @@ def test_another_models_tensors_are_refused_by_file() -> None:
     """Sizes here are equal in every mode, so that an untied matrix could be copied into a tied one in silence."""
     model = model_of()
     mine, wider = checkpoint_of(model), checkpoint_of(model_of(hidden=4))
-    check_belongs(mine, model, Path("model/last"))
-    check_belongs(dataclasses.replace(mine, optimizer={}, average={}), model, Path("model/last"))
+    check_belongs(mine, model, CARRIED, Path("model/last"))
+    check_belongs(dataclasses.replace(mine, optimizer={}, average={}), model, CARRIED, Path("model/last"))
     for mode in (Tying.UNTIED, Tying.DECODER):
         assert refused(checkpoint_of(model_of(mode)), model).startswith("model/last/weights.safetensors")
         assert refused(mine, model_of(mode)).startswith("model/last/weights.safetensors")

@@ -67,7 +67,7 @@ def test_writes_files_and_record(tmp_path: Path, source: DownloadSettings) -> No
     assert (folder / "train.de").read_bytes() == b"eins\nzwei\n"
     entry = json.loads((folder / "corpus.json").read_text())["corpora"]["tiny"]
     assert entry["licence"] == "CC0"
-    assert entry["files"]["train.en"] == {"lines": 2, "sha256": sha256("one\ntwo\n")}
+    assert entry["files"]["train.en"] == {"lines": 2, "words": 2, "sha256": sha256("one\ntwo\n")}
     assert entry["downloads"]["pairs.tsv"]["sha256"] == hashlib.sha256(TEXT).hexdigest()
 
 
@@ -210,7 +210,7 @@ def test_catalogue_is_complete() -> None:
         assert corpus.citation
         for pair in corpus.outputs if corpus.name == "homeassistant" else corpus.pairs:
             for file in corpus.files(pair):
-                assert file.url.startswith("https://") or file.pip or file.apt
+                assert file.url.startswith("https://") or file.pip or file.apt or file.sha256
                 assert file.checksum_source
                 assert len(file.sha256) == 64 or len(file.md5) == 32
             for name in corpus.written(pair):

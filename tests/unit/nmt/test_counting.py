@@ -34,6 +34,13 @@ def ruled(log_probs: list[float], counts: Sequence[int], left: int) -> set[int]:
     return set(found.isfinite().nonzero()[:, 2].tolist())
 
 
+@pytest.fixture(params=[True, False], ids=["asked", "unasked"])
+def _asking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU, whose tensors are asked for their numbers, and as elsewhere."""
+    monkeypatch.setattr("nmt.search.rules.answers_at_once", lambda _: request.param)
+
+
+@pytest.mark.usefixtures("_asking")
 def test_pieces_follow_as_often_as_owed_and_the_end_when_nothing_is() -> None:
     falling = [-float(piece) for piece in range(1, ROWS + 1)]
     everything = set(range(ROWS))
@@ -47,12 +54,31 @@ def test_pieces_follow_as_often_as_owed_and_the_end_when_nothing_is() -> None:
     assert ruled(ending, (0, 0), 9) == everything - {4, 7}
 
 
+@pytest.mark.usefixtures("_asking")
 def test_only_scored_columns_and_the_rows_named_are_touched() -> None:
     ids = torch.tensor([EOS, 3, 7])
     table = torch.full((2, 1, 3), -1.0)
     owed = Owed(torch.tensor(COUNTED), torch.tensor([[[0, 0]], [[0, 0]]]), torch.tensor([5, 5]))
     found = keep_to_counts(table, ids, owed, rows=torch.tensor([True, False]))
     assert found[:, 0].isfinite().tolist() == [[True, True, False], [True, True, True]]
+
+
+@pytest.mark.parametrize("ids", [None, [EOS, 3, 4, 5, 8]])
+def test_a_device_that_is_not_asked_keeps_to_the_same_counts(
+    ids: list[int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    table = torch.randn(6, 5, ROWS if ids is None else len(ids), generator=generator).log_softmax(2)
+    columns = None if ids is None else torch.tensor(ids)
+    counts = torch.randint(-1, 3, (6, 5, len(COUNTED)), generator=generator)
+    owed = Owed(torch.tensor(COUNTED), counts, torch.tensor([9, 3, 2, 1, 9, 9]))
+    for rows in (None, torch.tensor([True, True, True, True, True, False])):
+        found = []
+        for asked in (True, False):
+            monkeypatch.setattr("nmt.search.rules.answers_at_once", lambda _, asked=asked: asked)
+            found.append(keep_to_counts(table.clone(), columns, owed, rows=rows))
+        assert torch.equal(*found)
+        assert not torch.equal(found[0], table)
 
 
 def every(model: SearchModel, source: np.ndarray, quota: Counter[int], limit: int) -> dict[tuple[int, ...], float]:

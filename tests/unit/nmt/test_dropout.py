@@ -17,7 +17,8 @@ from nmt.config import TrainingConfig
 from nmt.data.batching import Batch
 from nmt.data.corpus import ParallelIds, PreparedCorpus
 from nmt.data.dropout import PieceDropout, SideDropout, reachable_pieces
-from nmt.data.feed import DropoutFeed, Position
+from nmt.data.feed import DropoutFeed
+from nmt.data.position import Position
 from nmt.text.pipeline import SIDES, Side, TextOptions, TextPipeline
 from nmt.text.vocabulary import Vocabulary
 from tests.tiny_corpus import make_corpus

@@ -15,8 +15,9 @@ import nmt.data.order
 from nmt.config import TrainingConfig
 from nmt.data.batching import Batch
 from nmt.data.corpus import ParallelIds
-from nmt.data.feed import Feed, Position
-from nmt.data.prefetch import Copy, Prefetcher, ahead, copied_ahead
+from nmt.data.feed import Feed
+from nmt.data.position import Position
+from nmt.data.prefetch import Copy, ahead, copied_ahead, prefetched
 from nmt.text.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(both=("a", "b"), source_only=("c", "d"), target_only=("e",))
@@ -70,7 +71,7 @@ def test_the_largest_batch_is_one_of_the_first_epoch(feed: Feed) -> None:
 
 def test_without_cuda_no_thread_is_started(feed: Feed) -> None:
     before = threading.active_count()
-    prefetcher = Prefetcher(feed.stream(Position(0, 0, 0)), CPU)
+    prefetcher = prefetched(feed.stream(Position(0, 0, 0)), CPU)
     for wanted in itertools.islice(feed.stream(Position(0, 0, 0)), 30):
         assert same(next(prefetcher), wanted)
     assert threading.active_count() == before
@@ -143,7 +144,7 @@ def test_items_end_and_an_exception_is_raised_here() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_gets_the_same_batches(feed: Feed) -> None:
     device = torch.device("cuda")
-    prefetcher = Prefetcher(feed.stream(Position(0, 0, 0)), device)
+    prefetcher = prefetched(feed.stream(Position(0, 0, 0)), device)
     for position, wanted in itertools.islice(feed.stream(Position(0, 0, 0)), 100):
         there, batch = next(prefetcher)
         assert there == position

@@ -14,6 +14,7 @@ from nmt.layers import fixed
 from nmt.layers.fixed import affine
 from nmt.layers.onednn import padded_rows
 from nmt.layers.processor import int8_inputs, usable_precision
+from nmt.models import scoring
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.inference import for_search
 from nmt.models.interface import START, Memory, SearchModel, State, Step, TranslationModel
@@ -146,6 +147,18 @@ def test_steps_are_those_of_the_model(kind: str, tying: str, precision: str) -> 
     assert max(worst["attention"], worst["hidden"]) < tolerance(kind, precision) / 4, worst
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one.attention == 0, other.attention == 0), "padding gets nothing"
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_columns_of_padding_change_no_score(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings, readout = trained().embeddings, torch.randn(5, 32, generator=torch.Generator().manual_seed(1)).tanh()
+    found = []
+    for multiple in (1, 64):
+        monkeypatch.setattr(scoring, "WHOLE_MULTIPLE", multiple)
+        found.append(scoring.FixedScorer(embeddings, precision, bound=1.0).output().log_probs(readout))
+    assert found[0].shape == (5, VOCABULARY.size)
+    tolerance = 0.05 if precision == "bf16" else 1e-5
+    torch.testing.assert_close(*found, atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

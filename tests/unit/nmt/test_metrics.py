@@ -11,7 +11,7 @@ from bpe.errors import UserError
 from nmt.evaluate import metrics
 from nmt.evaluate.metrics import Options, choice, make_bleu, notes
 from nmt.evaluate.scoring import bleu, score
-from nmt.training.validation import Validator, can_score
+from nmt.tasks.translation.validation import TranslationValidator, can_score
 
 
 @pytest.fixture(params=[True, False])
@@ -95,7 +95,7 @@ def test_validation_scores_as_evaluation_does(tag: str, reference: str, translat
     options = Options(target_language=tag)
     assert bleu([translation], [reference], Options(tokenize="13a")) == pytest.approx(0)
     text = SimpleNamespace(options=SimpleNamespace(target=tag))
-    validator = Validator.__new__(Validator)
+    validator = TranslationValidator.__new__(TranslationValidator)
     validator.corpus = SimpleNamespace(text=text)  # type: ignore[assignment]
     found = validator._bleu([translation], [reference])
     assert found == score([translation], [reference], options).bleu

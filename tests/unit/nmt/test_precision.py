@@ -14,6 +14,7 @@ from nmt.data.corpus import PreparedCorpus
 from nmt.layers.precision import StepProduct, dense, multiply, over_time, product
 from nmt.layers.processor import native_bfloat16
 from nmt.models.build import VocabularySizes, build_model
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.training.step import Updater
 from tests.tiny_corpus import make_prepared
 
@@ -120,7 +121,7 @@ def train(corpus: PreparedCorpus, precision: str, updates: int, *, fast: bool = 
         ModelConfig(embedding_size=32, hidden_size=48, dropout=0.1, initialization="scaled"),
         VocabularySizes.of(corpus.vocabulary),
     )
-    pairs, updater, losses = corpus.split("train"), Updater(model, config), []
+    pairs, updater, losses = corpus.split("train"), Updater(model, config, TranslationObjective(config)), []
     maker = BatchMaker(pairs, corpus.vocabulary.source_view(True), corpus.vocabulary.target_view(True))
     stream = EpochPlan(pairs, Budget(400, 0, 100), seed=1).stream(0, 0)
     for number in range(1, updates + 1):

@@ -51,6 +51,13 @@ def test_the_end_stays_where_nothing_else_is_left() -> None:
     assert log_probs[0, 0, 4] == -2.0
 
 
+@pytest.fixture(params=[True, False], ids=["asked", "unasked"])
+def _asking(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU, whose tensors are asked for their numbers, and as elsewhere."""
+    monkeypatch.setattr("nmt.search.rules.answers_at_once", lambda _: request.param)
+
+
+@pytest.mark.usefixtures("_asking")
 @pytest.mark.parametrize("ids", SCORED)
 def test_a_forced_piece_keeps_its_probability_and_no_other_does(ids: list[int] | None) -> None:
     log_probs, tensor, columns = table(ids)

@@ -23,7 +23,7 @@ from nmt.search import sampling
 from nmt.search.beam import beam_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
-from nmt.search.sampling import likeliest, nucleus, pick, sample
+from nmt.search.sampling import likeliest, nucleus, pick, sample, whole_sums
 from nmt.translate.scorer import Scorer
 from tests.tiny_model import make_model_folder
 
@@ -48,7 +48,7 @@ class ChainMemory:
 class ChainState:
     """Nothing: a chain knows its last piece alone."""
 
-    def select(self, sentences: Tensor, hypotheses: Tensor) -> ChainState:
+    def select(self, sentences: Tensor | None, hypotheses: Tensor) -> ChainState:
         return self
 
 
@@ -151,16 +151,31 @@ def test_top_k_keeps_exactly_k_and_the_first_of_equal_ones(count: int) -> None:
         (0.9, [0, 1, 2, 3]),
     ],
 )
-def test_top_p_keeps_the_fewest_that_have_that_much(share: float, kept: list[int]) -> None:
+def test_top_p_keeps_the_fewest_that_have_that_much(
+    share: float, kept: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = torch.tensor([[0.0625, 0.25, 0.125, 0.5, 0.0625]], dtype=torch.float64)
-    assert nucleus(weights.log(), weights, share)[0].nonzero()[:, 0].tolist() == kept
-    assert nucleus(weights.log(), 8 * weights, share)[0].nonzero()[:, 0].tolist() == kept
+    for asked in (True, False):
+        monkeypatch.setattr(sampling, "answers_at_once", lambda _, asked=asked: asked)
+        assert nucleus(weights.log(), weights, share)[0].nonzero()[:, 0].tolist() == kept
+        assert nucleus(weights.log(), 8 * weights, share)[0].nonzero()[:, 0].tolist() == kept
 
 
-@pytest.mark.parametrize("first", [1, 3, 1000])
+def test_sums_in_whole_numbers_are_those_of_exact_ones_in_any_order() -> None:
+    weights = torch.rand(4, 1000, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    sums = whole_sums(weights)
+    torch.testing.assert_close(sums / sampling.SUMMED_UNIT, weights.cumsum(1), rtol=1e-9, atol=1e-9)
+    for order in (torch.arange(1000).flip(0), torch.randperm(1000, generator=torch.Generator().manual_seed(3))):
+        assert torch.equal(whole_sums(weights[:, order])[:, -1], sums[:, -1])
+
+
+@pytest.mark.parametrize("first", [1, 3, 1000, None])
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9, 0.999999])
-def test_top_p_is_that_of_a_full_sort(first: int, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sampling, "FIRST_SORTED", first)
+def test_top_p_is_that_of_a_full_sort(first: int | None, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    if first is None:
+        monkeypatch.setattr(sampling, "answers_at_once", lambda _: False)
+    else:
+        monkeypatch.setattr(sampling, "FIRST_SORTED", first)
     scores = torch.randn(20, 300, generator=torch.Generator().manual_seed(1), dtype=torch.float64).mul(20).round() / 10
     weights = scores.exp()
     for kept, own, all_weights in zip(nucleus(scores, weights, share), scores.tolist(), weights.tolist(), strict=True):

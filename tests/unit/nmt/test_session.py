@@ -15,9 +15,17 @@ import nmt.config
 from bpe.errors import UserError
 from nmt.config import Config, TrainingConfig
 from nmt.configfile import Values, build_config, flatten
-from nmt.training.session import FIXED_KEYS, changed_keys
+from nmt.tasks.translation.task import TranslationTask
+from nmt.training.session import FIXED_KEYS, Request, changed_keys, lead
+from tests.tiny_corpus import make_prepared
 
-OTHERS = {"optimizer": "adadelta", "schedule": "cosine", "normalization": "sentences", "validation_metric": "cost"}
+OTHERS: dict[str, object] = {
+    "optimizer": "adadelta",
+    "schedule": "cosine",
+    "normalization": "sentences",
+    "validation_metric": "cost",
+}
+OTHERS |= {"mix": ("prepared=1",), "validation_set": "news"}
 "Another value of what is neither a number nor a switch."
 
 
@@ -91,3 +99,24 @@ def test_the_page_on_training_names_the_fixed_keys() -> None:
     rows = [line.split("|")[2] for line in section.split("\n") if line.startswith("| ")][1:]
     named = {name.removeprefix("training.") for row in rows for name in re.findall(r"`([a-z_0-9.]+)`", row)}
     assert named - {"model"} == set(FIXED_KEYS)
+
+
+def test_the_first_worker_tells_the_others_what_to_do_before_all_connect_their_devices(tmp_path: Path) -> None:
+    """Connecting waits for every worker, and the others wait for word."""
+    said: list[str] = []
+
+    class Two:
+        first, size = True, 2
+
+        def send(self, data: bytes) -> None:
+            said.append("told" if b"config" in data else "nothing")
+
+        def device(self, name: str) -> None:
+            said.append("connected")
+            raise UserError("enough")
+
+    values: Values = {"paths.prepared": str(make_prepared(tmp_path, pairs=60)), "paths.model": str(tmp_path / "model")}
+    with pytest.raises(UserError, match="enough"):
+        lead(Request(values), TranslationTask, Two())  # type: ignore[arg-type]
+    assert said == ["told", "connected"]
+    assert not (tmp_path / "model" / "manifest.json").exists()

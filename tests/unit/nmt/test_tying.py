@@ -16,6 +16,7 @@ from nmt.folder.weights import load_weights, read_tensors, save_tensors, weight_
 from nmt.layers.tying import aliases, load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty, build_model
 from nmt.models.interface import TranslationModel
+from nmt.tasks.translation.objective import TranslationObjective
 from nmt.training.step import Updater
 from nmt.tying import Tying
 
@@ -95,15 +96,20 @@ def test_each_storage_is_initialised_once_and_starts_the_softmax_near_uniform(
     assert 0 <= cross_entropy - math.log(1000) < above
 
 
+def updater_of(**settings: float) -> Updater:
+    training = TrainingConfig(**settings)  # type: ignore[arg-type]
+    return Updater(model_of(Tying.THREE_WAY), training, TranslationObjective(training))
+
+
 def test_the_optimizer_sees_each_storage_once() -> None:
-    updater = Updater(model_of(Tying.THREE_WAY), TrainingConfig())
+    updater = updater_of()
     owned = [p.data_ptr() for group in updater.optimizer.param_groups for p in group["params"]]
     assert len(owned) == len(set(owned))
 
 
 def test_the_average_keeps_the_tie_and_its_value() -> None:
     """In-place averaging of a state dict that lists a storage three times gives 0.875 for 0 and 1; ours gives 0.5."""
-    updater = Updater(model_of(Tying.THREE_WAY), TrainingConfig(ema=0.5))
+    updater = updater_of(ema=0.5)
     with torch.no_grad():
         for average, parameter in zip(updater.average.values(), updater.parameters.values(), strict=True):
             average.zero_()

@@ -12,7 +12,8 @@ from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import PreparedCorpus
 from nmt.models.build import VocabularySizes, build_model
-from nmt.training.distributed import share_of
+from nmt.tasks.interface import Carried, Loss
+from nmt.tasks.translation.objective import TranslationObjective, share_of
 from nmt.training.step import StepResult, Updater, update_seed
 from tests.tiny_corpus import make_prepared
 
@@ -36,7 +37,8 @@ def updater_of(
     size = maker.target_view.size + maker.target_view.gap
     config = ModelConfig(embedding_size=6, hidden_size=5, dropout=0.0)
     model = build_model(config, VocabularySizes(size, size, size)).to(dtype)
-    return Updater(model, TrainingConfig(precision="float32", **settings), deferred=deferred)  # type: ignore[arg-type]
+    training = TrainingConfig(precision="float32", **settings)  # type: ignore[arg-type]
+    return Updater(model, training, TranslationObjective(training), deferred=deferred)
 
 
 def weights(updater: Updater) -> dict[str, torch.Tensor]:
@@ -82,9 +84,9 @@ def test_a_batch_in_parts_is_the_batch(normalization: str, maker: BatchMaker, mo
     sizes: list[int] = []
     plain = Updater.loss
 
-    def counted(self: Updater, batch: Batch) -> object:
+    def counted(self: Updater, batch: Batch, carried: Carried) -> Loss:
         sizes.append(batch.num_target_tokens)
-        return plain(self, batch)
+        return plain(self, batch, carried)
 
     monkeypatch.setattr(Updater, "loss", counted)
     for limit in (0, 60):
@@ -109,7 +111,7 @@ def test_the_workers_gradients_sum_to_one_workers(normalization: str, maker: Bat
     for rank in range(3):
         share = share_of(batch, rank, 3)
         assert share is not None
-        updater._differentiate(share, updater._count(share) / updater._count(batch))
+        updater._differentiate(share, updater.objective.count(share) / updater.objective.count(batch), {})
     for name, gradient in wanted.items():
         torch.testing.assert_close(updater.parameters[name].grad, gradient, rtol=1e-9, atol=1e-12)
 
@@ -123,10 +125,10 @@ def poison(monkeypatch: pytest.MonkeyPatch, *calls: int) -> None:
     """Make the loss of these calls, from 1, not a number."""
     plain, made = Updater.loss, []
 
-    def loss(self: Updater, batch: Batch) -> object:
+    def loss(self: Updater, batch: Batch, carried: Carried) -> Loss:
         made.append(1)
-        value, costs = plain(self, batch)
-        return (value * float("nan"), costs) if len(made) in calls else (value, costs)
+        found = plain(self, batch, carried)
+        return found._replace(loss=found.loss * float("nan")) if len(made) in calls else found
 
     monkeypatch.setattr(Updater, "loss", loss)
 

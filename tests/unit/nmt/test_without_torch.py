@@ -12,6 +12,7 @@ from tests.prep_corpus import write_corpus
 
 PARSERS = {
     "nmt-prep": "from nmt.cli.prep import main\nassert main(['--version']) == 0",
+    "nmt-lm prep": "from nmt.cli.lm import main\nassert main(['prep', '--no-such-flag']) == 2",
     "nmt-data": "from nmt.cli.data import main\nassert main(['list']) == 0",
 }
 END = "\nimport sys\nassert 'torch' not in sys.modules, 'torch was loaded'"

@@ -21,8 +21,9 @@ from nmt.text.vocabulary import PAD
 
 FIRST = PAD + 1
 "The first row that is a class."
-CHUNK_ELEMENTS = 2**22
-"Scores held at a time (rows x V): 16 MiB in float32, which stays near the cache."
+CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**27}
+"""Scores held at a time (rows x V), by device: 16 MiB in float32 stay near a CPU's cache. A GPU has none as large, and
+every chunk costs it launches and two more passes over a gradient of the whole matrix."""
 CHUNK_ROWS = 256
 "But so many rows at least: every chunk makes and adds up a gradient of the whole matrix."
 
@@ -67,7 +68,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         """The two sums of `Costs`. how: smoothing, dtype of the products, whether gradients are wanted."""
         smoothing, dtype, differentiate = how
         size = len(bias)
-        rows = max(CHUNK_ROWS, CHUNK_ELEMENTS // size)
+        rows = max(CHUNK_ROWS, CHUNK_ELEMENTS.get(weight.device.type, CHUNK_ELEMENTS["cpu"]) // size)
         chunk = ChunkProducts(weight, bias, dtype, min(rows, len(labels)))
         smoothed, cross_entropy = readout.new_zeros(()), readout.new_zeros(())
         grads = [torch.empty_like(readout), weight, torch.zeros_like(bias)] if differentiate else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,9 +15,11 @@ import torch
 from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.data.batching import BatchMaker, Budget, EpochPlan
-from nmt.data.corpus import PreparedCorpus
+from nmt.data.corpus import VALID, PreparedCorpus
+from nmt.device import enough_memory
 from nmt.evaluate.metrics import Options, choice
 from nmt.evaluate.scoring import bleu
+from nmt.layers.cross_entropy import chunked_cross_entropy
 from nmt.models.interface import SearchModel, TranslationModel
 from nmt.packages import MissingPackage
 from nmt.search.beam import beam_search
@@ -27,8 +29,6 @@ from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
 from nmt.text.pipeline import Reading
 from nmt.text.placeholders import Strings
-from nmt.training.loss import chunked_cross_entropy
-from nmt.training.memory import enough_memory
 from nmt.translate.searcher import searchable
 
 NO_LIMIT = 1 << 30
@@ -38,7 +38,7 @@ TRIED_PIECES = 3
 
 
 @dataclass(frozen=True)
-class Validation:
+class TranslationScores:
     """The outcome of one validation."""
 
     cross_entropy: float
@@ -47,7 +47,7 @@ class Validation:
     "Nats per sentence: the sum over its pieces, averaged (DL4MT's cost)."
     bleu: float | None
     "Detokenised sacreBLEU of beam output, NaN where the model's numbers are none, None where it was not asked for."
-    examples: tuple[tuple[str, str, str], ...] = ()
+    translations: tuple[tuple[str, str, str], ...] = ()
     "(source, reference, translation) of a few sentences."
 
     @property
@@ -59,6 +59,26 @@ class Validation:
         """For people: cross entropy and BLEU."""
         bleu = "" if self.bleu is None else f", BLEU {self.bleu:.2f}"
         return f"cross entropy {self.cross_entropy:.3f}{bleu}"
+
+    def score(self, metric: str) -> float:
+        """BLEU where that is asked for and known, else minus the cost."""
+        wanted = self.bleu if metric == "bleu" else None
+        return -self.cost if wanted is None else wanted
+
+    def figures(self) -> dict[str, float | None]:
+        """See Validation.figures."""
+        return {"cross_entropy": self.cross_entropy, "cost": self.cost, "bleu": self.bleu}
+
+    def metadata(self) -> dict[str, float | None]:
+        """See Validation.metadata."""
+        return {"cross_entropy": self.cross_entropy, "bleu": self.bleu}
+
+    def examples(self) -> list[str]:
+        """The first of the translations."""
+        return [
+            f"  source      {source}\n  reference   {reference}\n  translation {translation}"
+            for source, reference, translation in self.translations[:1]
+        ]
 
 
 def can_score(corpus: PreparedCorpus, metric: str, say: Callable[[str], None]) -> bool:
@@ -78,24 +98,27 @@ def can_score(corpus: PreparedCorpus, metric: str, say: Callable[[str], None]) -
         return False
 
 
-class Validator:
-    """Validates one model on the valid split. `tick` is called between batches and may raise to break off.
+class TranslationValidator:
+    """Validates one model on a validation set. `tick` is called between batches and may raise to break off.
 
     All in float32, whatever training multiplies in, and with the copy of the model that translation searches with: the
     numbers are those of nmt-score and nmt-translate. Memory that is refused is a UserError.
     """
 
-    def __init__(self, corpus: PreparedCorpus, batches: BatchMaker, *, beam: int, with_bleu: bool) -> None:
-        self.corpus, self.maker, self.with_bleu = corpus, batches, with_bleu
+    def __init__(
+        self, corpus: PreparedCorpus, batches: BatchMaker, *, beam: int, with_bleu: bool, split: str = VALID
+    ) -> None:
+        """batches: of the split, one of the corpus's validation sets."""
+        self.corpus, self.maker, self.with_bleu, self.split = corpus, batches, with_bleu, split
         self.search = SearchConfig(beam=beam)
         self.plan = EpochPlan(batches.pairs, Budget(VALIDATION_BATCH_TOKENS, 0, NO_LIMIT), seed=0)
         self.rows = self.plan.batches(0)
         if not self.plan.num_pairs:
-            problem = "no pair of the valid split has pieces on both sides"
-            raise UserError(problem, where=corpus.folder, hint="mend the valid files and run nmt-prep --force")
+            problem = f"no pair of the {split} split has pieces on both sides"
+            raise UserError(problem, where=corpus.folder, hint=f"mend the {split} files and run nmt-prep --force")
 
-    def run(self, model: TranslationModel, tick: Callable[[], None]) -> Validation:
-        """Validate; the model is left in evaluation mode. Numbers that are none are a Validation that is not finite."""
+    def run(self, model: TranslationModel, tick: Callable[[], None]) -> TranslationScores:
+        """Validate; the model is left in evaluation mode. Numbers that are none are scores that are not finite."""
         model.eval()
         cross_entropy, tokens, sentences = 0.0, 0, 0
         for rows in self.rows:
@@ -106,14 +129,14 @@ class Validator:
         if self.with_bleu and math.isfinite(cross_entropy):
             with contextlib.suppress(NotNumbers):
                 translations = self._translate(searchable(model), tick)
-        sources = list(self.corpus.raw_lines("valid", "source"))
-        references = list(self.corpus.raw_lines("valid", "target"))
+        sources = list(self.corpus.raw_lines(self.split, "source"))
+        references = list(self.corpus.raw_lines(self.split, "target"))
         bleu = math.nan if self.with_bleu else None
-        return Validation(
+        return TranslationScores(
             cross_entropy=cross_entropy / tokens,
             cost=cross_entropy / sentences,
             bleu=bleu if translations is None else self._bleu(translations, references),
-            examples=tuple(zip(sources[:2], references[:2], (translations or [])[:2], strict=False)),
+            translations=tuple(zip(sources[:2], references[:2], (translations or [])[:2], strict=False)),
         )
 
     def try_largest(self, model: TranslationModel) -> None:
@@ -121,19 +144,21 @@ class Validator:
         steps of the search of as many of the longest sentences, and of the shortest, as are searched together."""
         model.eval()
         rows = self.plan.largest()
-        with enough_memory(
+        refused = UserError(
             f"the largest batch of the validation does not fit in memory ({len(rows)} pairs)",
             where="validation",
-            hint=f"lower {model.how_to_shrink()}, or take the longest lines out of the valid files",
-        ):
+            hint=f"lower {model.how_to_shrink()}, or take the longest lines out of the {self.split} files",
+        )
+        with enough_memory(refused):
             self._cross_entropy(model, rows)
         if not self.with_bleu:
             return
-        with enough_memory(
+        refused = UserError(
             f"the validation's search does not fit in memory (beam {self.search.beam})",
             where="training.validation_beam",
             hint=f"lower it, or choose a smaller model ({model.how_to_shrink()})",
-        ):
+        )
+        with enough_memory(refused):
             searched, sources = searchable(model), sorted(self._sources(), key=len)
             config = replace(self.search, max_length=TRIED_PIECES)
             for some in (sources, sources[::-1]):
@@ -143,7 +168,7 @@ class Validator:
     def _cross_entropy(self, model: TranslationModel, rows: np.ndarray) -> tuple[float, int]:
         """Of a batch's references, in nats, and their number of pieces."""
         matrices = model.embeddings
-        with in_float32(model), torch.inference_mode():
+        with model.in_float32(), torch.inference_mode():
             batch = self.maker.make(rows).to(model.device)
             readout, labels = model.readout(batch), batch.target_labels()
             costs = chunked_cross_entropy(readout, matrices.output, matrices.output_bias, labels, 0.0)
@@ -165,7 +190,7 @@ class Validator:
     def _readings(self) -> list[Reading] | None:
         """The raw sources; None where nothing is numbered."""
         text = self.corpus.text
-        return list(map(text.read, self.corpus.raw_lines("valid", "source"))) if text.placeholders else None
+        return list(map(text.read, self.corpus.raw_lines(self.split, "source"))) if text.placeholders else None
 
     def _translate(self, model: SearchModel, tick: Callable[[], None]) -> list[str]:
         rows = self.corpus.vocabulary.source_only_rows(self.maker.target_view)
@@ -189,16 +214,6 @@ class Validator:
     def _text(self, hypothesis: Hypothesis, strings: Strings) -> str:
         ids = self.maker.target_view.to_union(np.asarray(hypothesis.pieces, dtype=np.int64))
         return self.corpus.text.text(self.corpus.vocabulary.decode(ids.tolist()), "target", strings)
-
-
-@contextlib.contextmanager
-def in_float32(model: TranslationModel) -> Iterator[None]:
-    """The model with products in float32 for a while."""
-    before, model.compute_dtype = model.compute_dtype, torch.float32
-    try:
-        yield
-    finally:
-        model.compute_dtype = before
 
 
 def together(sources: Sequence[np.ndarray], tokens: int) -> Sequence[np.ndarray]:

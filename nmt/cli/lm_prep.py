@@ -1,0 +1,55 @@
+"""nmt-lm prep: running text -> the rows of its words or subwords."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nmt
+from bpe.command import Parser
+from nmt.prepare.running_text import TextPreparation, find_text, prepare_text, text_summary
+
+PREPARED = "lm-prepared"
+"Where nmt-lm puts prepared text, and looks for it."
+
+
+def command(argv: list[str]) -> None:
+    """Parse, prepare, print."""
+    parser = Parser(prog="nmt-lm prep", description="Prepare a running text for a language model.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"nmt-lm {nmt.__version__}")
+    parser.add_argument("--corpus", default="corpus", metavar="DIR", help="folder with train.txt, valid.txt, test.txt")
+    for split in ("train", "valid", "test"):
+        parser.add_argument(f"--{split}", metavar="FILE", help=f"the {split} text")
+    parser.add_argument("--prepared", default=PREPARED, metavar="DIR", help=f"where it goes (default: {PREPARED})")
+    size = "rows at most: the most frequent words, <eos> and <unk>; 0 (the default): every word of the training text"
+    parser.add_argument("--vocabulary", type=int, default=0, metavar="N", help=size)
+    parser.add_argument("--joint-bpe", type=int, default=0, metavar="N", help="cut words by a BPE of N merges")
+    parser.add_argument("--language", default="en", metavar="LANG", help="of the text, for --tokenizer moses")
+    parser.add_argument("--tokenizer", default="reversible", help="before the BPE: reversible, moses or none")
+    parser.add_argument("--force", action="store_true", help="replace what is prepared there already")
+    parser.add_argument("--json", action="store_true", help="print the manifest, not the summary")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
+    arguments = parser.parse_args(argv)
+    for flag, least in (("vocabulary", 3), ("joint_bpe", 1)):
+        value = getattr(arguments, flag)
+        if (value and value < least) or value < 0:
+            parser.error(f"--{flag.replace('_', '-')} {value} is out of range: it must be {least} or more")
+    if arguments.vocabulary and arguments.joint_bpe:
+        parser.error("--vocabulary is of words, and --joint-bpe makes its own vocabulary: use one of them")
+    named = {split: getattr(arguments, split) for split in ("train", "valid", "test")}
+    manifest = prepare_text(
+        TextPreparation(
+            files=find_text(arguments.corpus, named),
+            folder=Path(arguments.prepared).resolve(),
+            vocabulary=arguments.vocabulary,
+            joint_bpe=arguments.joint_bpe,
+            language=arguments.language,
+            tokenizer=arguments.tokenizer,
+            force=arguments.force,
+            quiet=arguments.quiet,
+        )
+    )
+    if arguments.json:
+        print(json.dumps(manifest, ensure_ascii=False, indent=1))
+    elif not arguments.quiet:
+        print(text_summary(manifest, arguments.prepared))

@@ -1,0 +1,1 @@
+"""The LSTM language model of Zaremba et al. (2014)."""

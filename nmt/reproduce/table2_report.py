@@ -1,0 +1,214 @@
+"""Table 2 as text, Markdown, JSON and a page with a picture."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bpe.progress import duration
+from bpe.textfiles import write_text
+from nmt.device import machine
+from nmt.folder.bundle import versions
+from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
+from nmt.report.pictures import LOOKS, figure_to_svg, new_figure
+from nmt.report.tables import text_table
+from nmt.reproduce import paper
+from nmt.reproduce.table2 import ALIKE_WORDS, ROLES, Table2
+from nmt.reproduce.table2_reading import differences, mean_of, reading, rhos
+
+FORMAT, FORMAT_VERSION = "nmt-table2", 1
+FILES = ("table2.md", "table2.json", "table2.html")
+TEXT_WIDTH = 100
+SHORT = {"input": "In", "output": "Out", "tied": "Tied"}
+"The paper's names of the columns."
+KEY = (
+    "Spearman's rho of cosine similarity and people's judgement, over the pairs both of whose words have a vector. In "
+    "and Out: rows of the untied model's input and output matrix. Tied: of the one matrix of the tied model. With "
+    "several seeds ± is half the 95% interval of the mean (Student's t)."
+)
+METHOD = (
+    "Skip-gram with negative sampling as in word2vec: windows shrunk uniformly, noise words drawn by their counts to "
+    "the power of 3/4, frequent words left out at random, a learning rate that falls linearly. Where the original "
+    "program takes pair after pair, here the pairs of four neighbouring words share their noise words, and some blocks "
+    "of such words are one update. Both modes of a seed start with the same input matrix and see the same pairs and "
+    "noise words."
+)
+
+
+def title(table: Table2) -> str:
+    """The heading of the report."""
+    return f"Table 2 on {table.order.name or ', '.join(path.name for path in table.order.texts)}: word2vec's rows"
+
+
+def as_text(table: Table2) -> str:
+    """For a terminal."""
+    lines = [text_table(*main_table(table))] if table.runs else []
+    lines += [textwrap.fill(f"- {line}", TEXT_WIDTH, subsequent_indent="  ") for line in reading(table)]
+    return "\n".join([*lines, *_missing(table)])
+
+
+def as_dict(table: Table2) -> dict[str, Any]:
+    """For other programs."""
+    return {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "command": table.order.command,
+        "machine": machine(),
+        "versions": versions(),
+        "scale": table.order.scale,
+        "recipe": asdict(table.order.options),
+        "text": table.facts,
+        "runs": [asdict(run) for run in table.runs],
+        "missing": list(table.missing),
+        "means": {
+            name: {role: asdict(found) for role in ROLES if (found := mean_of(table, role, name)) is not None}
+            for name in table.benchmarks
+        },
+        "differences": [asdict(each) for each in differences(table)],
+        "reading": reading(table),
+        "alike": {" and ".join(pair): rhos for pair, rhos in table.alike.items()},
+        "paper": {
+            "table2": {name: asdict(row) for name, row in paper.TABLE_2.items()},
+            "table4": {" and ".join(pair): rho for pair, rho in paper.TABLE_4_WORD2VEC.items()},
+        },
+    }
+
+
+def write(table: Table2, folder: Path) -> list[Path]:
+    """Write FILES and, with matplotlib, the picture that the Markdown shows; returns their paths."""
+    parts = list(_parts(table))
+    pictures = draw_pictures(parts)
+    files = {
+        "table2.md": as_markdown(title(table), parts, pictures),
+        "table2.json": json.dumps(as_dict(table), indent=1, ensure_ascii=False) + "\n",
+        "table2.html": as_html(title(table), parts, pictures),
+        **{f"{name}.svg": svg + "\n" for name, svg in pictures.items()},
+    }
+    for name, content in files.items():
+        write_text(folder / name, content)
+    return [folder / name for name in files]
+
+
+def main_table(table: Table2) -> tuple[list[str], list[list[str]]]:
+    """Ours beside the paper's, a row a benchmark."""
+    header = ["benchmark", "pairs", *(SHORT[role] for role in ROLES), *(f"paper: {SHORT[role]}" for role in ROLES)]
+    rows = []
+    for name in table.benchmarks:
+        printed = paper.TABLE_2[name]
+        ours = [_with_margin(table, role, name) for role in ROLES]
+        rows.append([name, _pairs(table, name), *ours, *(f"{getattr(printed, role):.2f}" for role in ROLES)])
+    return header, rows
+
+
+def _with_margin(table: Table2, role: str, name: str) -> str:
+    found = mean_of(table, role, name)
+    if found is None:
+        return "-"
+    return f"{found.mean:.3f}" if found.margin is None else f"{found.mean:.3f} ± {found.margin:.3f}"
+
+
+def _pairs(table: Table2, name: str) -> str:
+    agreement = next(iter(table.runs[0].agreements.values()))[name]
+    return f"{agreement.num_known:,} of {agreement.num_pairs:,}"
+
+
+def _missing(table: Table2) -> list[str]:
+    return [f"not there yet: {', '.join(table.missing)}"] if table.missing else []
+
+
+def _parts(table: Table2) -> Iterator[Part]:
+    tools = ", ".join(f"{name} {version}" for name, version in versions().items())
+    yield Text(f"{datetime.now(UTC):%Y-%m-%d}, {machine()}; {tools}. Command: {table.order.command}", note=True)
+    for line in _missing(table):
+        yield Text(line.capitalize() + ".")
+    if not table.runs:
+        return
+    yield Table(*main_table(table))
+    yield Text(KEY, note=True)
+    yield Heading("Reading")
+    yield Bullets(reading(table))
+    yield Picture("table2", "Spearman's rho of each benchmark for the three kinds of rows", lambda: draw(table))
+    yield from _alike(table)
+    yield Heading("Every run")
+    yield _runs(table)
+    yield Heading("How it was trained")
+    yield Text(METHOD)
+    yield Text(_text_words(table))
+    yield Table(
+        ["key", "value"], [(f"word2vec.{key}", str(value)) for key, value in asdict(table.order.options).items()], "ll"
+    )
+
+
+def _alike(table: Table2) -> Iterator[Part]:
+    """Table 4's column for word2vec."""
+    if not any(table.alike.values()):
+        return
+    yield Heading("Which rows are alike (Table 4, word2vec)")
+    rows = [
+        [f"{first}, {second}", ", ".join(f"{rho:.3f}" for rho in found), f"{paper.TABLE_4_WORD2VEC[first, second]:.2f}"]
+        for (first, second), found in table.alike.items()
+    ]
+    yield Table(["matrices", "rho, seed by seed", "paper"], rows, "lll")
+    yield Text(
+        f"Spearman's rho of the cosine similarities of all pairs of the {ALIKE_WORDS:,} most frequent words, or of all "
+        "words where there are fewer.",
+        note=True,
+    )
+
+
+def _runs(table: Table2) -> Table:
+    header = ["run", "parameters", *table.benchmarks, "wall clock", "processor time", "words/s"]
+    rows = []
+    for run in table.runs:
+        for role, agreements in run.agreements.items():
+            scores = ["-" if (rho := agreements[name].rho) is None else f"{rho:.3f}" for name in table.benchmarks]
+            times = [duration(run.seconds), duration(run.cpu_seconds), f"{run.words_per_second:,.0f}"]
+            rows.append([f"{run.name}, {role}", f"{run.num_parameters:,}", *scores, *times])
+    return Table(header, rows)
+
+
+def _text_words(table: Table2) -> str:
+    facts = table.facts
+    files = "; ".join(f"{file['name']} (SHA-256 {file['sha256']})" for file in facts["files"])
+    return (
+        f"Text: {facts['words']:,} words, {facts['kept']:,} of them of the {facts['types']:,} words that are there "
+        f"{table.order.options.min_count} times or more. {files}"
+    )
+
+
+def draw(table: Table2) -> str:
+    """Bars a benchmark for the three kinds of rows, the paper's figures as marks on them, as SVG."""
+    figure, (axes,) = new_figure(1, width=6.4)
+    width = 0.27
+    for number, role in enumerate(ROLES):
+        places = [place + (number - 1) * width for place in range(len(table.benchmarks))]
+        means = [found.mean if (found := mean_of(table, role, name)) else 0.0 for name in table.benchmarks]
+        axes.bar(places, means, width, color=LOOKS[number][0], label=SHORT[role])
+        for place, name in zip(places, table.benchmarks, strict=True):
+            values = rhos(table, role, name)
+            axes.plot([place] * len(values), values, linestyle="", marker=".", color="#000000", markersize=3)
+        printed = [getattr(paper.TABLE_2[name], role) for name in table.benchmarks]
+        label = "paper" if role == ROLES[-1] else None
+        axes.plot(places, printed, linestyle="", marker="_", markersize=14, color="#000000", label=label)
+    axes.set_xticks(range(len(table.benchmarks)), table.benchmarks)
+    axes.axhline(0, color="#1a1a1a", linewidth=0.8)
+    axes.set_ylabel("Spearman's rho")
+    axes.legend(ncols=4)
+    return figure_to_svg(figure, _described(table))
+
+
+def _described(table: Table2) -> str:
+    said: list[str] = []
+    header, rows = main_table(table)
+    for row in rows:
+        said.append(f"{row[0]}: " + ", ".join(f"{name} {value}" for name, value in _paired(header[2:5], row[2:5])))
+    return "; ".join(said)
+
+
+def _paired(names: Sequence[str], values: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip(names, values, strict=True)
