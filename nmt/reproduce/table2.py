@@ -182,9 +182,14 @@ def work(
 
 def leave_with_parent() -> None:
     """In a worker: end when the command ends, however it does; nobody would collect what it finds."""
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    parent.join()
+    os._exit(1)
 
 
 def do_run(

@@ -25,7 +25,7 @@ from nmt.language.perplexity import Perplexity, measure
 from nmt.reproduce.language.experiment import SCORES, LanguageExperiment, LanguageRun
 from nmt.reproduce.language.paper import LANGUAGE_TABLES
 from nmt.reproduce.worker import leave_with_parent
-from nmt.tasks.language.defaults import DEFAULTS
+from nmt.tasks.language.defaults import language_defaults
 from nmt.tasks.language.task import LanguageTask
 from nmt.training.interruption import Interrupted
 from nmt.training.session import Request, train
@@ -65,7 +65,7 @@ def perform(work: LanguageWork) -> None:
         more=work.more,
     )
     run = LanguageRun(LANGUAGE_TABLES[work.table].row(work.row), work.seed)
-    train(Request(values=experiment.values(run), defaults=DEFAULTS), LanguageTask)
+    train(Request(values=experiment.values(run), base=language_defaults), LanguageTask)
     if experiment.scores(run) is None:
         score(experiment, run)
 
