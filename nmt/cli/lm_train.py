@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nmt.cli.common import make_parser, overrides
 from nmt.cli.lm_prep import PREPARED
 from nmt.cli.train import run_training
-from nmt.tasks.language.defaults import DEFAULTS
+from nmt.tasks.language.defaults import language_defaults
 from nmt.tasks.language.task import LanguageTask
 from nmt.training.distributed import workers_of_torchrun
 from nmt.training.session import Request, train
@@ -49,7 +49,7 @@ def request_of(argv: list[str]) -> Request:
     asked = overrides(arguments)
     return Request(
         values=places | asked,
-        base=lambda values, folder: DEFAULTS,
+        base=language_defaults,
         force=arguments.force,
         dry_run=arguments.dry_run,
         quiet=arguments.quiet,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import nmt
 from bpe.errors import UserError
 from nmt.cli import (
+    reproduce_language,
     reproduce_render,
     reproduce_similarity,
     reproduce_table1,
@@ -24,6 +25,8 @@ TABLES: dict[str, tuple[Callable[[list[str]], None], str]] = {
         "how two languages share the pieces of a joint BPE, and what tying would save",
     ),
     "table2": (reproduce_table2.command, "train word2vec untied and tied, score its rows on word similarity"),
+    "table5": (reproduce_language.command_of("table5"), "large language models with dropout, tied and untied"),
+    "table6": (reproduce_language.command_of("table6"), "small language models without dropout, tied and untied"),
     "similarity": (reproduce_similarity.command, "what tying does to the embeddings of trained models"),
     "render": (reproduce_render.command, "table 8's report again from its report.json, as this version shows it"),
 }

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bpe.errors import UserError
 from nmt.data.position import Position
+from nmt.device import sent
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,7 @@ class TextBatch:
         """The same batch on a device."""
         if device in (self.words.device, torch.device("cpu")):
             return self
-        moved = (
-            tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-            for tensor in self.tensors()
-        )
-        return replace(self, words=next(moved), labels=next(moved))
+        return replace(self, words=sent(self.words, device), labels=sent(self.labels, device))
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """All it holds."""

@@ -46,7 +46,7 @@ class FixedScorer:
         copied = has_onednn(self.weight.device) and is_small(self.weight)  # else it is shared
         more = -count % WHOLE_MULTIPLE if copied else 0
         bias = functional.pad(self.bias, (0, more), value=-torch.inf)
-        bias = bias.index_fill(0, torch.tensor([PAD], device=bias.device), -torch.inf)
+        bias = bias.index_fill(0, torch.full((1,), PAD, device=bias.device), -torch.inf)
         weight = functional.pad(self.weight, (0, 0, 0, more)) if more else self.weight
         self.whole = FixedOutput(self._affine(weight, bias), num=count, whole=True)
 

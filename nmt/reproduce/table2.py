@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -173,9 +175,21 @@ def work(
             do_run(order, text, benchmarks, mode, seed, threads)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(order.jobs, mp_context=context) as pool:
+    with ProcessPoolExecutor(order.jobs, mp_context=context, initializer=leave_with_parent) as pool:
         for done in [pool.submit(do_run, order, text, benchmarks, *name, threads) for name in waiting]:
             done.result()
+
+
+def leave_with_parent() -> None:
+    """In a worker: end when the command ends, however it does; nobody would collect what it finds."""
+    threading.Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def do_run(

@@ -34,6 +34,7 @@ RATIOS = {
     "transformer": (("x OpenNMT-py", "of_opennmt"), ("x CTranslate2", "of_ctranslate2")),
 }
 "Heading and key of how many times faster a row is; `alone_` and the key: one sentence."
+REFERENCES = {"rnn": "joeynmt", "transformer": "opennmt"}
 PEERS_OF = {"rnn": tuple(PEERS), "transformer": SEARCHED}
 COST_COLUMNS = (
     Column("tool", "tool"),
@@ -167,7 +168,7 @@ def _compare(wanted: Namespace, setting: Setting, vocabulary: int, missing: dict
     folder.mkdir()
     text = _text(wanted, folder, vocabulary)
     rows, failed = take_turns(setting, text)
-    rows = with_ratios(rows)
+    rows = with_ratios(rows, REFERENCES[wanted.architecture])
     missing |= failed
     size = f"{vocabulary:,} pieces"
     sentences = f"{text.num_sentences:,} sentences of {text.num_pieces / text.num_sentences:.1f} pieces"

@@ -215,7 +215,7 @@ def refused(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str
             ["--set", "training.lerning_rate=1"],
             "--set: unknown key 'training.lerning_rate'; did you mean 'training.learning_rate'?",
         ),
-        (["--set", "learning_rate=1"], "--set: unknown key 'learning_rate'; did you mean 'training.learning_rate'?"),
+        (["--set", "learning_rate=1"], "--set: unknown key 'learning_rate'; did you mean 'training.learning_rate' or"),
         (["--set", "training.learning_rate=fast"], "--set: training.learning_rate is 'fast', a str; it must be float"),
         (["--set", "model.dropout=1"], "model.dropout: 1.0 is out of range: it must be at least 0 and below 1"),
         (["--set", "training.seed"], "--set: 'training.seed' is not KEY=VALUE; for example training.seed=2"),

@@ -247,14 +247,14 @@ def test_rows_start_from_vectors(old: Path, tmp_path: Path, tying: str, capsys: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("2 5\nBerlin 1 2 3 4 5\n", ":1: vectors of 5 numbers, where model.embedding_size is 4"),
-        ("Berlin 1 2 3 4\n", ":1: 'Berlin 1 2 3 4' is not the number of words and of numbers a word"),
-        ("2 4\nBerlin 1 2 3 4\n", "1 vectors, where the first line says 2"),
-        ("1 4\nBerlin 1 2 3\n", ":2: 'Berlin 1 2 3' ... is not a word and 4 numbers"),
-        ("1 4\nBerlin 1 2 3 nan\n", ":2: a vector holds a number that is not finite"),
-        ("1 4\nBerlin 1 2 3 x\n", ":2: a vector holds what is no number"),
+        ("2 5\nBerlin 1 2 3 4 5\n", ":1: vectors of 5 numbers, where rows have 4"),
+        ("Berlin 1 2 3 4\n", ":1: the first line is not the number of words and their size"),
+        ("2 4\nBerlin 1 2 3 4\n", ": 1 words, where the first line says 2"),
+        ("1 4\nBerlin 1 2 3\n", ":2: 3 numbers, where the first line says 4"),
+        ("1 4\nBerlin 1 2 3 nan\n", ":2: holds a number that is not finite"),
+        ("1 4\nBerlin 1 2 3 x\n", ":2: holds something that is no number"),
         ("1 4\nnowhere 1 2 3 4\n", "has no word that is a piece of the vocabulary"),
-        ("", ":1: '' is not the number of words"),
+        ("", ":1: the first line is not the number of words"),
     ],
 )
 def test_vectors_that_are_none_are_refused(

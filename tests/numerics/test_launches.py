@@ -14,16 +14,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmt.config import ModelConfig, SearchConfig, TrainingConfig
+from nmt.config import LanguageConfig, ModelConfig, SearchConfig, TrainingConfig
 from nmt.data.batching import Batch
+from nmt.data.streams import Streams
 from nmt.layers.cross_entropy import chunked_cross_entropy
 from nmt.models.build import VocabularySizes, build_empty
 from nmt.models.inference import for_search
 from nmt.models.interface import SearchModel, Step, TranslationModel
+from nmt.models.language_build import build_empty_language_model
 from nmt.search.beam import CHECK_STEPS, beam_search
 from nmt.search.hypothesis import Hypothesis
 from nmt.search.request import Wanted
 from nmt.search.sampling import sample
+from nmt.tasks.language.objective import LanguageObjective
 from nmt.tasks.translation.objective import TranslationObjective
 from nmt.training.step import Updater
 from tests.pretended_cuda import CUDA, META, Pretence, Trace, pretended_cuda
@@ -84,6 +87,22 @@ def test_an_update_asks_the_device_for_nothing(architecture: str, settings: dict
     assert trace.waits == {}
     assert pretence.single_writes == 0
     assert trace.launches["mm"] + trace.launches["addmm"] > 0
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "rhn"])
+def test_an_update_of_a_language_model_asks_for_nothing(architecture: str) -> None:
+    config = LanguageConfig(architecture=architecture, embedding_size=8, dropout=0.2, weight_decay=1e-7)
+    model, trace = build_empty_language_model(config, ROWS, META), Trace()
+    streams = Streams(np.arange(3, 203), 4, 6)
+    with pretended_cuda() as pretence:
+        updater = Updater(model, TrainingConfig(precision="bf16"), LanguageObjective(4, config.weight_decay))
+        first, second = (streams.batch(number).to(CUDA) for number in range(2))
+        updater.begin([first], 1)
+        pretence.single_writes = 0
+        with trace:
+            updater.begin([second], 2)
+    assert trace.waits == {}
+    assert pretence.single_writes == 0
 
 
 @pytest.mark.parametrize("architecture", MODELS)
@@ -166,7 +185,7 @@ def test_a_step_of_beam_search_asks_for_nothing_but_who_is_done(architecture: st
     settings, more = WANTED[kind]
     search = beam(SearchConfig(beam=4, **settings), Wanted(**more))  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:  # every hypothesis lives, whatever is read
-        patch.setattr("nmt.search.beam._ask", lambda frontier, beam: (frontier.steps.tolist(), ([], [0], beam))[1])
+        patch.setattr("nmt.search.beam._ask", lambda _: ([], [0], 4))
         trace, pretence = traced_steps(architecture, search)
     assert trace.waits == {}
     assert pretence.single_writes == 0

@@ -5,6 +5,8 @@ Each key's meaning stands in nmt/config.py; what is not here has its default fro
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from nmt.configfile import Values
 
 DEFAULTS: Values = {
@@ -22,3 +24,8 @@ DEFAULTS: Values = {
     "training.patience": 0,
     "training.ema": 0.0,
 }
+
+
+def language_defaults(values: Values, folder: Path) -> Values:
+    """DEFAULTS, as what stands below the user's words in a new run."""
+    return DEFAULTS

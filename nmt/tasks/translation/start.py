@@ -25,12 +25,13 @@ from nmt.data.corpus import PreparedCorpus
 from nmt.data.mixing import describe_mix
 from nmt.folder.bundle import BEST, MANIFEST, VOCABULARY, Bundle, load_bundle, read_config, read_manifest
 from nmt.folder.growth import Growth
-from nmt.folder.vectors import Filled, fill_rows, names_of, read_vectors, root_mean_square
+from nmt.folder.vectors import Filled, fill_rows, names_of, root_mean_square
 from nmt.layers.tying import load_unique
 from nmt.models.interface import TranslationModel
 from nmt.text.fitting import misfit
 from nmt.text.pipeline import TextPipeline
 from nmt.text.vocabulary import NUM_SPECIALS
+from nmt.word2vec.vectors import read_vectors
 
 KEY, VECTORS_KEY = "paths.start", "paths.embeddings"
 FLAG = "--from"
@@ -193,7 +194,11 @@ class VectorStart:
     def check_fits(self, corpus: PreparedCorpus, config: Config) -> None:
         """See Beginning.check_fits: the vectors are as wide as the model's rows, and some are of its pieces."""
         names = frozenset(name for piece in corpus.vocabulary.pieces[NUM_SPECIALS:] for name in names_of(piece))
-        self._vectors = read_vectors(self.path, names, config.model.embedding_size)
+        words, vectors = read_vectors(self.path, words=names, size=config.model.embedding_size)
+        if not words:
+            hint = "is it in these languages?"
+            raise UserError("has no word that is a piece of the vocabulary", where=self.path, hint=hint)
+        self._vectors = dict(zip(reversed(words), vectors[::-1], strict=True))  # the first of equal words
 
     def load_into(self, model: TranslationModel, corpus: PreparedCorpus) -> None:
         """See Beginning.load_into; `check_fits` has read them."""

@@ -43,14 +43,14 @@ def test_the_yaml_names_every_key() -> None:
     ("key", "near"),
     [
         ("training.lerning_rate", "did you mean 'training.learning_rate'?"),
-        ("learning_rate", "did you mean 'training.learning_rate'?"),
+        ("learning_rate", "did you mean 'training.learning_rate' or 'word2vec.learning_rate'?"),
         ("model.hiddensize", "did you mean 'model.hidden_size'?"),
         ("trainig.seed", "did you mean 'training.seed'?"),
         ("training.dropout", "did you mean 'model.dropout' or 'lm.dropout'?"),
         ("dropout", "did you mean 'model.dropout' or 'lm.dropout'?"),
         ("training.droput", "did you mean 'model.dropout' or 'lm.dropout'?"),
         ("training.embedding_size", "did you mean 'model.embedding_size' or 'lm.embedding_size'?"),
-        ("model.learning_rate", "did you mean 'training.learning_rate'?"),
+        ("model.learning_rate", "did you mean 'training.learning_rate' or 'word2vec.learning_rate'?"),
         ("training.beam", "did you mean 'search.beam'?"),
         ("model.threads", "did you mean 'runtime.threads'?"),
         ("beam", "did you mean 'search.beam'?"),
@@ -58,7 +58,7 @@ def test_the_yaml_names_every_key() -> None:
         ("max_length", "did you mean 'prep.max_length' or 'training.max_length' or 'search.max_length'?"),
         ("search.max_lenght", "did you mean 'search.max_length'?"),
         ("trainingseed", "did you mean 'training.seed'?"),
-        ("zzz.qqq", "sections are lm, model, paths, prep, runtime, search, serve, training"),
+        ("zzz.qqq", "sections are lm, model, paths, prep, runtime, search, serve, training, word2vec"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(key: str, near: str, tmp_path: Path) -> None:

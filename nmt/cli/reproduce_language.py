@@ -1,0 +1,113 @@
+"""nmt-reproduce table5 and table6: from a running text to the comparison of tied and untied language models."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+from bpe.errors import UserError
+from nmt.cli.common import make_parser, overrides
+from nmt.data.running_text import RunningText
+from nmt.prepare.running_text import TextPreparation, find_text, prepare_text
+from nmt.reproduce.language.experiment import LanguageExperiment
+from nmt.reproduce.language.paper import LANGUAGE_TABLES, NUM_WORDS
+from nmt.reproduce.language.recipes import SCALES
+from nmt.reproduce.language.report import FILES, language_summary, write_language_report
+from nmt.reproduce.language.results import collect
+from nmt.reproduce.language.schedule import LanguageSchedule
+from nmt.reproduce.language.sizes import language_sizes_text, table_sizes
+
+DESCRIPTION = """Trains every model of the table on one text, scores it and writes a report (Markdown, JSON, one HTML
+page). Everything lands in --out. Stopped at any point and called again, it continues; what is finished is not done
+again."""
+KEYS = ("paths.corpus", "training.max_epochs", "runtime.device", "runtime.threads")
+ALLOWED = ("lm.", "training.", "runtime.")
+OWN = ("lm.tying", "lm.projection", "lm.architecture", "training.seed")
+"Keys that the rows of a table differ in."
+
+
+def command_of(table: str) -> Callable[[list[str]], None]:
+    """The subcommand of a table."""
+    return lambda argv: command(table, argv)
+
+
+def command(table: str, argv: list[str]) -> None:
+    """Parse, run, print."""
+    prog = f"nmt-reproduce {table}"
+    arguments = _parse(prog, table, argv)
+    if arguments.sizes:
+        found = LANGUAGE_TABLES[table]
+        print(json.dumps(table_sizes(found), indent=1) if arguments.json else language_sizes_text(found))
+        return
+    experiment = _experiment(table, arguments)
+    waiting = [run for run in experiment.runs if experiment.scores(run) is None]
+    if not arguments.report_only:
+        LanguageSchedule(experiment, jobs=arguments.jobs, quiet=arguments.quiet).work(waiting)
+    results = collect(experiment, arguments.name, shlex.join([*prog.split(), *argv]))
+    write_language_report(results, experiment.folder)
+    print(json.dumps(results.as_dict(), indent=1) if arguments.json else language_summary(results))
+    if not arguments.quiet:
+        print(f"written: {', '.join(str(experiment.folder / name) for name in FILES)}", file=sys.stderr)
+
+
+def _parse(prog: str, table: str, argv: list[str]) -> Namespace:
+    about = f"{LANGUAGE_TABLES[table].title} of Press & Wolf (2017). {DESCRIPTION}"
+    parser = make_parser(prog, about, KEYS)
+    add = parser.add_argument
+    scales = "small (the default): narrow models, few epochs; paper: the exact recipes of configs/language"
+    add("--scale", choices=SCALES, default=SCALES[0], help=scales)
+    add("--prepared", metavar="DIR", help="text that nmt-lm prep prepared, instead of --corpus")
+    add("--vocabulary", type=int, default=NUM_WORDS, metavar="N", help=f"rows of --corpus's ({NUM_WORDS:,})")
+    add("--seeds", type=int, default=1, metavar="N", help="models of each row, seeds 1 to N (1)")
+    add("--jobs", type=int, default=1, metavar="N", help="trainings at a time (1); --threads is of each")
+    add("--out", metavar="DIR", help=f"folder of everything (reproduction-{table})")
+    add("--name", default="", metavar="TEXT", help="what the text is called in the report")
+    add("--sizes", action="store_true", help="the table's models counted; needs no data")
+    add("--report-only", action="store_true", help="train nothing; report what is there")
+    add("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args(argv)
+    arguments.out = arguments.out or f"reproduction-{table}"
+    for flag in ("seeds", "jobs"):
+        value = getattr(arguments, flag)
+        if not 1 <= value <= 1000:
+            raise UserError(f"{value} is out of range: it must be 1 to 1,000", where=f"--{flag}")
+    if arguments.vocabulary < 3:
+        raise UserError(f"{arguments.vocabulary} is out of range: it must be 3 or more", where="--vocabulary")
+    return arguments
+
+
+def _experiment(table: str, arguments: Namespace) -> LanguageExperiment:
+    values = overrides(arguments)
+    corpus = values.pop("paths.corpus", "corpus")
+    for key in values:
+        if not key.startswith(ALLOWED) or key in OWN:
+            problem = "is what the table's models differ in" if key in OWN else "is nothing of language models"
+            raise UserError(problem, where=key, hint="leave it out")
+    folder = Path(arguments.out).resolve()
+    prepared = Path(arguments.prepared).resolve() if arguments.prepared else folder / "prepared"
+    experiment = LanguageExperiment(
+        folder=folder,
+        table_name=table,
+        scale=arguments.scale,
+        seeds=tuple(range(1, arguments.seeds + 1)),
+        prepared=prepared,
+        more=values,
+    )
+    for row in experiment.table.rows:
+        experiment.config(row)  # whatever is out of range is said before any work
+    if not arguments.prepared:
+        _prepare(str(corpus), prepared, arguments)
+    experiment.claim(RunningText.open(prepared).fingerprint)
+    return experiment
+
+
+def _prepare(corpus: str, prepared: Path, arguments: Namespace) -> None:
+    """The text of --corpus, unless it lies there already."""
+    files = find_text(corpus, {"train": None, "valid": None, "test": None})
+    if "valid" not in files:
+        raise UserError("holds no file of validation text", where=corpus, hint="call it valid.txt or the like")
+    prepare_text(TextPreparation(files=files, folder=prepared, vocabulary=arguments.vocabulary, quiet=arguments.quiet))
