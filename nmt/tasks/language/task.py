@@ -33,6 +33,8 @@ FOREIGN: dict[str, object] = {
     "validation_metric": "cost",
     "validation_beam": TrainingConfig.validation_beam,
     "shortlist": TrainingConfig.shortlist,
+    "mix": TrainingConfig.mix,
+    "validation_set": TrainingConfig.validation_set,
 }
 "Keys of translation, with the values that do nothing here."
 
