@@ -13,8 +13,8 @@ import pytest
 import nmt.prepare.executors as executors
 import nmt.prepare.shards as parts
 from nmt.cli.prep import main
-from nmt.data import manifest as manifests
 from nmt.data.corpus import PreparedCorpus, checksum
+from nmt.prepare import manifest as manifests
 from tests.prep_corpus import contents, fails, sentences, write, write_corpus, write_pairs
 
 VALID = sentences(20, seed=1)
