@@ -1,6 +1,6 @@
 """How a language model is trained where nothing else is asked for: the small model of Table 6 (Zaremba et al., 2014).
 
-Each key's meaning stands in nmt/config.py; what is not here has its default from there.
+Each key's meaning stands in nmt/config/; what is not here has its default from there.
 """
 
 from __future__ import annotations
