@@ -16,7 +16,7 @@ import yaml
 
 from bpe.errors import UserError
 from bpe.textfiles import decode_line
-from nmt.config import Config, LanguageConfig
+from nmt.config import Config, LanguageConfig, Word2VecConfig
 
 TEXTS = tuple[str, ...]
 Values = dict[str, Any]
@@ -116,14 +116,14 @@ def to_yaml(config: Config) -> str:
 def plain(config: Config) -> dict[str, dict[str, Any]]:
     """Sections, keys and values, without the keys that the model's architecture does not have.
 
-    A language model that is the default one, as in all configurations of translation, is left out.
+    A language model and word vectors that are the default ones, as in all configurations of translation, are left out.
     """
     sections = dataclasses.asdict(config)
     sections["model"] = {key: sections["model"][key] for key in config.model.own_keys()}
     sections["lm"] = {key: sections["lm"][key] for key in config.lm.own_keys()}
-    if config.lm == LanguageConfig():
-        del sections["lm"]
-    return sections
+    of_others = {"lm": LanguageConfig(), "word2vec": Word2VecConfig()}
+    unused = [name for name, default in of_others.items() if getattr(config, name) == default]
+    return {name: section for name, section in sections.items() if name not in unused}
 
 
 def check_key(key: str, where: str) -> Any:

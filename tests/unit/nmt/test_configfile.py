@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from bpe.errors import UserError
-from nmt.config import Config, ModelConfig, PathsConfig, PrepConfig, TrainingConfig
-from nmt.configfile import build_config, flatten, known_keys, parse_assignments, read_yaml, to_yaml
+from nmt.config import Config, ModelConfig, PathsConfig, PrepConfig, TrainingConfig, Word2VecConfig
+from nmt.configfile import build_config, flatten, known_keys, parse_assignments, plain, read_yaml, to_yaml
 
 
 def through_yaml(config: Config, path: Path) -> Config:
@@ -33,6 +33,11 @@ def through_yaml(config: Config, path: Path) -> Config:
 )
 def test_a_configuration_survives_its_yaml(config: Config, tmp_path: Path) -> None:
     assert through_yaml(config, tmp_path / "config.yaml") == config
+
+
+def test_a_translation_models_yaml_says_nothing_of_other_models() -> None:
+    assert not {"lm", "word2vec"} & plain(Config()).keys()
+    assert plain(Config(word2vec=Word2VecConfig(negatives=7)))["word2vec"]["negatives"] == 7
 
 
 def test_the_yaml_names_every_key() -> None:
