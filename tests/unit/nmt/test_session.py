@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import nmt.config
+import nmt.config.training
 from bpe.errors import UserError
 from nmt.config import Config, TrainingConfig
 from nmt.configfile import Values, build_config, flatten
@@ -81,7 +81,7 @@ def test_the_model_is_fixed_and_where_it_runs_is_not() -> None:
 
 def documented(class_name: str) -> Iterator[tuple[str, str]]:
     """The fields of a section with the text under them."""
-    for section in ast.parse(inspect.getsource(nmt.config)).body:
+    for section in ast.parse(inspect.getsource(nmt.config.training)).body:
         if isinstance(section, ast.ClassDef) and section.name == class_name:
             for field, under in zip(section.body, section.body[1:], strict=False):
                 if isinstance(field, ast.AnnAssign) and isinstance(under, ast.Expr):
