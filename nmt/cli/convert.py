@@ -12,7 +12,7 @@ from nmt.cli.common import config_from, make_parser, run
 from nmt.cli.retie import retie
 from nmt.config import Config, ModelConfig, choice
 from nmt.conversion.folders import Files, TextChoice, export_dl4mt, import_dl4mt, import_marian
-from nmt.conversion.marian_model import Wanted
+from nmt.conversion.marian_model import MarianChoices
 
 PROG = "nmt-convert"
 DESCRIPTION = """Convert models of other toolkits into model folders (--from), and back (--to). dl4mt: an attention
@@ -62,7 +62,7 @@ def from_marian(arguments: argparse.Namespace, config: Config) -> str:
         raise UserError("the folder of a MarianMT model has its own text pipeline", where=given[0], hint="leave it out")
     theirs, folder = Path(arguments.file), Path(config.paths.model)
     prep, search = config.prep, config.search
-    wanted = Wanted(
+    wanted = MarianChoices(
         source=prep.source,
         target=prep.target,
         normalize=prep.source_normalize,

@@ -16,7 +16,7 @@ from bpe.textfiles import atomic_write, sha256_of, write_text
 from nmt.config import Config, ModelConfig, PrepConfig
 from nmt.conversion.dl4mt import from_dl4mt, read_arrays, read_dictionary, to_dl4mt
 from nmt.conversion.made import Made
-from nmt.conversion.marian_model import Wanted, from_marian
+from nmt.conversion.marian_model import MarianChoices, from_marian
 from nmt.conversion.placing import check_free, placed
 from nmt.folder.bundle import BEST, describe_folder, load_bundle, read_config, read_manifest
 from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
@@ -73,7 +73,7 @@ def import_dl4mt(files: Files, text: TextChoice, folder: Path) -> Config:
     return config
 
 
-def import_marian(theirs: Path, folder: Path, wanted: Wanted) -> tuple[Config, list[str]]:
+def import_marian(theirs: Path, folder: Path, wanted: MarianChoices) -> tuple[Config, list[str]]:
     """Write a model folder from a MarianMT model's; returns its configuration, and what is to be known of it."""
     check_free(folder, "--model")
     made, notes = from_marian(theirs, wanted)

@@ -25,7 +25,7 @@ from nmt.tying import Tying
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class MarianChoices:
     """What the user says of it."""
 
     source: str | None = None
@@ -38,7 +38,7 @@ class Wanted:
     "The model folder's search.prefix_source."
 
 
-def from_marian(folder: Path, wanted: Wanted) -> tuple[Made, list[str]]:
+def from_marian(folder: Path, wanted: MarianChoices) -> tuple[Made, list[str]]:
     """Read a folder; returns the model, and notes for the user. What is missing or does not fit is a UserError."""
     settings = Settings.read(folder)
     texts, tensors, notes = read_texts(folder, settings), Tensors.read(folder), []
@@ -61,7 +61,7 @@ def from_marian(folder: Path, wanted: Wanted) -> tuple[Made, list[str]]:
     return Made(config, vocabulary_of(texts), _pipeline(texts, config), weights, files), notes
 
 
-def _prep_config(texts: Texts, wanted: Wanted) -> PrepConfig:
+def _prep_config(texts: Texts, wanted: MarianChoices) -> PrepConfig:
     source, target = texts.languages
     return PrepConfig(
         source=wanted.source or source or "source",
@@ -106,7 +106,7 @@ def _model_config(settings: Settings, tying: Tying, positions: int, start: str) 
     )
 
 
-def _search_config(folder: Path, wanted: Wanted) -> SearchConfig:
+def _search_config(folder: Path, wanted: MarianChoices) -> SearchConfig:
     """As transformers' generate searches: also config.json had its settings, in earlier years."""
     values = read_json(folder / CONFIG)
     if (folder / GENERATION).exists():

@@ -16,7 +16,7 @@ import numpy as np
 
 from bpe.errors import UserError
 from nmt.conversion.dl4mt import PADDING_BIAS
-from nmt.conversion.onnx_graph import DATA, Graph, WeightsFile
+from nmt.conversion.onnx_graph import DATA, Graph, WeightsBeside
 from nmt.conversion.onnx_rnn import rnn_graphs
 from nmt.conversion.onnx_transformer import transformer_graphs
 from nmt.conversion.placing import check_free, placed
@@ -35,7 +35,7 @@ def export_onnx(bundle: Bundle, folder: Path) -> None:
     check_free(folder, "--output")
     bias = bundle.model.embeddings.output_bias.detach().clone()
     bias[PAD] = PADDING_BIAS
-    weights = WeightsFile(bias)
+    weights = WeightsBeside(bias)
     graphs = graphs_of(bundle, weights)
     with placed(folder) as place:
         for graph in graphs:
@@ -47,7 +47,7 @@ def export_onnx(bundle: Bundle, folder: Path) -> None:
         bundle.text.save(place)
 
 
-def graphs_of(bundle: Bundle, weights: WeightsFile) -> list[Graph]:
+def graphs_of(bundle: Bundle, weights: WeightsBeside) -> list[Graph]:
     """The three graphs of a model."""
     model = bundle.model
     if isinstance(model, RNNModel):

@@ -23,7 +23,7 @@ ALIGNMENT = 64
 "Bytes of it that a tensor begins at a multiple of."
 
 
-class WeightsFile:
+class WeightsBeside:
     """The file of all weights. Tensors are told apart by their storage, so that tied ones are there once."""
 
     def __init__(self, output_bias: Tensor) -> None:
@@ -57,7 +57,7 @@ class WeightsFile:
 class Graph:
     """One ONNX model in the making. Methods add nodes and return the names of their outputs."""
 
-    def __init__(self, name: str, weights: WeightsFile) -> None:
+    def __init__(self, name: str, weights: WeightsBeside) -> None:
         self.name, self.weights = name, weights
         self.onnx = import_package("onnx", "nmt-export --to onnx")
         self.nodes: list[Any] = []

@@ -13,19 +13,19 @@ from typing import Any
 
 import torch
 
-from nmt.conversion.onnx_graph import Graph, WeightsFile, added_mask, affine, log_probs
+from nmt.conversion.onnx_graph import Graph, WeightsBeside, added_mask, affine, log_probs
 from nmt.layers.gru import GRUCell
 from nmt.models.rnn.model import RNNModel
 
 SOURCE = ("batch", "source")
 
 
-def rnn_graphs(model: RNNModel, weights: WeightsFile) -> list[Graph]:
+def rnn_graphs(model: RNNModel, weights: WeightsBeside) -> list[Graph]:
     """Encoder, first step, later steps."""
     return [encoder_graph(model, weights), decoder_graph(model, weights, first=True), decoder_graph(model, weights)]
 
 
-def encoder_graph(model: RNNModel, weights: WeightsFile) -> Graph:
+def encoder_graph(model: RNNModel, weights: WeightsBeside) -> Graph:
     """See above."""
     graph = Graph("encoder", weights)
     size = model.encoder.ahead.hidden_weight.shape[0]
@@ -75,7 +75,7 @@ def reordered(gates: torch.Tensor) -> torch.Tensor:
     return torch.cat([update, reset, candidate])
 
 
-def decoder_graph(model: RNNModel, weights: WeightsFile, *, first: bool = False) -> Graph:
+def decoder_graph(model: RNNModel, weights: WeightsBeside, *, first: bool = False) -> Graph:
     """See above."""
     graph = Graph("first" if first else "step", weights)
     decoder, size = model.decoder, model.decoder.first.hidden_weight.shape[0]

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nmt.conversion.onnx_graph import Graph, WeightsFile, added_mask, affine, log_probs
+from nmt.conversion.onnx_graph import Graph, WeightsBeside, added_mask, affine, log_probs
 from nmt.layers.transformer import DecoderLayer, EncoderLayer, Sublayer
 from nmt.models.transformer.model import Inputs, TransformerModel
 from nmt.text.vocabulary import PAD
@@ -28,12 +28,12 @@ from nmt.text.vocabulary import PAD
 SOURCE = ("batch", "source")
 
 
-def transformer_graphs(model: TransformerModel, weights: WeightsFile) -> list[Graph]:
+def transformer_graphs(model: TransformerModel, weights: WeightsBeside) -> list[Graph]:
     """Encoder, first step, later steps."""
     return [encoder_graph(model, weights), decoder_graph(model, weights, first=True), decoder_graph(model, weights)]
 
 
-def encoder_graph(model: TransformerModel, weights: WeightsFile) -> Graph:
+def encoder_graph(model: TransformerModel, weights: WeightsBeside) -> Graph:
     """See above."""
     graph = Graph("encoder", weights)
     ids, mask = graph.input("input_ids", SOURCE, integers=True), graph.input("attention_mask", SOURCE, integers=True)
@@ -50,14 +50,14 @@ def encoder_graph(model: TransformerModel, weights: WeightsFile) -> Graph:
 
 
 @dataclass
-class Kept:
+class KeptPast:
     """Names of keys and values."""
 
     key: str
     value: str
 
 
-def decoder_graph(model: TransformerModel, weights: WeightsFile, *, first: bool = False) -> Graph:
+def decoder_graph(model: TransformerModel, weights: WeightsBeside, *, first: bool = False) -> Graph:
     """See above."""
     graph = Graph("first" if first else "step", weights)
     options = model.options
@@ -71,7 +71,9 @@ def decoder_graph(model: TransformerModel, weights: WeightsFile, *, first: bool 
         if first
         else [
             {
-                side: Kept(*(graph.input(f"past.{number}.{side}.{kind}", shapes[side]) for kind in ("key", "value")))
+                side: KeptPast(
+                    *(graph.input(f"past.{number}.{side}.{kind}", shapes[side]) for kind in ("key", "value"))
+                )
                 for side in shapes
             }
             for number in range(options.decoder_layers)
@@ -79,12 +81,12 @@ def decoder_graph(model: TransformerModel, weights: WeightsFile, *, first: bool 
     )
     rows = first_row(graph, model, mask) if first else target_row(graph, model, ids, past[0]["decoder"].key)
     added, attention = added_mask(graph, mask, (1, 2)), ""
-    present: list[dict[str, Kept]] = []
+    present: list[dict[str, KeptPast]] = []
     for number, layer in enumerate(model.decoder_layers):
         name = f"decoder.layers.{number}"
         if first:
             source = projected(graph, states, layer.cross_attention.source, f"{name}.cross_attention.source", heads, 2)
-            before = {"encoder": Kept(*source)}
+            before = {"encoder": KeptPast(*source)}
         else:
             before = past[number]
         rows, new, weights_of_source = decoder_layer(graph, rows, before, added, layer, name)
@@ -157,23 +159,23 @@ def encoder_layer(graph: Graph, rows: str, added: str, layer: EncoderLayer, name
     attention = layer.self_attention
     read = before(graph, rows, layer.around_self, f"{name}.around_self")
     query, key, value = projected(graph, read, attention.inputs, f"{name}.self_attention.inputs", attention.heads, 3)
-    context, _ = attend(graph, query, Kept(key, value), added)
+    context, _ = attend(graph, query, KeptPast(key, value), added)
     found = affine(graph, context, attention.outputs, f"{name}.self_attention.outputs")
     rows = behind(graph, rows, found, layer.around_self, f"{name}.around_self")
     return feedforward(graph, rows, layer, name)
 
 
 def decoder_layer(
-    graph: Graph, rows: str, past: dict[str, Kept], added: str, layer: DecoderLayer, name: str
-) -> tuple[str, Kept, str]:
+    graph: Graph, rows: str, past: dict[str, KeptPast], added: str, layer: DecoderLayer, name: str
+) -> tuple[str, KeptPast, str]:
     """[B, 1, D] -> [B, 1, D], keys and values with this step's, and the weights of the source, [B, h, 1, S]."""
     own, cross = layer.self_attention, layer.cross_attention
     read = before(graph, rows, layer.around_self, f"{name}.around_self")
     query, key, value = projected(graph, read, own.inputs, f"{name}.self_attention.inputs", own.heads, 3)
-    new = Kept(key, value)
+    new = KeptPast(key, value)
     if "decoder" in past:
         old = past["decoder"]
-        new = Kept(graph.node("Concat", old.key, key, axis=2), graph.node("Concat", old.value, value, axis=2))
+        new = KeptPast(graph.node("Concat", old.key, key, axis=2), graph.node("Concat", old.value, value, axis=2))
     context, _ = attend(graph, query, new, "")
     found = affine(graph, context, own.outputs, f"{name}.self_attention.outputs")
     rows = behind(graph, rows, found, layer.around_self, f"{name}.around_self")
@@ -235,7 +237,7 @@ def projected(graph: Graph, rows: str, linear: Any, name: str, heads: int, parts
     return [graph.node("Transpose", graph.node("Reshape", one, shape), perm=[0, 2, 1, 3]) for one in split]
 
 
-def attend(graph: Graph, query: str, kept: Kept, added: str) -> tuple[str, str]:
+def attend(graph: Graph, query: str, kept: KeptPast, added: str) -> tuple[str, str]:
     """[B, h, T, d] of all three, S keys -> contexts, [B, T, D], and weights, [B, h, T, S]. added: '' for nothing."""
     turned = graph.node("Transpose", kept.key, perm=[0, 1, 3, 2])
     size = graph.node("Slice", graph.node("Shape", query), graph.constant([3]), graph.constant([4]))

@@ -30,7 +30,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Matrix:
+class AttentionMatrix:
     """What the page shows of a sentence's attention."""
 
     columns: list[tuple[str, bool]]
@@ -39,13 +39,13 @@ class Matrix:
     "Target pieces and their cells. Blanks side by side are one, so that a long sentence is not a large page."
 
 
-def matrix(entry: Explained) -> Matrix | None:
+def matrix(entry: Explained) -> AttentionMatrix | None:
     """The table; None where there is no attention."""
     rows = [step for step in entry.written() if step.weights]
     if not rows:
         return None
     columns = [*entry.source_pieces, END]
-    return Matrix(
+    return AttentionMatrix(
         columns=[(piece, index in entry.unknown) for index, piece in enumerate(columns)],
         rows=[(row.piece, list(_cells(row, columns))) for row in rows],
     )

@@ -16,7 +16,7 @@ from bpe.fallback import FALLBACK_PIECES, spelt_out
 from bpe.segmenter import SEPARATOR, desegment
 from bpe.textfiles import write_text
 from nmt.explain.explained import DOUBTS, END, Explained, Written, doubt
-from nmt.explain.matrix import LEAST, LEVELS, Matrix, matrix, shade
+from nmt.explain.matrix import LEAST, LEVELS, AttentionMatrix, matrix, shade
 from nmt.report.render import render
 from nmt.report.shown import clipped, percent
 from nmt.text.languages import read_tag
@@ -104,7 +104,7 @@ class _Sentence:
     mean: float | None
     least: _Step | None
     totals: str
-    matrix: Matrix | None
+    matrix: AttentionMatrix | None
     alternatives: Sequence[tuple[str, float]]
     words: _Words | None
 

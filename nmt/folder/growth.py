@@ -23,7 +23,7 @@ from nmt.text.vocabulary import NUM_SPECIALS, Vocabulary
 
 
 @dataclass(frozen=True)
-class Rows:
+class GrownRows:
     """Where the rows of a grown matrix come from. origins: for each, the old rows whose mean it is; none: all."""
 
     origins: Sequence[Sequence[int]]
@@ -33,7 +33,7 @@ class Rows:
     "Those of them that are the mean of all rows."
 
     @classmethod
-    def of(cls, before: Sequence[str], after: Sequence[str], text: TextPipeline) -> Rows:
+    def of(cls, before: Sequence[str], after: Sequence[str], text: TextPipeline) -> GrownRows:
         """before, after: the pieces of the old and the new rows, specials first."""
         known = {piece: row for row, piece in enumerate(before[NUM_SPECIALS:], NUM_SPECIALS)}
         parts = PieceParts(text, frozenset(known))
@@ -57,18 +57,18 @@ class Rows:
 class Growth:
     """How a model's vocabulary has grown: the rows of both views, which are one where the model's are."""
 
-    source: Rows
-    target: Rows
+    source: GrownRows
+    target: GrownRows
 
     @classmethod
     def of(cls, before: Vocabulary, after: Vocabulary, text: TextPipeline, *, shared: bool) -> Growth:
         """text: the pipeline whose merges both vocabularies are of. shared: whether one matrix has the union's rows."""
         if shared:
-            rows = Rows.of(before.pieces, after.pieces, text)
+            rows = GrownRows.of(before.pieces, after.pieces, text)
             return cls(rows, rows)
         specials = before.pieces[:NUM_SPECIALS]
         views = [((*specials, *before.side(side)), (*specials, *after.side(side))) for side in ("source", "target")]
-        return cls(*(Rows.of(*view, text) for view in views))
+        return cls(*(GrownRows.of(*view, text) for view in views))
 
     @property
     def any(self) -> bool:

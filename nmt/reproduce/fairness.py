@@ -51,7 +51,7 @@ class Fairness:
 
 
 @dataclass(frozen=True)
-class Start:
+class ModeStart:
     """A mode's start: SHA-256 of each parameter by name, aliases too; shapes; what is an alias of what; size."""
 
     hashes: dict[str, str]
@@ -90,7 +90,7 @@ def compare_configs(configs: Mapping[Tying, Config]) -> Outcome:
     return [f"recipe and seed: {len(keys) - len(unequal)} of {len(keys)} keys have one value in all modes"], different
 
 
-def compare_starts(starts: Mapping[Tying, Start]) -> Outcome:
+def compare_starts(starts: Mapping[Tying, ModeStart]) -> Outcome:
     """Start values outside the vocabulary."""
     first = starts[Tying.UNTIED]
     names = sorted(
@@ -121,7 +121,7 @@ def compare_batches(hashes: Mapping[Tying, list[str]]) -> Outcome:
     return [], [Difference("batches", values, "the modes were not trained on the same pieces in the same order")]
 
 
-def vocabulary_differences(starts: Mapping[Tying, Start], sizes: VocabularySizes) -> Outcome:
+def vocabulary_differences(starts: Mapping[Tying, ModeStart], sizes: VocabularySizes) -> Outcome:
     """What tying itself is: which tables are one, how many rows they have, how they start."""
     extra = sizes.union - sizes.target
     found = []
@@ -146,11 +146,11 @@ def vocabulary_differences(starts: Mapping[Tying, Start], sizes: VocabularySizes
     return [], found
 
 
-def start_of(config: Config, sizes: VocabularySizes) -> Start:
+def start_of(config: Config, sizes: VocabularySizes) -> ModeStart:
     """Draw a mode's start weights again, as training does."""
     model = build_model(config.model, sizes, seed=config.training.seed)
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    return Start(
+    return ModeStart(
         hashes={name: _hash(parameter) for name, parameter in parameters.items()},
         shapes={name: tuple(parameter.shape) for name, parameter in parameters.items()},
         owners=aliases(model),
@@ -181,7 +181,7 @@ def _config(experiment: Experiment, run: Run) -> Config:
     return read_config(folder) if (folder / MANIFEST).exists() else build_config(experiment.values(run))
 
 
-def _same_start(name: str, mode: Tying, starts: Mapping[Tying, Start]) -> str:
+def _same_start(name: str, mode: Tying, starts: Mapping[Tying, ModeStart]) -> str:
     """', starts as in untied' where a table begins with the values it has there."""
     same = mode is not Tying.UNTIED and starts[mode].hashes[name] == starts[Tying.UNTIED].hashes[name]
     return ", starts as in untied" if same else ""

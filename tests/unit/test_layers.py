@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -115,6 +116,12 @@ def test_imports_go_down_only(module: str) -> None:
 def test_no_module_imports_itself_by_a_detour() -> None:
     graph = {module: (imports(tree) & TREES.keys()) - {"nmt"} for module, tree in TREES.items()}
     assert len(list(TopologicalSorter(graph).static_order())) >= len(TREES) - 1  # raises CycleError, naming the circle
+
+
+def test_no_two_classes_have_one_name() -> None:
+    classes = [node.name for tree in TREES.values() for node in tree.body if isinstance(node, ast.ClassDef)]
+    public = Counter(name for name in classes if not name.startswith("_"))
+    assert not [name for name, times in public.items() if times > 1]
 
 
 def test_the_version_stands_alone() -> None:
