@@ -24,7 +24,7 @@ from torch import Tensor
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write, sha256_of
 from nmt.config import choice
-from nmt.folder.bundle import BEST, Bundle, describe_folder, load_bundle, read_manifest
+from nmt.folder.bundle import BEST, Bundle, check_model_folder, describe_folder, load_bundle, read_manifest
 from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_empty
@@ -55,6 +55,7 @@ def change_tying(folder: Path, wanted: Tying, output: Path, keep: str | None = N
     """
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError("is there already", where=output, hint="name a new folder with --model")
+    check_model_folder(folder, "name the model folder to convert; --model names the new one")
     bundle = load_bundle(folder, torch.device("cpu"))
     before = bundle.model.embeddings.tying
     keep = check_change(before, wanted, keep, folder)

@@ -107,6 +107,13 @@ def versions() -> dict[str, str]:
     }
 
 
+def check_model_folder(folder: Path, hint: str) -> None:
+    """Raise a UserError with this hint unless a model folder is there: for one that is not named with --model."""
+    if not (folder / MANIFEST).is_file():
+        problem = f"not a model folder (no {MANIFEST} in it)" if folder.is_dir() else "no such folder"
+        raise UserError(problem, where=folder, hint=hint)
+
+
 def read_manifest(folder: Path, kind: str | None = TRANSLATION) -> dict[str, Any]:
     """The model folder's manifest; a folder without one is no model folder.
 

@@ -268,6 +268,13 @@ def test_vectors_that_are_none_are_refused(
     assert not (tmp_path / "model").exists()
 
 
+def test_a_folder_that_is_no_model_is_told_by_its_own_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for start, problem in ((tmp_path / "nowhere", "no such folder"), (tmp_path, "not a model folder")):
+        told = refused(capsys, arguments(start, tmp_path / "prepared", tmp_path / "model"))
+        assert f"{start}: {problem}" in told
+        assert "name a model folder, or a weights file in one, with --from" in told
+
+
 @pytest.mark.parametrize("tying", [mode.value for mode in Tying])
 def test_an_imported_model_is_trained_further(tmp_path: Path, tying: str) -> None:
     """DL4MT's, whose words are pieces already and whose matrices have rows without one; it learns a word, too."""

@@ -23,7 +23,16 @@ from nmt.config import Config, PathsConfig
 from nmt.configfile import Values, build_config
 from nmt.data.corpus import PreparedCorpus
 from nmt.data.mixing import describe_mix
-from nmt.folder.bundle import BEST, MANIFEST, VOCABULARY, Bundle, load_bundle, read_config, read_manifest
+from nmt.folder.bundle import (
+    BEST,
+    MANIFEST,
+    VOCABULARY,
+    Bundle,
+    check_model_folder,
+    load_bundle,
+    read_config,
+    read_manifest,
+)
 from nmt.folder.growth import Growth
 from nmt.folder.vectors import Filled, fill_rows, names_of, root_mean_square
 from nmt.layers.tying import load_unique
@@ -84,6 +93,7 @@ def start_values(wanted: Values, folder: Path) -> Values:
     if not start:
         return {}
     owner, _ = weights_in(Path(start))
+    check_model_folder(owner, f"name a model folder, or a weights file in one, with {FLAG}")
     read_manifest(owner)
     if owner.resolve() == folder.resolve():
         raise UserError("is the model to start from itself", where=folder, hint="name another folder with --model")

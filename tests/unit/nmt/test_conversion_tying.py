@@ -177,3 +177,9 @@ def test_a_folder_that_is_there_stays(tmp_path: Path) -> None:
     folder = make_model_folder(tmp_path / "old", tying="untied")
     with pytest.raises(UserError, match="is there already"):
         change_tying(folder, Tying.DECODER, folder)
+
+
+def test_a_folder_that_is_no_model_is_told(tmp_path: Path) -> None:
+    for folder, problem in ((tmp_path / "nowhere", "no such folder"), (tmp_path, "not a model folder")):
+        with pytest.raises(UserError, match=f"{problem}.*name the model folder to convert"):
+            change_tying(folder, Tying.UNTIED, tmp_path / "out")

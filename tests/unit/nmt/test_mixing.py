@@ -69,6 +69,15 @@ def test_as_many_as_asked_for_in_turn(folders: tuple[Path, Path], weight: float)
     assert max(counts.values()) - min(counts[row] for row in range(OLD)) <= 1, "each once before any again"
 
 
+def test_each_turn_through_a_folder_is_in_another_order(folders: tuple[Path, Path]) -> None:
+    """Half of the folder an epoch: two epochs are a turn, and the halves of the next are others."""
+    old, new = folders
+    feed = feed_of(new, settings(f"{old}={OLD / 2 / NEW}"))
+    halves = [{(row - NEW) % OLD for row in epoch_rows(feed, epoch) if row >= NEW} for epoch in range(4)]
+    assert halves[0] | halves[1] == halves[2] | halves[3] == set(range(OLD))
+    assert halves[2] not in halves[:2]
+
+
 def test_the_draws_are_a_function_of_seed_and_epoch(folders: tuple[Path, Path]) -> None:
     old, new = folders
     mix = f"{old}=0.5"
