@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from bpe.errors import UserError
 from nmt.config.checks import choice, require
 
 
@@ -86,6 +87,12 @@ class TrainingConfig:
     "Keep the weights of this many last validations; at the end their mean is the best if it scores better. 0: none."
     shortlist: bool = False
     "Write the model's vocabulary shortlist when training ends, as nmt-shortlist does."
+    record_tying: bool = False
+    "Write to metrics.jsonl, at every progress line, what each role of the vocabulary matrices does to them: the norms"
+    " of its gradients and their cosines on the last update, and the lengths of rows. Changes no number of training."
+    record_tying_against: str = ""
+    "With record_tying: model folder of an untied run on the same vocabulary (of the same seed, best), with whose"
+    " matrices those of this run are compared at each validation; empty: none."
     tensorboard: bool = True
     "Write TensorBoard event files to model/tensorboard when the package is installed."
 
@@ -102,6 +109,9 @@ class TrainingConfig:
         require(0 <= self.ema < 1, "training.ema", self.ema, "at least 0 and below 1")
         require(self.max_minutes >= 0, "training.max_minutes", self.max_minutes, "0 or more")
         require(self.clip_norm >= 0, "training.clip_norm", self.clip_norm, "0 or more")
+        if self.record_tying_against and not self.record_tying:
+            hint = "set training.record_tying too, or leave it out"
+            raise UserError("is for training.record_tying", where="training.record_tying_against", hint=hint)
         require(
             self.batch_tokens > 0 or self.batch_sentences > 0,
             "training.batch_tokens",

@@ -31,6 +31,8 @@ NOT_THE_RECIPE = frozenset(
         "model.tying",
         "training.seed",
         "training.tensorboard",
+        "training.record_tying",
+        "training.record_tying_against",
         "training.log_every",
         "training.save_every",
         "prep.check_sides",

@@ -30,7 +30,7 @@ from nmt.config import Word2VecConfig
 from nmt.corpora.catalogue import find
 from nmt.corpora.fetch import fetch
 from nmt.corpora.obtain import DownloadSettings
-from nmt.reproduce.rankcorrelation import centred_ranks, correlation, pair_cosines
+from nmt.evaluate.rankcorrelation import centred_ranks, correlation, pair_cosines
 from nmt.reproduce.wordsimilarity import Agreement, Benchmark, agreement, read_benchmarks, word_index
 from nmt.word2vec.skipgram import SkipGram
 from nmt.word2vec.training import train

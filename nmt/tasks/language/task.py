@@ -35,6 +35,7 @@ FOREIGN: dict[str, object] = {
     "shortlist": TrainingConfig.shortlist,
     "mix": TrainingConfig.mix,
     "validation_set": TrainingConfig.validation_set,
+    "record_tying": TrainingConfig.record_tying,
 }
 "Keys of translation, with the values that do nothing here."
 
