@@ -14,6 +14,7 @@ from nmt.cli import (
     reproduce_table1,
     reproduce_table2,
     reproduce_table8,
+    reproduce_tying,
 )
 from nmt.cli.common import run
 
@@ -28,6 +29,7 @@ TABLES: dict[str, tuple[Callable[[list[str]], None], str]] = {
     "table5": (reproduce_language.command_of("table5"), "large language models with dropout, tied and untied"),
     "table6": (reproduce_language.command_of("table6"), "small language models without dropout, tied and untied"),
     "similarity": (reproduce_similarity.command, "what tying does to the embeddings of trained models"),
+    "tying": (reproduce_tying.command, "what each role of a tied table does to it in training"),
     "render": (reproduce_render.command, "table 8's report again from its report.json, as this version shows it"),
 }
 
