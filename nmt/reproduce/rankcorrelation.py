@@ -6,7 +6,7 @@ sorted 30 more for the moment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -93,6 +93,14 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
     return correlation(centred_ranks(pair_cosines(first)), centred_ranks(pair_cosines(second)))
 
 
+def pairwise(matrices: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float | None]:
+    """`spearman` of each two of some matrices of the same pieces, by their names in order; each is ranked once."""
+    if any(len(matrix) < MIN_PIECES for matrix in matrices.values()):
+        return dict.fromkeys(combinations(matrices, 2))
+    ranks = {name: centred_ranks(pair_cosines(matrix)) for name, matrix in matrices.items()}
+    return {(first, second): correlation(ranks[first], ranks[second]) for first, second in combinations(matrices, 2)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Correlation:
     """Spearman's rho of two matrices over the pieces that both have."""
@@ -110,8 +118,8 @@ class Correlation:
     "The two began training with equal values, which alone makes them alike."
 
 
-def check_memory(num_pieces: int, num_matrices: int) -> None:
-    """A UserError where ranking so many pieces takes more than MEMORY_LIMIT."""
+def check_memory(num_pieces: int, num_matrices: int, flag: str = "--pieces") -> None:
+    """A UserError where ranking so many pieces takes more than MEMORY_LIMIT. flag: what says how many."""
     per_pair = BYTES_RANKS * num_matrices + BYTES_SORTING
     needed = num_pairs(num_pieces) * per_pair
     if needed > MEMORY_LIMIT:
@@ -119,7 +127,7 @@ def check_memory(num_pieces: int, num_matrices: int) -> None:
         raise UserError(
             f"the pairs of {num_pieces:,} pieces in {num_matrices} matrices take {needed / 2**30:.1f} GiB, "
             f"the limit is {MEMORY_LIMIT / 2**30:.0f}",
-            where="--pieces",
+            where=flag,
             hint=f"{fits:,} fit, or name fewer models",
         )
 

@@ -30,7 +30,9 @@ from nmt.config import Word2VecConfig
 from nmt.corpora.catalogue import find
 from nmt.corpora.fetch import fetch
 from nmt.corpora.obtain import DownloadSettings
-from nmt.reproduce.rankcorrelation import centred_ranks, correlation, pair_cosines
+from nmt.reproduce import paper
+from nmt.reproduce.rankcorrelation import pairwise
+from nmt.reproduce.rowscores import ROLES, RowScores
 from nmt.reproduce.wordsimilarity import Agreement, Benchmark, agreement, read_benchmarks, word_index
 from nmt.word2vec.skipgram import SkipGram
 from nmt.word2vec.training import train
@@ -40,7 +42,8 @@ from nmt.word2vec.words import WordText, read_words
 FORMAT, FORMAT_VERSION = "nmt-table2-experiment", 1
 MODES = {"untied": ("input", "output"), "tied": ("tied",)}
 "Mode -> what the rows of its matrices are called."
-ROLES = ("input", "output", "tied")
+CLAIMS = (("input", "output"), ("input", "tied"), ("output", "tied"))
+"The rows that score higher in the paper, and those that score lower."
 ALIKE_WORDS = 4000
 "The most frequent words, whose pairs Table 4's correlations are over: 8 million."
 
@@ -99,6 +102,11 @@ class Table2:
     missing: tuple[str, ...]
     alike: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     "Two roles -> rho of their matrices over the pairs of the most frequent words, seed by seed (Table 4)."
+
+    @property
+    def scores(self) -> RowScores:
+        """What it is read from."""
+        return RowScores(benchmarks=self.benchmarks, runs=self.runs, printed=paper.TABLE_2, claims=CLAIMS)
 
 
 def run_name(mode: str, seed: int) -> str:
@@ -258,8 +266,6 @@ def alike(order: Table2Order, runs: Sequence[VectorRun]) -> dict[tuple[str, str]
         if all((mode, seed) in there for mode in MODES):
             files = {role: vectors_path(order, mode, seed, role) for mode, roles in MODES.items() for role in roles}
             rows = {role: read_vectors(path, limit=ALIKE_WORDS)[1] for role, path in files.items()}
-            ranks = {role: centred_ranks(pair_cosines(matrix)) for role, matrix in rows.items()}
-            for pair, rhos in found.items():
-                rho = correlation(*(ranks[role] for role in pair))
-                rhos += [] if rho is None else [rho]
+            for pair, rho in pairwise(rows).items():
+                found[pair] += [] if rho is None else [rho]
     return found
