@@ -17,6 +17,8 @@ ROLES = ("input", "output", "tied")
 "Rows of an untied model's two matrices, and of a tied model's one."
 SHORT = {"input": "In", "output": "Out", "tied": "Tied"}
 "The paper's names of the columns."
+WITHOUT_ORDER = {"shown": "higher", "the other way round": "lower", "not shown": "no difference shown"}
+"What a verdict says of two rows between which nothing is claimed."
 RowClaim = tuple[str, str]
 "The rows that score higher in the paper, and those that score lower."
 
@@ -55,6 +57,8 @@ class RowScores:
     printed: Mapping[str, RowFigures]
     "Benchmark -> the paper's figures."
     claims: Sequence[RowClaim]
+    alike: Sequence[RowClaim] = ()
+    "Rows between which the paper claims no order."
 
     def rhos(self, role: str, benchmark: str) -> list[float]:
         """Rho of every run that has such rows, in the order of the seeds."""
@@ -75,7 +79,7 @@ def differences(scores: RowScores) -> list[RowDifference]:
     """Every claim on every benchmark, over the seeds that have both rows."""
     return [
         found
-        for better, worse in scores.claims
+        for better, worse in (*scores.claims, *scores.alike)
         for name in scores.benchmarks
         if (found := _difference(scores, better, worse, name)) is not None
     ]
@@ -121,11 +125,16 @@ def _lines(scores: RowScores) -> Iterator[str]:
     for better, worse in scores.claims:
         of_claim = [each for each in found if (each.better, each.worse) == (better, worse)]
         if of_claim:
-            details = ", ".join(_told(each) for each in of_claim)
+            details = ", ".join(_told(each, each.verdict) for each in of_claim)
             yield f"{better.capitalize()} rows score higher than {worse} rows: {details}"
+    for first, second in scores.alike:
+        of_pair = [each for each in found if (each.better, each.worse) == (first, second)]
+        if of_pair:
+            details = ", ".join(_told(each, WITHOUT_ORDER[each.verdict]) for each in of_pair)
+            yield f"{first.capitalize()} rows against {second} rows (the paper claims no order): {details}"
 
 
-def _told(each: RowDifference) -> str:
+def _told(each: RowDifference, finding: str) -> str:
     margin = each.difference.margin
     interval = "at one seed" if margin is None else f"± {margin:.3f}"
-    return f"{each.benchmark} {each.verdict} ({each.difference.mean:+.3f} {interval}; paper {each.printed:+.2f})"
+    return f"{each.benchmark} {finding} ({each.difference.mean:+.3f} {interval}; paper {each.printed:+.2f})"

@@ -27,13 +27,11 @@ from bpe.command import num_cores
 from bpe.errors import UserError
 from bpe.textfiles import sha256_of, write_text
 from nmt.config import Word2VecConfig
-from nmt.corpora.catalogue import find
-from nmt.corpora.fetch import fetch
-from nmt.corpora.obtain import DownloadSettings
 from nmt.reproduce import paper
+from nmt.reproduce.benchmarks import BenchmarkSource
 from nmt.reproduce.rankcorrelation import pairwise
 from nmt.reproduce.rowscores import ROLES, RowScores
-from nmt.reproduce.wordsimilarity import Agreement, Benchmark, agreement, read_benchmarks, word_index
+from nmt.reproduce.wordsimilarity import Agreement, Benchmark, agreement, word_index
 from nmt.word2vec.skipgram import SkipGram
 from nmt.word2vec.training import train
 from nmt.word2vec.vectors import read_vectors, write_vectors
@@ -56,14 +54,11 @@ class Table2Order:
     scale: str
     texts: tuple[Path, ...]
     out: Path
+    benchmarks: BenchmarkSource
     seeds: int = 1
     jobs: int = 1
     "Trainings at a time."
     threads: int = 0
-    benchmarks: Path | None = None
-    "Folder of the word similarity sets; None: they are fetched."
-    source: DownloadSettings | None = None
-    "Where to fetch them from."
     command: str = "nmt-reproduce table2"
     name: str = ""
     "What the text is called in the report."
@@ -120,8 +115,7 @@ def reproduce(order: Table2Order) -> Table2:
         if not path.is_file():
             hint = "name the text with --text, or fetch one: nmt-data fetch text8"
             raise UserError("no such file", where=path, hint=hint)
-    folder = order.benchmarks or fetched_benchmarks(order)
-    benchmarks = read_benchmarks(folder)
+    benchmarks = order.benchmarks.read(order.out)
     names = [(mode, seed) for seed in range(1, order.seeds + 1) for mode in MODES]
     facts = claim(order)
     waiting = [(mode, seed) for mode, seed in names if read_run(order, mode, seed) is None]
@@ -141,14 +135,6 @@ def reproduce(order: Table2Order) -> Table2:
         missing=tuple(run_name(*name) for name in names if run_name(*name) not in there),
         alike=alike(order, runs),
     )
-
-
-def fetched_benchmarks(order: Table2Order) -> Path:
-    """The word similarity sets in OUT/benchmarks, fetched where they are not there yet."""
-    folder, corpus = order.out / "benchmarks", find("word-similarity")
-    assert order.source is not None
-    fetch(corpus, corpus.resolve(None, None), folder, order.source)
-    return folder
 
 
 def claim(order: Table2Order) -> dict[str, Any]:

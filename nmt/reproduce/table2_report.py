@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -11,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from bpe.progress import duration
-from bpe.textfiles import write_text
 from nmt.device import machine
 from nmt.folder.bundle import versions
-from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
+from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text
 from nmt.report.tables import text_table
+from nmt.report.writing import write_files
 from nmt.reproduce import paper
 from nmt.reproduce.rowreport import draw_scores, score_table
 from nmt.reproduce.rowscores import ROLES, differences, reading
 from nmt.reproduce.table2 import ALIKE_WORDS, Table2
 
 FORMAT, FORMAT_VERSION = "nmt-table2", 1
-FILES = ("table2.md", "table2.json", "table2.html")
+STEM = "table2"
 TEXT_WIDTH = 100
 KEY = (
     "Spearman's rho of cosine similarity and people's judgement, over the pairs both of whose words have a vector. In "
@@ -79,18 +78,8 @@ def as_dict(table: Table2) -> dict[str, Any]:
 
 
 def write(table: Table2, folder: Path) -> list[Path]:
-    """Write FILES and, with matplotlib, the picture that the Markdown shows; returns their paths."""
-    parts = list(_parts(table))
-    pictures = draw_pictures(parts)
-    files = {
-        "table2.md": as_markdown(title(table), parts, pictures),
-        "table2.json": json.dumps(as_dict(table), indent=1, ensure_ascii=False) + "\n",
-        "table2.html": as_html(title(table), parts, pictures),
-        **{f"{name}.svg": svg + "\n" for name, svg in pictures.items()},
-    }
-    for name, content in files.items():
-        write_text(folder / name, content)
-    return [folder / name for name in files]
+    """Write STEM.md, .json, .html and the picture; returns their paths."""
+    return write_files(folder / STEM, title(table), list(_parts(table)), as_dict(table))
 
 
 def _missing(table: Table2) -> list[str]:

@@ -318,10 +318,10 @@ def test_sizes_need_no_data(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "no table named; choose one of table8, table1, table2, table5, table6, similarity, render"),
+        ([], "no table named; choose one of table8, table1, table2, table3, table5, table6, similarity, render"),
         (
             ["table9"],
-            "unknown table 'table9'; choose one of table8, table1, table2, table5, table6, similarity, render",
+            "unknown table 'table9'; choose one of table8, table1, table2, table3, table5, table6, similarity, render",
         ),
         (["table8", "--scale", "huge"], "--scale: no recipe of scale 'huge'; choose one of paper, small, tiny"),
         (["table8", "--seeds", "0"], "--seeds: 0 is out of range: it must be 1 to 1,000"),

@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import functools
-import json
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 from bpe.progress import duration
-from bpe.textfiles import write_text
-from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
+from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text
 from nmt.report.pictures import figure_to_svg, line, new_figure
 from nmt.report.tables import text_table
+from nmt.report.writing import report_files, write_files
 from nmt.reproduce.intervals import Summary
 from nmt.reproduce.language.paper import SPLITS
 from nmt.reproduce.language.results import ClaimResult, LanguageResults
 
-FILES = ("report.md", "report.json", "report.html")
+STEM = "report"
+FILES = report_files(STEM)
 
 
 def write_language_report(results: LanguageResults, folder: Path) -> None:
     """Write the three files and the picture."""
     title = f"{results.title}{f', on {results.name}' if results.name else ''}, scale {results.scale}"
-    parts = list(_parts(results))
-    pictures = draw_pictures(parts)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, svg in pictures.items():
-        write_text(folder / f"{name}.svg", svg + "\n")
-    write_text(folder / "report.md", as_markdown(title, parts, pictures))
-    write_text(folder / "report.html", as_html(title, parts, pictures))
-    write_text(folder / "report.json", json.dumps(results.as_dict(), indent=1, ensure_ascii=False) + "\n")
+    write_files(folder / STEM, title, list(_parts(results)), results.as_dict())
 
 
 def language_summary(results: LanguageResults) -> str:
