@@ -14,6 +14,7 @@ from nmt.cli import (
     reproduce_table1,
     reproduce_table2,
     reproduce_table3,
+    reproduce_table4,
     reproduce_table8,
 )
 from nmt.cli.common import run
@@ -27,6 +28,7 @@ TABLES: dict[str, tuple[Callable[[list[str]], None], str]] = {
     ),
     "table2": (reproduce_table2.command, "train word2vec untied and tied, score its rows on word similarity"),
     "table3": (reproduce_table3.command, "score the rows of small language models on word similarity"),
+    "table4": (reproduce_table4.command, "which of the matrices of untied and tied models are alike"),
     "table5": (reproduce_language.command_of("table5"), "large language models with dropout, tied and untied"),
     "table6": (reproduce_language.command_of("table6"), "small language models without dropout, tied and untied"),
     "similarity": (reproduce_similarity.command, "what tying does to the embeddings of trained models"),

@@ -21,6 +21,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bpe.command import num_cores
@@ -197,7 +198,7 @@ def do_run(
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     index, found = word_index(text.words), {}
     for role, matrix in matrices(model, mode):
-        write_vectors(vectors_path(order, mode, seed, role), text.words, matrix.numpy())
+        write_vectors(vectors_path(order.out, mode, seed, role), text.words, matrix.numpy())
         found[role] = {each.name: agreement(each, index, matrix.numpy()) for each in benchmarks}
     run = VectorRun(
         mode=mode,
@@ -208,7 +209,7 @@ def do_run(
         num_parameters=model.num_parameters,
         agreements=found,
     )
-    write_text(run_path(order, mode, seed), json.dumps(asdict(run), indent=1) + "\n")
+    write_text(run_path(order.out, mode, seed), json.dumps(asdict(run), indent=1) + "\n")
 
 
 def matrices(model: SkipGram, mode: str) -> Iterator[tuple[str, torch.Tensor]]:
@@ -216,19 +217,32 @@ def matrices(model: SkipGram, mode: str) -> Iterator[tuple[str, torch.Tensor]]:
     return zip(MODES[mode], (model.inputs, model.outputs), strict=False)
 
 
-def vectors_path(order: Table2Order, mode: str, seed: int, role: str) -> Path:
+def vectors_path(out: Path, mode: str, seed: int, role: str) -> Path:
     """Where a matrix is written."""
-    return order.out / "vectors" / f"{run_name(mode, seed)}.{role}.txt"
+    return out / "vectors" / f"{run_name(mode, seed)}.{role}.txt"
 
 
-def run_path(order: Table2Order, mode: str, seed: int) -> Path:
+def run_path(out: Path, mode: str, seed: int) -> Path:
     """Where what a run found is written."""
-    return order.out / "runs" / f"{run_name(mode, seed)}.json"
+    return out / "runs" / f"{run_name(mode, seed)}.json"
+
+
+def finished_seeds(out: Path) -> tuple[int, ...]:
+    """The seeds whose runs of both modes are in a folder, in order."""
+    named = (path.stem.rpartition("-seed")[2] for path in (out / "runs").glob("*-seed*.json"))
+    seeds = sorted({int(name) for name in named if name.isdecimal()})
+    return tuple(seed for seed in seeds if all(run_path(out, mode, seed).is_file() for mode in MODES))
+
+
+def seed_rows(out: Path, seed: int, limit: int) -> dict[str, np.ndarray]:
+    """Role -> the vectors of the `limit` most frequent words that the runs of a seed wrote."""
+    files = {role: vectors_path(out, mode, seed, role) for mode, roles in MODES.items() for role in roles}
+    return {role: read_vectors(path, limit=limit)[1] for role, path in files.items()}
 
 
 def read_run(order: Table2Order, mode: str, seed: int) -> VectorRun | None:
     """What a run found; None where it is not finished."""
-    path = run_path(order, mode, seed)
+    path = run_path(order.out, mode, seed)
     if not path.exists():
         return None
     try:
@@ -247,11 +261,9 @@ def read_run(order: Table2Order, mode: str, seed: int) -> VectorRun | None:
 def alike(order: Table2Order, runs: Sequence[VectorRun]) -> dict[tuple[str, str], list[float]]:
     """Table2.alike, of the seeds whose runs of both modes are there."""
     found: dict[tuple[str, str], list[float]] = {pair: [] for pair in combinations(ROLES, 2)}
-    there = {(run.mode, run.seed) for run in runs}
-    for seed in sorted({seed for _, seed in there}):
-        if all((mode, seed) in there for mode in MODES):
-            files = {role: vectors_path(order, mode, seed, role) for mode, roles in MODES.items() for role in roles}
-            rows = {role: read_vectors(path, limit=ALIKE_WORDS)[1] for role, path in files.items()}
-            for pair, rho in pairwise(rows).items():
+    there = {run.seed for run in runs}
+    for seed in finished_seeds(order.out):
+        if seed in there:
+            for pair, rho in pairwise(seed_rows(order.out, seed, ALIKE_WORDS)).items():
                 found[pair] += [] if rho is None else [rho]
     return found
