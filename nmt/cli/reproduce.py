@@ -15,6 +15,7 @@ from nmt.cli import (
     reproduce_table2,
     reproduce_table3,
     reproduce_table4,
+    reproduce_table7,
     reproduce_table8,
 )
 from nmt.cli.common import run
@@ -31,6 +32,7 @@ TABLES: dict[str, tuple[Callable[[list[str]], None], str]] = {
     "table4": (reproduce_table4.command, "which of the matrices of untied and tied models are alike"),
     "table5": (reproduce_language.command_of("table5"), "large language models with dropout, tied and untied"),
     "table6": (reproduce_language.command_of("table6"), "small language models without dropout, tied and untied"),
+    "table7": (reproduce_table7.command, "the small models of table 6 on text8, IMDB and BBC"),
     "similarity": (reproduce_similarity.command, "what tying does to the embeddings of trained models"),
     "render": (reproduce_render.command, "table 8's report again from its report.json, as this version shows it"),
 }

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from nmt.cli.common import FLAGS, Parser, make_parser, overrides
+from nmt.configfile import Values
 from nmt.data.running_text import RunningText
 from nmt.prepare.running_text import TextPreparation, find_text, prepare_text
 from nmt.reproduce.language.experiment import LanguageExperiment
-from nmt.reproduce.language.paper import LANGUAGE_TABLES, NUM_WORDS
+from nmt.reproduce.language.paper import LANGUAGE_TABLES, NUM_WORDS, LanguageTable
 from nmt.reproduce.language.recipes import SCALES
 from nmt.reproduce.language.report import FILES, language_summary, write_language_report
 from nmt.reproduce.language.results import collect
@@ -56,6 +57,7 @@ def _parse(prog: str, table: str, argv: list[str]) -> Namespace:
     about = f"{LANGUAGE_TABLES[table].title} of Press & Wolf (2017). {DESCRIPTION}"
     parser = make_parser(prog, about, KEYS)
     add_training_flags(parser, f"reproduction-{table}")
+    add_text_flags(parser)
     parser.add_argument("--sizes", action="store_true", help="the table's models counted; needs no data")
     arguments = parser.parse_args(argv)
     check_training_flags(arguments)
@@ -67,8 +69,6 @@ def add_training_flags(parser: Parser, out: str) -> None:
     add = parser.add_argument
     scales = "small (the default): narrow models, few epochs; paper: the exact recipes of configs/language"
     add("--scale", choices=SCALES, default=SCALES[0], help=scales)
-    add("--prepared", metavar="DIR", help="text that nmt-lm prep prepared, instead of --corpus")
-    add("--vocabulary", type=int, default=NUM_WORDS, metavar="N", help=f"rows of --corpus's ({NUM_WORDS:,})")
     add("--seeds", type=int, default=1, metavar="N", help="models of each row, seeds 1 to N (1)")
     add("--jobs", type=int, default=1, metavar="N", help="trainings at a time (1); --threads is of each")
     add("--out", default=out, metavar="DIR", help=f"folder of everything ({out})")
@@ -77,13 +77,20 @@ def add_training_flags(parser: Parser, out: str) -> None:
     add("--json", action="store_true", help="print JSON")
 
 
+def add_text_flags(parser: Parser) -> None:
+    """What is said of the text besides --corpus."""
+    add = parser.add_argument
+    add("--prepared", metavar="DIR", help="text that nmt-lm prep prepared, instead of --corpus")
+    add("--vocabulary", type=int, default=NUM_WORDS, metavar="N", help=f"rows of --corpus's ({NUM_WORDS:,})")
+
+
 def check_training_flags(arguments: Namespace) -> None:
     """UserError for a number out of range."""
     for flag in ("seeds", "jobs"):
         value = getattr(arguments, flag)
         if not 1 <= value <= 1000:
             raise UserError(f"{value} is out of range: it must be 1 to 1,000", where=f"--{flag}")
-    if arguments.vocabulary < 3:
+    if getattr(arguments, "vocabulary", NUM_WORDS) < 3:
         raise UserError(f"{arguments.vocabulary} is out of range: it must be 3 or more", where="--vocabulary")
 
 
@@ -106,12 +113,8 @@ def train_waiting(experiment: LanguageExperiment, arguments: Namespace) -> None:
 
 def experiment_of(table: str, arguments: Namespace) -> LanguageExperiment:
     """The comparison that is asked for, its text prepared, its folder claimed."""
-    values = overrides(arguments)
+    values = training_values(arguments)
     corpus = values.pop("paths.corpus", "corpus")
-    for key in values:
-        if not key.startswith(ALLOWED) or key in OWN:
-            problem = "is what the table's models differ in" if key in OWN else "is nothing of language models"
-            raise UserError(problem, where=key, hint="leave it out")
     folder = Path(arguments.out).resolve()
     prepared = Path(arguments.prepared).resolve() if arguments.prepared else folder / "prepared"
     experiment = LanguageExperiment(
@@ -122,17 +125,36 @@ def experiment_of(table: str, arguments: Namespace) -> LanguageExperiment:
         prepared=prepared,
         more=values,
     )
-    for row in experiment.table.rows:
-        experiment.config(row)  # whatever is out of range is said before any work
+    check_rows(experiment)
     if not arguments.prepared:
-        _prepare(str(corpus), prepared, arguments)
+        files = files_of(str(corpus), experiment.table)
+        run = TextPreparation(files=files, folder=prepared, vocabulary=arguments.vocabulary, quiet=arguments.quiet)
+        prepare_text(run)
     experiment.claim(RunningText.open(prepared).fingerprint)
     return experiment
 
 
-def _prepare(corpus: str, prepared: Path, arguments: Namespace) -> None:
-    """The text of --corpus, unless it lies there already."""
+def training_values(arguments: Namespace) -> Values:
+    """What the user set. UserError for what is not to be set here."""
+    values = overrides(arguments)
+    for key in values:
+        if key != "paths.corpus" and (not key.startswith(ALLOWED) or key in OWN):
+            problem = "is what the table's models differ in" if key in OWN else "is nothing of language models"
+            raise UserError(problem, where=key, hint="leave it out")
+    return values
+
+
+def check_rows(experiment: LanguageExperiment) -> None:
+    """Whatever is out of range is said before any work."""
+    for row in experiment.table.rows:
+        experiment.config(row)
+
+
+def files_of(corpus: str, table: LanguageTable) -> dict[str, Path]:
+    """The files of a folder's splits; where a table reports no validation, its test text stands in for it."""
     files = find_text(corpus, {"train": None, "valid": None, "test": None})
+    if "valid" not in files and "valid" not in table.splits and "test" in files:
+        files["valid"] = files["test"]
     if "valid" not in files:
         raise UserError("holds no file of validation text", where=corpus, hint="call it valid.txt or the like")
-    prepare_text(TextPreparation(files=files, folder=prepared, vocabulary=arguments.vocabulary, quiet=arguments.quiet))
+    return files

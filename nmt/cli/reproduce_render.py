@@ -13,7 +13,7 @@ from bpe.errors import UserError
 from nmt.cli.common import Parser
 from nmt.report.document import Heading
 from nmt.report.restore import restored
-from nmt.reproduce import table3, table4
+from nmt.reproduce import table3, table4, table7
 from nmt.reproduce.language.report import write_language_report
 from nmt.reproduce.language.results import LanguageResults
 from nmt.reproduce.report import write_report
@@ -21,6 +21,7 @@ from nmt.reproduce.results import Results
 from nmt.reproduce.similarity import Study, study_parts
 from nmt.reproduce.table3_report import write_table3
 from nmt.reproduce.table4_report import write_table4
+from nmt.reproduce.table7_report import write_table7
 from nmt.reproduce.table8 import EMBEDDINGS
 
 PROG = "nmt-reproduce render"
@@ -62,6 +63,7 @@ WRITERS: dict[str, Callable[[dict[str, Any], Path], object]] = {
     "language": lambda body, folder: write_language_report(restored(LanguageResults, body), folder),
     table3.FORMAT: lambda body, folder: write_table3(restored(table3.Table3, body), folder),
     table4.FORMAT: lambda body, folder: write_table4(restored(table4.Table4, body), folder),
+    table7.FORMAT: lambda body, folder: write_table7(restored(table7.Table7, body), folder),
 }
 "By what a report is of."
 

@@ -11,6 +11,7 @@ from nmt.cli.common import make_parser
 from nmt.cli.reproduce_benchmarks import add_benchmark_flags, benchmark_source
 from nmt.cli.reproduce_language import (
     KEYS,
+    add_text_flags,
     add_training_flags,
     check_training_flags,
     experiment_of,
@@ -38,6 +39,7 @@ def command(argv: list[str]) -> None:
     add("--column", choices=tuple(paper.TABLE_3), default="ptb", help=columns)
     add_benchmark_flags(parser, mirror="--benchmarks-from")
     add_training_flags(parser, "reproduction-table3")
+    add_text_flags(parser)
     arguments = parser.parse_args(argv)
     check_training_flags(arguments)
     folder = Path(arguments.out)

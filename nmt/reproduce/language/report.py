@@ -30,7 +30,7 @@ def language_summary(results: LanguageResults) -> str:
     """The table and its reading, for a terminal."""
     table = main_table(results)
     lines = [text_table(table.header, table.rows, table.align)] if results.rows else []
-    lines += [f"- {each}" for each in (*reading(results), *protocol(results))]
+    lines += [f"- {each}" for each in (*language_reading(results), *protocol(results))]
     return "\n".join([*lines, *([f"not there yet: {', '.join(results.missing)}"] if results.missing else [])])
 
 
@@ -44,7 +44,7 @@ def _parts(results: LanguageResults) -> Iterator[Part]:
     yield main_table(results)
     yield Text("± half of the 95% interval over seeds, by Student's t. Paper: the figures that it prints.", note=True)
     yield Heading("Reading")
-    yield Bullets(reading(results))
+    yield Bullets(language_reading(results))
     yield Heading("How perplexity was measured")
     yield Bullets(protocol(results))
     yield Heading("Learning curves")
@@ -60,13 +60,15 @@ def _parts(results: LanguageResults) -> Iterator[Part]:
 def main_table(results: LanguageResults) -> Table:
     """The paper's columns, ours first, the paper's beside them."""
     splits = [split for split in ("test", "valid", "train") if split in results.text["words"]]
-    header = ["model", "parameters", *splits, "paper: size", *(f"paper: {split}" for split in splits)]
+    sized = any(row.printed["size"] for row in results.rows)
+    header = ["model", "parameters", *splits, *(["paper: size"] if sized else [])]
+    header += [f"paper: {split}" for split in splits]
     rows = [
         [
             row.name,
             f"{row.parameters:,}",
             *(with_margin(row.perplexity[split]) for split in splits),
-            row.printed["size"],
+            *([row.printed["size"]] if sized else []),
             *(f"{row.printed[split]:.1f}" for split in splits),
         ]
         for row in results.rows
@@ -80,7 +82,7 @@ def with_margin(found: Summary, digits: int = 2) -> str:
     return f"{found.mean:,.{digits}f}{margin}"
 
 
-def reading(results: LanguageResults) -> list[str]:
+def language_reading(results: LanguageResults) -> list[str]:
     """What the numbers say, by rule."""
     return [_verdict(claim, results.split) for claim in results.claims]
 
