@@ -23,6 +23,8 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--prepared", default=PREPARED, metavar="DIR", help=f"where it goes (default: {PREPARED})")
     size = "rows at most: the most frequent words, <eos> and <unk>; 0 (the default): every word of the training text"
     parser.add_argument("--vocabulary", type=int, default=0, metavar="N", help=size)
+    rare = "words that occur less often in the training text are <unk> (1)"
+    parser.add_argument("--min-count", type=int, default=1, metavar="N", help=rare)
     parser.add_argument("--joint-bpe", type=int, default=0, metavar="N", help="cut words by a BPE of N merges")
     parser.add_argument("--language", default="en", metavar="LANG", help="of the text, for --tokenizer moses")
     parser.add_argument("--tokenizer", default="reversible", help="before the BPE: reversible, moses or none")
@@ -30,18 +32,20 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print the manifest, not the summary")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
     arguments = parser.parse_args(argv)
-    for flag, least in (("vocabulary", 3), ("joint_bpe", 1)):
+    for flag, least in (("vocabulary", 3), ("joint_bpe", 1), ("min_count", 1)):
         value = getattr(arguments, flag)
         if (value and value < least) or value < 0:
             parser.error(f"--{flag.replace('_', '-')} {value} is out of range: it must be {least} or more")
-    if arguments.vocabulary and arguments.joint_bpe:
-        parser.error("--vocabulary is of words, and --joint-bpe makes its own vocabulary: use one of them")
+    if arguments.joint_bpe and (arguments.vocabulary or arguments.min_count > 1):
+        flag = "--vocabulary" if arguments.vocabulary else "--min-count"
+        parser.error(f"{flag} is of words, and --joint-bpe makes its own vocabulary: use one of them")
     named = {split: getattr(arguments, split) for split in ("train", "valid", "test")}
     manifest = prepare_text(
         TextPreparation(
             files=find_text(arguments.corpus, named),
             folder=Path(arguments.prepared).resolve(),
             vocabulary=arguments.vocabulary,
+            min_count=arguments.min_count,
             joint_bpe=arguments.joint_bpe,
             language=arguments.language,
             tokenizer=arguments.tokenizer,

@@ -6,6 +6,9 @@ sorted 30 more for the moment.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import combinations
+
 import numpy as np
 
 BLOCK_ROWS = 256
@@ -82,3 +85,11 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
     if len(first) < MIN_PIECES:
         return None
     return correlation(centred_ranks(pair_cosines(first)), centred_ranks(pair_cosines(second)))
+
+
+def pairwise(matrices: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float | None]:
+    """`spearman` of each two of some matrices of the same pieces, by their names in order; each is ranked once."""
+    if any(len(matrix) < MIN_PIECES for matrix in matrices.values()):
+        return dict.fromkeys(combinations(matrices, 2))
+    ranks = {name: centred_ranks(pair_cosines(matrix)) for name, matrix in matrices.items()}
+    return {(first, second): correlation(ranks[first], ranks[second]) for first, second in combinations(matrices, 2)}

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bpe.errors import UserError
 from bpe.textfiles import sha256_of
 from nmt.config import PrepConfig
@@ -24,12 +26,14 @@ from nmt.prepare.names import SPLITS
 from nmt.prepare.subword_learning import learn_bpe
 from nmt.prepare.tokenizing import WordCounts
 from nmt.scratch import put_in_place, remove_scratch, scratch_folder
-from nmt.text.lines import bounded_lines
+from nmt.text.lines import bounded_lines, word_portions
 from nmt.text.pipeline import TextOptions
-from nmt.text.words import END_NAME, UNKNOWN_NAME, WordVocabulary
+from nmt.text.words import END, END_NAME, UNKNOWN_NAME, WordVocabulary
 
 Cut = Callable[[str], list[str]]
 "A raw line's words or pieces."
+Read = Callable[[Path], Iterator[tuple[str, bool]]]
+"Reads a file: a line or a portion of one, and whether the line ends with it."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,8 @@ class TextPreparation:
     "Where the result goes."
     vocabulary: int = 0
     "Rows at most, the most frequent words; the others are <unk>. 0: all words of the training text."
+    min_count: int = 1
+    "Words that occur less often in the training text are <unk>."
     joint_bpe: int = 0
     "Merges of the BPE that the text is cut by; 0: words, between white space."
     language: str = "en"
@@ -54,7 +60,8 @@ class TextPreparation:
     def options(self) -> dict[str, Any]:
         """What the result depends on besides the text."""
         if not self.joint_bpe:
-            return {"vocabulary": self.vocabulary}
+            rare = {"min_count": self.min_count} if self.min_count > 1 else {}
+            return {"vocabulary": self.vocabulary, **rare}
         return {"joint_bpe": self.joint_bpe, "language": self.language, "tokenizer": self.tokenizer}
 
 
@@ -125,12 +132,17 @@ def _finished(run: TextPreparation, described: dict[str, Any]) -> dict[str, Any]
 
 def _build(run: TextPreparation, result: Path, described: dict[str, Any]) -> dict[str, Any]:
     """All the work, into the folder of the result."""
+    read: Read
     if run.joint_bpe:
         vocabulary, cut, learned = _subwords(run, result)
+        read = _whole_lines
     else:
         vocabulary, cut, learned = _words(run), str.split, {}
+        read = word_portions
     vocabulary.save(result / VOCABULARY_FILE)
-    splits = {split: _encode(path, result / ids_file(split), vocabulary, cut) for split, path in run.files.items()}
+    splits = {
+        split: _encode(read, path, result / ids_file(split), vocabulary, cut) for split, path in run.files.items()
+    }
     content = {**described, **learned, "splits": splits}
     content["vocabulary"] = {
         "size": vocabulary.size,
@@ -145,13 +157,13 @@ def _build(run: TextPreparation, result: Path, described: dict[str, Any]) -> dic
 
 def _words(run: TextPreparation) -> WordVocabulary:
     """The words of the training text. Where all have a row, <unk> has one too if held-out text needs it."""
-    counts = _counted(run.files["train"], str.split)
-    vocabulary = WordVocabulary.from_counts(counts, run.vocabulary)
+    counts = _counted(word_portions, run.files["train"], str.split)
+    vocabulary = WordVocabulary.from_counts(counts, run.vocabulary, min_count=run.min_count)
     if vocabulary.unknown is not None:
         return vocabulary
     known = {*counts, END_NAME}
     others = (path for split, path in run.files.items() if split != "train")
-    if all(known.issuperset(line.split()) for path in others for line in bounded_lines(path)):
+    if all(known.issuperset(text.split()) for path in others for text, _ in word_portions(path)):
         return vocabulary
     return WordVocabulary.from_counts(counts, run.vocabulary, unknown=True)
 
@@ -159,7 +171,7 @@ def _words(run: TextPreparation) -> WordVocabulary:
 def _subwords(run: TextPreparation, result: Path) -> tuple[WordVocabulary, Cut, dict[str, Any]]:
     """The pieces that a BPE cuts the training text into, and those that spell in bytes what it lacks."""
     options = TextOptions(source=run.language, target=run.language, tokenizer=run.tokenizer)
-    words = _counted(run.files["train"], options.make_tokenizer("source").words)
+    words = _counted(_whole_lines, run.files["train"], options.make_tokenizer("source").words)
     prep = PrepConfig(joint_bpe=run.joint_bpe, tokenizer=run.tokenizer)
     pipeline, learned = learn_bpe(WordCounts(source=words), prep, options, run.quiet)
     pieces: Counter[str] = Counter(dict.fromkeys(pipeline.always_known, 0))
@@ -173,32 +185,34 @@ def _subwords(run: TextPreparation, result: Path) -> tuple[WordVocabulary, Cut, 
     return WordVocabulary(order, subwords=True), lambda line: pipeline.pieces(line, "source"), told
 
 
-def _counted(path: Path, cut: Cut) -> Counter[str]:
+def _whole_lines(path: Path) -> Iterator[tuple[str, bool]]:
+    return ((line, True) for line in bounded_lines(path))
+
+
+def _counted(read: Read, path: Path, cut: Cut) -> Counter[str]:
     """How often each word occurs; a text without words is a UserError."""
     counts: Counter[str] = Counter()
-    for line in bounded_lines(path):
-        counts.update(cut(line))
+    for text, _ in read(path):
+        counts.update(cut(text))
     if not counts:
         raise UserError("an empty text: it has no word", where=path, hint="check the file")
     return counts
 
 
-def _encode(path: Path, target: Path, vocabulary: WordVocabulary, cut: Cut) -> dict[str, int]:
+def _encode(read: Read, path: Path, target: Path, vocabulary: WordVocabulary, cut: Cut) -> dict[str, int]:
     """Write a split's words; returns what it holds."""
     lines = words = unknown = 0
     with open(target, "wb") as stream:
-        for row in _rows(path, vocabulary, cut):
-            stream.write(row.astype(ID_TYPE).tobytes())
-            lines, words = lines + 1, words + len(row)
+        for text, ended in read(path):
+            rows = vocabulary.encode(cut(text))
+            rows += [END] if ended else []
+            stream.write(np.array(rows, dtype=ID_TYPE).tobytes())
+            lines, words = lines + ended, words + len(rows)
             if vocabulary.unknown is not None:
-                unknown += int((row == vocabulary.unknown).sum())
+                unknown += rows.count(vocabulary.unknown)
     if words == lines:
         raise UserError("an empty text: it has no word", where=path, hint="check the file, or leave the split out")
     return {"lines": lines, "words": words, "unknown": unknown}
-
-
-def _rows(path: Path, vocabulary: WordVocabulary, cut: Cut) -> Iterator[Any]:
-    return (vocabulary.line(cut(line)) for line in bounded_lines(path))
 
 
 def text_summary(manifest: Mapping[str, Any], folder: Path | str) -> str:

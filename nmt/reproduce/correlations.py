@@ -39,8 +39,8 @@ class Correlation:
     "The two began training with equal values, which alone makes them alike."
 
 
-def check_memory(num_pieces: int, num_matrices: int) -> None:
-    """A UserError where ranking so many pieces takes more than MEMORY_LIMIT."""
+def check_memory(num_pieces: int, num_matrices: int, flag: str = "--pieces") -> None:
+    """A UserError where ranking so many pieces takes more than MEMORY_LIMIT. flag: what says how many."""
     per_pair = BYTES_RANKS * num_matrices + BYTES_SORTING
     needed = num_pairs(num_pieces) * per_pair
     if needed > MEMORY_LIMIT:
@@ -48,7 +48,7 @@ def check_memory(num_pieces: int, num_matrices: int) -> None:
         raise UserError(
             f"the pairs of {num_pieces:,} pieces in {num_matrices} matrices take {needed / 2**30:.1f} GiB, "
             f"the limit is {MEMORY_LIMIT / 2**30:.0f}",
-            where="--pieces",
+            where=flag,
             hint=f"{fits:,} fit, or name fewer models",
         )
 

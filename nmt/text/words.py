@@ -43,15 +43,20 @@ class WordVocabulary:
     "Whether they are pieces of words (see `nmt.text.pipeline`)."
 
     @classmethod
-    def from_counts(cls, counts: Counter[str], most: int = 0, *, unknown: bool = False) -> WordVocabulary:
+    def from_counts(
+        cls, counts: Counter[str], most: int = 0, *, unknown: bool = False, min_count: int = 1
+    ) -> WordVocabulary:
         """Words of a text by how often they occur. most: rows at most, <eos> and <unk> counted; 0: no limit.
 
-        unknown: <unk> has a row even if the text does not say it; so it has where words are left out.
+        unknown: <unk> has a row even if the text does not say it; so it has where words are left out. min_count: words
+        that occur less often are left out.
         """
         order = sorted((word for word in counts if word != END_NAME), key=lambda word: (-counts[word], word))
-        if (most and len(order) + 1 > most) or unknown:
+        rare = any(0 < count < min_count for count in counts.values())
+        if (most and len(order) + 1 > most) or unknown or rare:
             order = [word for word in order if word != UNKNOWN_NAME]
-            kept = order[: most - 2] if most else order
+            often = sum(counts[word] >= min_count for word in order)  # they come first
+            kept = order[: min(often, most - 2) if most else often]
             place = sum(1 for word in kept if counts[word] > _unknown(counts, order[len(kept) :]))
             order = [*kept[:place], UNKNOWN_NAME, *kept[place:]]
         return cls(tuple(order))
