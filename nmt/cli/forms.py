@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
 from nmt.config import require
-from nmt.translate.translator import Translation, Translator
+from nmt.translate.lines import Translation
+from nmt.translate.translator import Translator
 
 Write = Callable[[bytes], object]
 

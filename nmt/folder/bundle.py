@@ -30,6 +30,8 @@ from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
 from nmt.tying import Tying
 
 CONFIG, VOCABULARY, MANIFEST, BEST = "config.yaml", "vocabulary.json", "manifest.json", "best.safetensors"
+EXPORT = "export.json"
+"In folders that nmt-export wrote for CTranslate2, which are no model folders."
 FORMAT, FORMAT_VERSION = "nmt-model", 1
 TRANSLATION, LANGUAGE = "translation", "language"
 "What a model was trained for, as its manifest says; one that says nothing translates."
@@ -125,6 +127,9 @@ def read_manifest(folder: Path, kind: str | None = TRANSLATION) -> dict[str, Any
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (folder / EXPORT).exists():
+            hint = "nmt-serve --export reads it; other commands want the model folder it was made from"
+            raise UserError("an export for CTranslate2, not a model folder", where=folder, hint=hint) from None
         raise UserError("not a model folder (no manifest.json in it)", where=folder, hint="check --model") from None
     except (ValueError, OSError) as error:
         raise UserError(f"damaged ({error})", where=path, hint="restore it from a copy") from None

@@ -26,7 +26,8 @@ from nmt.device import pick_device
 from nmt.folder.bundle import Bundle, load_bundle
 from nmt.search.expansion import check_numbers
 from nmt.text.vocabulary import PAD
-from nmt.translate.searcher import check_same, source_prefix
+from nmt.translate.searcher import check_same
+from nmt.translate.segments import source_prefix
 
 BATCH_TOKENS = 2048
 "Padded positions of a side in one batch at most, unless one pair alone has more."
@@ -82,7 +83,7 @@ class Scorer:
         Raises UserError where the models do not go with the first.
         """
         self.bundle = bundle
-        self._source_prefix = source_prefix(bundle, search or bundle.config.search)
+        self._source_prefix = source_prefix(bundle.vocabulary, search or bundle.config.search)
         for other in ensemble:
             check_same(bundle, other)
         bundles = (bundle, *ensemble)

@@ -27,11 +27,7 @@ from nmt.search.request import Shortlist as Candidates
 from nmt.search.request import Wanted
 from nmt.search.sampling import sample
 from nmt.shortlist import Shortlist
-from nmt.text.pipeline import TARGET_CODE
 from nmt.text.vocabulary import SourceView, TargetView
-
-MAX_CODES = 12
-"So many are named where one is not known."
 
 
 @dataclass(frozen=True)
@@ -93,18 +89,6 @@ def check_same(first: Bundle, other: Bundle) -> None:
         )
     if other.text.options != first.text.options or other.text.subwords != first.text.subwords:
         raise UserError(f"another text pipeline than that of {first.folder}", where=other.folder)
-
-
-def source_prefix(bundle: Bundle, config: SearchConfig) -> tuple[str, ...]:
-    """The pieces of `search.prefix_source`; one that the model does not have is a UserError that names some it has."""
-    pieces, known = tuple(config.prefix_source.split()), bundle.vocabulary.side("source")
-    for piece in pieces:
-        if piece not in known:
-            codes = [other for other in known if TARGET_CODE.fullmatch(other)]
-            more = f" and {len(codes) - MAX_CODES} more" if len(codes) > MAX_CODES else ""
-            hint = f"there are {', '.join(codes[:MAX_CODES])}{more}" if codes else "its vocabulary has no target codes"
-            raise UserError(f"the model does not know the piece {piece!r}", where="search.prefix_source", hint=hint)
-    return pieces
 
 
 @contextlib.contextmanager
