@@ -316,7 +316,7 @@ def test_wrong_uses_are_one_line(folders: tuple[Path, Path], tmp_path: Path) -> 
         (["--export", changed(good, tmp_path / "c2", format="x")], f"c2/{EXPORT}: does not describe an export"),
         (["--export", changed(good, tmp_path / "c3", files=None)], f"c3/{EXPORT}: damaged (it lacks 'files')"),
         (["--export", changed(good, tmp_path / "c4", tying="x")], f"c4/{EXPORT}: damaged (there is no tying 'x')"),
-        (["--export", good, "--length-normalization", "gnmt"], "search.length_normalization: 'gnmt', which CTranslate2 does"),
+        (["--export", good, "--length-normalization", "gnmt"], "search.length_normalization: 'gnmt', which CT"),
         (["--export", good, "--coverage-penalty", "0.1"], "search.coverage_penalty: 0.1, which CTranslate2 does not"),
         (["--export", good, "--set", "search.allow_source_pieces=true"], "search.allow_source_pieces: is fixed once a"),
         (["--export", good, "--shortlist"], "out: no shortlist went along (vmap.txt); make it with nmt-shortlist"),
