@@ -163,7 +163,7 @@ def check_search(search: SearchConfig, own: SearchConfig, folder: Path) -> None:
     """Raise a UserError where CTranslate2 cannot search as is asked. own: the folder's settings."""
     for name, only in AS_IT_IS.items():
         if getattr(search, name) != only:
-            problem = f"{getattr(search, name)!r} is nothing that CTranslate2 has (for {folder})"
+            problem = f"{getattr(search, name)!r}, which CTranslate2 does not have ({folder})"
             raise UserError(problem, where=f"search.{name}", hint=f"--set search.{name}={only}")
     for name in WRITTEN:
         if getattr(search, name) != getattr(own, name):
