@@ -10,7 +10,9 @@ import pytest
 
 from bpe.errors import UserError
 from nmt.cli import reproduce, train
+from nmt.configfile import build_config
 from nmt.layers.roles import ROLES
+from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.tying.pictures import bands_of
 from nmt.reproduce.tying.reading import drowning, like_untied, log_ratio, reading
 from nmt.reproduce.tying.records import Point, RecordedRun, RunGroup, read_runs
@@ -148,6 +150,22 @@ def test_a_report_of_runs(runs: Path, tmp_path: Path) -> None:
         line.split("](")[1].removesuffix(".svg)") for line in text.split("\n") if line.startswith("![")
     }
     assert math.isfinite(sum(body["groups"][0]["runs"][0]["points"][0][f"gradient.{role}"] for role in ROLES))
+
+
+def test_a_comparison_that_records_compares_with_the_untied_run_that_is_finished(tmp_path: Path) -> None:
+    config = build_config({"training.record_tying": True})
+    experiment = Experiment(folder=tmp_path, config=config, scale="test", seeds=(1, 2))
+    key = "training.record_tying_against"
+    assert experiment.values(Run(Tying.DECODER, 1))[key] == ""
+    experiment.scores(Run(Tying.UNTIED, 1)).parent.mkdir()
+    experiment.scores(Run(Tying.UNTIED, 1)).write_text("{}")
+    against = {run: experiment.values(run)[key] for run in experiment.runs}
+    there = str(experiment.model(Run(Tying.UNTIED, 1)))
+    assert {run.name for run in experiment.runs if against[run] == there} == {"decoder-seed1", "three-way-seed1"}
+    assert set(against.values()) == {"", there}
+    plain = Experiment(folder=tmp_path, config=build_config(), scale="test", seeds=(1,))
+    assert plain.values(Run(Tying.DECODER, 1))[key] == ""
+    assert plain.recipe() == experiment.recipe()
 
 
 def test_runs_of_other_recipes_are_other_groups(runs: Path, tmp_path: Path) -> None:
