@@ -91,6 +91,10 @@ def test_likeness_goes_by_the_last_validation() -> None:
     alike = [run_of(1, [1.0], rho=(0.2, 0.3)), run_of(2, [1.0], rho=(0.3, 0.2))]
     assert "the table is as like the untied output as the untied target input" in like_untied(group_of(*alike))
     assert like_untied(group_of(run_of(1, [1.0]))) == ""
+    one = like_untied(group_of(run_of(1, [1.0], rho=(0.2, 0.3))))
+    assert one.startswith(
+        "rank correlations with the untied output and the untied source input are 0.300 and 0.200 (one"
+    )
 
 
 def test_only_roles_of_one_matrix_are_read() -> None:
@@ -101,6 +105,8 @@ def test_only_roles_of_one_matrix_are_read() -> None:
     assert sum("drowns" in line for line in three) == 2
     assert sum("drowns" in line for line in two) == 1
     assert "the output and the source input pull together, cosine +0.100 ± 0.000" in three[2]
+    alone = reading([group_of(runs[0])])
+    assert "the cosine of the output's and the source input's is +0.100 late (one seed: open" in alone[2]
     assert none == ["No matrix of these runs has two roles: there is nothing to drown."]
 
 
