@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bpe.errors import UserError
 from nmt.config.checks import choice, require
 
 
@@ -109,9 +108,6 @@ class TrainingConfig:
         require(0 <= self.ema < 1, "training.ema", self.ema, "at least 0 and below 1")
         require(self.max_minutes >= 0, "training.max_minutes", self.max_minutes, "0 or more")
         require(self.clip_norm >= 0, "training.clip_norm", self.clip_norm, "0 or more")
-        if self.record_tying_against and not self.record_tying:
-            hint = "set training.record_tying too, or leave it out"
-            raise UserError("is for training.record_tying", where="training.record_tying_against", hint=hint)
         require(
             self.batch_tokens > 0 or self.batch_sentences > 0,
             "training.batch_tokens",

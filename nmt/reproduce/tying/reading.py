@@ -10,13 +10,15 @@ import math
 from collections.abc import Iterator, Sequence
 
 from nmt.layers.roles import ROLES
-from nmt.reproduce.intervals import Summary
+from nmt.reproduce.intervals import Summary, summarize
 from nmt.reproduce.tying.records import EARLY, LATE, WHOLE, Point, RunGroup, cosine_of
 
 DROWNS = 2.0
 "The output's gradient drowns another's where its norm is more than so many times the other's."
 NAMES = {"source_input": "source input", "target_input": "target input", "output": "output"}
 "The roles for people."
+
+ONE_SEED = "one seed: open whether others agree"
 
 RULES = (
     f"Early: the first {EARLY:.0%} of the records; late: the last {LATE:.0%}. Of each run the mean of log2(norm of the "
@@ -68,7 +70,7 @@ def drowning(group: RunGroup, role: str) -> str:
         return f"nothing is known of the {NAMES[role]}'s gradients"
     told = f"{ratio_text(early)} times the {NAMES[role]}'s early, {ratio_text(late)} times late"
     if early.margin is None or change.margin is None:
-        return f"the output's gradient is {told} (one seed: open whether others agree)"
+        return f"the output's gradient is {told} ({ONE_SEED})"
     low, high = early.mean - early.margin, early.mean + early.margin
     if low > math.log2(DROWNS):
         verdict = f"the output's gradient drowns the {NAMES[role]}'s early on"
@@ -87,33 +89,37 @@ def direction(group: RunGroup, roles: Sequence[str]) -> str:
     told = []
     for role in (role for role in roles if role != "output"):
         found = group.over_seeds(lambda run, role=role: run.late(cosine_of(role, "output")))  # type: ignore[misc]
-        if found is not None:
-            way = {1: "together", -1: "against each other", 0: "neither together nor apart"}[sign_of(found)]
-            seeds = " (one seed)" if found.margin is None else f" ± {found.margin:.3f}"
-            told.append(f"the output and the {NAMES[role]} pull {way}, cosine {found.mean:+.3f}{seeds}")
+        if found is None:
+            continue
+        if found.margin is None:
+            told.append(f"the cosine of the output's and the {NAMES[role]}'s is {found.mean:+.3f} late ({ONE_SEED})")
+            continue
+        way = {1: "together", -1: "against each other", 0: "neither together nor apart"}[sign_of(found)]
+        told.append(f"the output and the {NAMES[role]} pull {way}, cosine {found.mean:+.3f} ± {found.margin:.3f}")
     return "; ".join(told) or "no cosine is known"
 
 
 def like_untied(group: RunGroup) -> str:
     """Whether the table is more like the untied output or an untied input; '' where that was not recorded."""
-    told = []
-    for role in (role for role in ROLES if role != "output" and role in WHOLE[group.tying][-1]):
-        last = [run.checks[-1] if run.checks else {} for run in group.runs]
-        pairs = [(point.get("rho.output"), point.get(f"rho.{role}")) for point in last]
-        differences = iter([_less(*pair) for pair in pairs])
-        found = group.over_seeds(lambda _, left=differences: next(left))  # type: ignore[misc]
-        if found is None:
-            continue
-        more = {1: "more like the untied output than", -1: "less like the untied output than", 0: "as like"}
-        seeds = " (one seed)" if found.margin is None else f" ± {found.margin:.3f}"
-        known = [pair for pair in pairs if None not in pair]
-        means = [sum(values) / len(known) for values in zip(*known, strict=True)]
-        word = more[sign_of(found)]
-        words = f"the untied output as the untied {NAMES[role]}" if word == "as like" else f"the untied {NAMES[role]}"
-        told.append(
-            f"the table is {word} {words} (rho {means[0]:.3f} and {means[1]:.3f}, difference {found.mean:+.3f}{seeds})"
-        )
-    return "; ".join(told)
+    inputs = [role for role in ROLES if role != "output" and role in WHOLE[group.tying][-1]]
+    return "; ".join(filter(None, (_likeness(group, role) for role in inputs)))
+
+
+def _likeness(group: RunGroup, role: str) -> str:
+    last = [run.checks[-1] for run in group.runs if run.checks]
+    pairs = [(point.get("rho.output"), point.get(f"rho.{role}")) for point in last]
+    known = [(output, other) for output, other in pairs if output is not None and other is not None]
+    if not known:
+        return ""
+    found = summarize([output - other for output, other in known])
+    rhos = " and ".join(f"{summarize(values).mean:.3f}" for values in zip(*known, strict=True))
+    if found.margin is None:
+        return f"rank correlations with the untied output and the untied {NAMES[role]} are {rhos} ({ONE_SEED})"
+    told = f"(rho {rhos}, difference {found.mean:+.3f} ± {found.margin:.3f})"
+    if not sign_of(found):
+        return f"the table is as like the untied output as the untied {NAMES[role]} {told}"
+    more = "more" if sign_of(found) > 0 else "less"
+    return f"the table is {more} like the untied output than the untied {NAMES[role]} {told}"
 
 
 def _less(first: float | None, second: float | None) -> float | None:
@@ -121,8 +127,8 @@ def _less(first: float | None, second: float | None) -> float | None:
 
 
 def sign_of(summary: Summary) -> int:
-    """1 or -1 where the whole interval is above or below zero, else 0. Of one seed the sign of the number itself."""
-    margin = summary.margin or 0.0
+    """1 or -1 where the whole interval of several seeds is above or below zero, else 0."""
+    margin = math.inf if summary.margin is None else summary.margin
     return (summary.mean - margin > 0) - (summary.mean + margin < 0)
 
 

@@ -26,7 +26,7 @@ from nmt.tasks.interface import Task, check_foreign
 from nmt.tasks.translation.introduction import introduction
 from nmt.tasks.translation.objective import TranslationObjective
 from nmt.tasks.translation.start import Beginning, beginning_of, check_same_beginning, check_same_mix
-from nmt.tasks.translation.tying_watch import RowGroups, TyingWatch, check_untied
+from nmt.tasks.translation.tying_watch import RowGroups, TyingWatch, check_against
 from nmt.tasks.translation.validation import TranslationValidator, can_score
 from nmt.tasks.translation.validation_sets import SetsValidator, chosen_split
 from nmt.text.vocabulary import SourceView, TargetView
@@ -73,8 +73,7 @@ class TranslationTask(Task):
             problem = "'epochs' is of language models, whose epochs have ends"
             raise UserError(problem, where="training.schedule", hint="choose another")
         chosen_split(self.corpus, self.settings.validation_set)
-        if self.settings.record_tying_against:
-            check_untied(self.settings.record_tying_against, self.corpus.vocabulary)
+        check_against(self.settings, self.corpus.vocabulary)
         if self.settings.bpe_dropout:
             check_merges(self.corpus)
         longest = self.settings.max_length

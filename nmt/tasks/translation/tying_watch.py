@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from bpe.errors import UserError
+from nmt.config import TrainingConfig
 from nmt.data.corpus import ParallelIds
 from nmt.evaluate.rankcorrelation import MIN_PIECES, centred_ranks, correlation, pair_cosines
 from nmt.folder.bundle import BEST, check_model_folder, load_bundle, read_config, read_manifest
@@ -188,6 +189,15 @@ def mean_by_group(values: np.ndarray, groups: np.ndarray, number: int) -> list[f
     totals = np.bincount(groups[there], weights=values[there], minlength=number)
     counts = np.bincount(groups[there], minlength=number)
     return [float(total / count) if count else -1.0 for total, count in zip(totals, counts, strict=True)]
+
+
+def check_against(settings: TrainingConfig, vocabulary: Vocabulary) -> None:
+    """Raise a UserError unless what is named to compare with, if anything, can be compared with."""
+    folder = settings.record_tying_against
+    if folder and not settings.record_tying:
+        raise UserError("is for training.record_tying", where=AGAINST, hint="set that too, or leave it out")
+    if folder:
+        check_untied(folder, vocabulary)
 
 
 def check_untied(folder: str, vocabulary: Vocabulary) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bpe.errors import UserError
 from nmt.cli import reproduce, train
+from nmt.configfile import build_config
 from nmt.layers.roles import ROLES
+from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.tying.pictures import bands_of
 from nmt.reproduce.tying.reading import drowning, like_untied, log_ratio, reading
 from nmt.reproduce.tying.records import Point, RecordedRun, RunGroup, read_runs
@@ -88,6 +91,10 @@ def test_likeness_goes_by_the_last_validation() -> None:
     alike = [run_of(1, [1.0], rho=(0.2, 0.3)), run_of(2, [1.0], rho=(0.3, 0.2))]
     assert "the table is as like the untied output as the untied target input" in like_untied(group_of(*alike))
     assert like_untied(group_of(run_of(1, [1.0]))) == ""
+    one = like_untied(group_of(run_of(1, [1.0], rho=(0.2, 0.3))))
+    assert one.startswith(
+        "rank correlations with the untied output and the untied source input are 0.300 and 0.200 (one"
+    )
 
 
 def test_only_roles_of_one_matrix_are_read() -> None:
@@ -98,6 +105,8 @@ def test_only_roles_of_one_matrix_are_read() -> None:
     assert sum("drowns" in line for line in three) == 2
     assert sum("drowns" in line for line in two) == 1
     assert "the output and the source input pull together, cosine +0.100 ± 0.000" in three[2]
+    alone = reading([group_of(runs[0])])
+    assert "the cosine of the output's and the source input's is +0.100 late (one seed: open" in alone[2]
     assert none == ["No matrix of these runs has two roles: there is nothing to drown."]
 
 
@@ -110,7 +119,7 @@ def test_numbers_with_intervals() -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """untied and three-way, the latter of two seeds."""
+    """untied and three-way, the latter with two seeds by its word."""
     folder = tmp_path_factory.mktemp("runs")
     prepared = make_prepared(folder / "data", pairs=100)
     make_model_of(prepared, folder / "plain")
@@ -121,10 +130,11 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }  # fmt: skip
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
     words += ["--prepared", str(prepared), "--threads", "1", "--device", "cpu", "--quiet", "--max-updates", "8"]
-    for mode, seed, more in (("untied", 1, []), ("three-way", 1, ["untied-1"]), ("three-way", 2, ["untied-1"])):
-        against = [word for name in more for word in ("--set", f"training.record_tying_against={folder / name}")]
-        named = ["--model", str(folder / f"{mode}-{seed}"), "--tying", mode, "--seed", str(seed)]
-        assert train.main([*words, *named, *against]) == 0
+    for mode, more in (("untied", []), ("three-way", [f"training.record_tying_against={folder / 'untied-1'}"])):
+        named = ["--model", str(folder / f"{mode}-1"), "--tying", mode]
+        assert train.main([*words, *named, *(word for setting in more for word in ("--set", setting))]) == 0
+    other = shutil.copytree(folder / "three-way-1", folder / "three-way-2")  # as if of another seed
+    (other / "config.yaml").write_text((other / "config.yaml").read_text().replace("seed: 1", "seed: 2", 1))
     return folder
 
 
@@ -148,6 +158,22 @@ def test_a_report_of_runs(runs: Path, tmp_path: Path) -> None:
         line.split("](")[1].removesuffix(".svg)") for line in text.split("\n") if line.startswith("![")
     }
     assert math.isfinite(sum(body["groups"][0]["runs"][0]["points"][0][f"gradient.{role}"] for role in ROLES))
+
+
+def test_a_comparison_that_records_compares_with_the_untied_run_that_is_finished(tmp_path: Path) -> None:
+    config = build_config({"training.record_tying": True})
+    experiment = Experiment(folder=tmp_path, config=config, scale="test", seeds=(1, 2))
+    key = "training.record_tying_against"
+    assert experiment.values(Run(Tying.DECODER, 1))[key] == ""
+    experiment.scores(Run(Tying.UNTIED, 1)).parent.mkdir()
+    experiment.scores(Run(Tying.UNTIED, 1)).write_text("{}")
+    against = {run: experiment.values(run)[key] for run in experiment.runs}
+    there = str(experiment.model(Run(Tying.UNTIED, 1)))
+    assert {run.name for run in experiment.runs if against[run] == there} == {"decoder-seed1", "three-way-seed1"}
+    assert set(against.values()) == {"", there}
+    plain = Experiment(folder=tmp_path, config=build_config(), scale="test", seeds=(1,))
+    assert plain.values(Run(Tying.DECODER, 1))[key] == ""
+    assert plain.recipe() == experiment.recipe()
 
 
 def test_runs_of_other_recipes_are_other_groups(runs: Path, tmp_path: Path) -> None:

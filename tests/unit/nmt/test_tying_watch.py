@@ -22,7 +22,7 @@ from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
 from nmt.tasks.translation import tying_watch
 from nmt.tasks.translation.objective import TranslationObjective
-from nmt.tasks.translation.tying_watch import BANDS, SIDES, RowGroups, TyingWatch, check_untied
+from nmt.tasks.translation.tying_watch import BANDS, SIDES, RowGroups, TyingWatch, check_against, check_untied
 from nmt.text.vocabulary import NUM_SPECIALS
 from nmt.training.reporting import read_metrics
 from nmt.training.step import Updater
@@ -249,8 +249,9 @@ def test_what_to_compare_with_must_be_an_untied_model_of_the_vocabulary(
     (begun / "best.safetensors").unlink()
     with pytest.raises(UserError, match="train the untied model first"):
         check_untied(str(begun), corpus.vocabulary)
-    with pytest.raises(UserError, match=r"training\.record_tying_against"):
-        TrainingConfig(record_tying_against="model")
+    with pytest.raises(UserError, match=r"record_tying_against: is for training\.record_tying"):
+        check_against(TrainingConfig(record_tying_against="model"), corpus.vocabulary)
+    check_against(TrainingConfig(), corpus.vocabulary)
 
 
 SMALL = {
