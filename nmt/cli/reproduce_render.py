@@ -13,7 +13,8 @@ from bpe.errors import UserError
 from nmt.cli.common import Parser
 from nmt.report.document import Heading
 from nmt.report.restore import restored
-from nmt.reproduce import table3, table4, table7
+from nmt.reproduce import gradients, table3, table4, table7
+from nmt.reproduce.gradients_report import write_gradients
 from nmt.reproduce.language.report import write_language_report
 from nmt.reproduce.language.results import LanguageResults
 from nmt.reproduce.report import write_report
@@ -64,6 +65,7 @@ WRITERS: dict[str, Callable[[dict[str, Any], Path], object]] = {
     table3.FORMAT: lambda body, folder: write_table3(restored(table3.Table3, body), folder),
     table4.FORMAT: lambda body, folder: write_table4(restored(table4.Table4, body), folder),
     table7.FORMAT: lambda body, folder: write_table7(restored(table7.Table7, body), folder),
+    gradients.FORMAT: lambda body, folder: write_gradients(restored(gradients.GradientStudy, body), folder),
 }
 "By what a report is of."
 
