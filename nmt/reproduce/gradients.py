@@ -145,11 +145,11 @@ def _follow(
     experiment: LanguageExperiment,
     run: LanguageRun,
     text: RunningText,
-    points: list[RoleLikeness],
+    before: list[RoleLikeness],
     order: GradientOrder,
 ) -> list[RoleLikeness]:
-    """Train a model epoch by epoch, measuring the start and the end of each."""
-    config, folder = experiment.config(run.row), experiment.model(run)
+    """Train a model epoch by epoch, measuring the start and the end of each. before: what was measured already."""
+    config, folder, points = experiment.config(run.row), experiment.model(run), list(before)
     streams = Streams(text.split("train"), config.lm.streams, config.lm.unroll)
     for epoch in range(len(points), config.training.max_epochs + 1):
         if epoch:

@@ -25,8 +25,8 @@ COLUMNS = {
 }
 KEY = (
     "Cosines of the tied matrix's gradient with the part that one of its roles gives. row: of each row of a word that "
-    "was read in the batch, their mean; of every other row the whole gradient is the output's. matrix: of the matrix as "
-    "a whole. rows read, rows scored: the share of the rows that the input's part and the output's part change. "
+    "was read in the batch, their mean; of every other row the whole gradient is the output's. matrix: of the matrix "
+    "as a whole. rows read, rows scored: the share of the rows that the input's part and the output's part change. "
     "Epoch 0 is the start. With several seeds ± is half the 95% interval of the mean (Student's t)."
 )
 
@@ -74,8 +74,8 @@ def _parts(study: GradientStudy) -> Iterator[Part]:
     yield Text(KEY, note=True)
     yield Heading("How it was measured")
     yield Text(
-        f"Table 6's tied small model. At the start and after each epoch {study.batches} batches of {study.batch_words:,} "
-        f"words, spread over the training text, or all that there are; the state of each comes from the batch before "
+        f"Table 6's tied small model. At the start and after each epoch {study.batches} batches of "
+        f"{study.batch_words:,} words, spread over the training text, or all that there are; the state of each comes from the batch before "
         f"it. Two passes backward, one use of the matrix detached in each. {study.words:,} rows."
     )
 

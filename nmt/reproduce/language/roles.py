@@ -33,7 +33,7 @@ class RoleLikeness:
     """How like a tied matrix's gradient is to what each of its roles gives, as cosines; means over some batches."""
 
     rows_output: float
-    "Of a row with what the output gives it, mean over the rows of the words that were read: the others are equal to it."
+    "Of a row with what the output gives it, mean over the rows of the words that were read; the others equal it."
     rows_input: float
     "Of such a row with what the input gives it."
     matrix_output: float
