@@ -75,8 +75,8 @@ def _parts(study: GradientStudy) -> Iterator[Part]:
     yield Heading("How it was measured")
     yield Text(
         f"Table 6's tied small model. At the start and after each epoch {study.batches} batches of "
-        f"{study.batch_words:,} words, spread over the training text, or all that there are; the state of each comes from the batch before "
-        f"it. Two passes backward, one use of the matrix detached in each. {study.words:,} rows."
+        f"{study.batch_words:,} words, spread over the training text, or all that there are; the state of each comes "
+        f"from the batch before it. Two passes backward, one use of the matrix detached in each. {study.words:,} rows."
     )
 
 
