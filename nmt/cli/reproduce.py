@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import nmt
 from bpe.errors import UserError
 from nmt.cli import (
+    reproduce_all,
     reproduce_gradients,
     reproduce_language,
     reproduce_render,
@@ -36,7 +37,8 @@ TABLES: dict[str, tuple[Callable[[list[str]], None], str]] = {
     "table7": (reproduce_table7.command, "the small models of table 6 on text8, IMDB and BBC"),
     "gradients": (reproduce_gradients.command, "how the two roles of a tied embedding share its updates (section 3)"),
     "similarity": (reproduce_similarity.command, "what tying does to the embeddings of trained models"),
-    "render": (reproduce_render.command, "table 8's report again from its report.json, as this version shows it"),
+    "all": (reproduce_all.command, "one page for the whole paper, from the reports of its tables"),
+    "render": (reproduce_render.command, "a report again from its JSON, as this version shows it"),
 }
 
 
