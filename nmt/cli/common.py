@@ -14,7 +14,7 @@ from nmt.models.architectures import ARCHITECTURES, LANGUAGE_ARCHITECTURES
 __all__ = ["FLAGS", "Parser", "config_from", "make_parser", "overrides", "run"]
 
 FLAGS: dict[str, dict[str, object]] = {
-    "paths.corpus": {"flag": "--corpus", "metavar": "DIR", "help": "folder of the parallel text"},
+    "paths.corpus": {"flag": "--corpus", "metavar": "DIR", "help": "folder of the text"},
     "paths.prepared": {"flag": "--prepared", "metavar": "DIR", "help": "folder of prepared data"},
     "paths.model": {"flag": "--model", "metavar": "DIR", "help": "model folder"},
     "paths.start": {"flag": "--from", "metavar": "MODEL", "help": "model folder whose weights training starts from"},

@@ -9,6 +9,8 @@ import nmt
 from bpe.errors import UserError
 from nmt.cli import (
     reproduce_advise,
+    reproduce_all,
+    reproduce_gradients,
     reproduce_language,
     reproduce_render,
     reproduce_similarity,
@@ -35,10 +37,12 @@ TABLES: dict[str, tuple[Callable[[list[str]], None], str]] = {
     "table5": (reproduce_language.command_of("table5"), "large language models with dropout, tied and untied"),
     "table6": (reproduce_language.command_of("table6"), "small language models without dropout, tied and untied"),
     "table7": (reproduce_table7.command, "the small models of table 6 on text8, IMDB and BBC"),
-    "advise": (reproduce_advise.command, "how a pair of languages should be tied: counts and a short paired training"),
+    "all": (reproduce_all.command, "one page for the whole paper, from the reports of its tables"),
+    "gradients": (reproduce_gradients.command, "how the two roles of a tied embedding share its updates (section 3)"),
     "similarity": (reproduce_similarity.command, "what tying does to the embeddings of trained models"),
     "tying": (reproduce_tying.command, "what each role of a tied table does to it in training"),
-    "render": (reproduce_render.command, "table 8's report again from its report.json, as this version shows it"),
+    "advise": (reproduce_advise.command, "how a pair of languages should be tied: counts and a short paired training"),
+    "render": (reproduce_render.command, "a report again from its JSON, as this version shows it"),
 }
 
 

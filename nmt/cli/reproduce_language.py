@@ -64,13 +64,14 @@ def _parse(prog: str, table: str, argv: list[str]) -> Namespace:
     return arguments
 
 
-def add_training_flags(parser: Parser, out: str) -> None:
-    """What a comparison of language models is told, and where it goes by default."""
+def add_training_flags(parser: Parser, out: str, *, jobs: bool = True) -> None:
+    """What a comparison of language models is told, and where it goes by default. jobs: whether some run at a time."""
     add = parser.add_argument
     scales = "small (the default): narrow models, few epochs; paper: the exact recipes of configs/language"
     add("--scale", choices=SCALES, default=SCALES[0], help=scales)
     add("--seeds", type=int, default=1, metavar="N", help="models of each row, seeds 1 to N (1)")
-    add("--jobs", type=int, default=1, metavar="N", help="trainings at a time (1); --threads is of each")
+    if jobs:
+        add("--jobs", type=int, default=1, metavar="N", help="trainings at a time (1); --threads is of each")
     add("--out", default=out, metavar="DIR", help=f"folder of everything ({out})")
     add("--name", default="", metavar="TEXT", help="what the text is called in the report")
     add("--report-only", action="store_true", help="train nothing; report what is there")
@@ -87,7 +88,7 @@ def add_text_flags(parser: Parser) -> None:
 def check_training_flags(arguments: Namespace) -> None:
     """UserError for a number out of range."""
     for flag in ("seeds", "jobs"):
-        value = getattr(arguments, flag)
+        value = getattr(arguments, flag, 1)
         if not 1 <= value <= 1000:
             raise UserError(f"{value} is out of range: it must be 1 to 1,000", where=f"--{flag}")
     if getattr(arguments, "vocabulary", NUM_WORDS) < 3:

@@ -13,7 +13,8 @@ from bpe.errors import UserError
 from nmt.cli.common import Parser
 from nmt.report.document import Heading
 from nmt.report.restore import restored
-from nmt.reproduce import table3, table4, table7
+from nmt.reproduce import gradients, table3, table4, table7
+from nmt.reproduce.gradients_report import write_gradients
 from nmt.reproduce.language.report import write_language_report
 from nmt.reproduce.language.results import LanguageResults
 from nmt.reproduce.report import write_report
@@ -23,10 +24,13 @@ from nmt.reproduce.table3_report import write_table3
 from nmt.reproduce.table4_report import write_table4
 from nmt.reproduce.table7_report import write_table7
 from nmt.reproduce.table8 import EMBEDDINGS
+from nmt.reproduce.whole import page
+from nmt.reproduce.whole.report import write_paper
 
 PROG = "nmt-reproduce render"
 DESCRIPTION = """Write a table's report again, Markdown, HTML and pictures, from the JSON of an earlier one: its numbers
-as this version shows them. No model and no text is needed. Reports of Tables 3 to 8 can be written again."""
+as this version shows them. No model and no text is needed. Reports of Tables 3 to 8, of
+gradients and of the whole paper can be written again."""
 
 
 def command(argv: list[str]) -> None:
@@ -64,6 +68,8 @@ WRITERS: dict[str, Callable[[dict[str, Any], Path], object]] = {
     table3.FORMAT: lambda body, folder: write_table3(restored(table3.Table3, body), folder),
     table4.FORMAT: lambda body, folder: write_table4(restored(table4.Table4, body), folder),
     table7.FORMAT: lambda body, folder: write_table7(restored(table7.Table7, body), folder),
+    gradients.FORMAT: lambda body, folder: write_gradients(restored(gradients.GradientStudy, body), folder),
+    page.FORMAT: lambda body, folder: write_paper(restored(page.WholePaper, body), folder),
 }
 "By what a report is of."
 

@@ -15,7 +15,7 @@ def score_table(scores: RowScores) -> Table:
     for name in scores.benchmarks:
         known, printed = scores.known(name), scores.printed[name]
         ours = [with_margin(scores.mean(role, name)) for role in ROLES]
-        pairs = f"{known.num_known:,} of {known.num_pairs:,}"
+        pairs = f"{known.num_known:,} of {known.num_pairs:,}" if known else "-"
         rows.append([name, pairs, *ours, *(f"{getattr(printed, role):.2f}" for role in ROLES)])
     return Table(header, rows)
 

@@ -70,9 +70,9 @@ class RowScores:
         found = self.rhos(role, benchmark)
         return summarize(found) if found else None
 
-    def known(self, benchmark: str) -> Agreement:
-        """How many pairs of a benchmark have vectors: the same in all runs, which share their vocabulary."""
-        return next(iter(self.runs[0].agreements.values()))[benchmark]
+    def known(self, benchmark: str) -> Agreement | None:
+        """How many pairs of a benchmark have vectors, the same in all runs, which share their words; None: no run."""
+        return next(iter(self.runs[0].agreements.values()))[benchmark] if self.runs else None
 
 
 def differences(scores: RowScores) -> list[RowDifference]:

@@ -84,10 +84,11 @@ def with_margin(found: Summary, digits: int = 2) -> str:
 
 def language_reading(results: LanguageResults) -> list[str]:
     """What the numbers say, by rule."""
-    return [_verdict(claim, results.split) for claim in results.claims]
+    return [claim_line(claim, results.split) for claim in results.claims]
 
 
-def _verdict(claim: ClaimResult, split: str) -> str:
+def claim_line(claim: ClaimResult, split: str) -> str:
+    """One claim and what was found of it."""
     found, pair = claim.difference, f"{claim.lower} against {claim.higher}"
     printed = f"the paper: {claim.printed:+.1f}"
     if found is None:
