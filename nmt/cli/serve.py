@@ -114,6 +114,10 @@ def translator_of(bundle: Bundle, values: Values) -> Translator:
     search = build_config(own | {"search.split_sentences": True}, values).search
     if search.sampling:
         raise UserError("a server draws no translations at random", where="search.sampling", hint="leave it out")
+    if search.language_model is not None:
+        raise UserError(
+            "a server translates without a language model", where="search.language_model", hint="leave it out"
+        )
     return Translator(bundle, search)
 
 

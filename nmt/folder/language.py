@@ -28,7 +28,7 @@ from nmt.folder.bundle import (
 from nmt.folder.weights import load_weights
 from nmt.models.language import LanguageModel
 from nmt.models.language_build import build_empty_language_model
-from nmt.text.pipeline import TextPipeline
+from nmt.text.pipeline import Side, TextPipeline
 from nmt.text.words import UnknownWord, WordVocabulary
 
 
@@ -52,11 +52,14 @@ class LanguageBundle:
 
     def cut(self, line: str) -> list[str]:
         """A raw line's words or pieces."""
+        if self.vocabulary.target and self.text is not None:
+            return self.text.pieces_of_target_alone(line)
         return line.split() if self.text is None else self.text.pieces(line, "source")
 
     def join(self, words: list[str]) -> str:
         """Raw text of words or pieces."""
-        return " ".join(words) if self.text is None else self.text.text(words, "source")
+        side: Side = "target" if self.vocabulary.target else "source"
+        return " ".join(words) if self.text is None else self.text.text(words, side)
 
     def rows(self, line: str, where: object) -> list[int]:
         """Rows of a raw line, without the end of the line. where: its name in an error."""
