@@ -29,8 +29,8 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--joint-bpe", type=int, default=0, metavar="N", help="cut words by a BPE of N merges")
     parser.add_argument("--language", metavar="LANG", help="of the text, for --tokenizer moses (default: en)")
     parser.add_argument("--tokenizer", help="before the BPE: reversible (the default), moses or none")
-    like = "a translation model, or its prepared data: its targets' pieces and vocabulary, to translate with both"
-    parser.add_argument("--like", metavar="MODEL", help=like)
+    pattern = "a translation model, or its prepared data: its targets' pieces and vocabulary, to translate with both"
+    parser.add_argument("--like", metavar="MODEL", help=pattern)
     parser.add_argument("--force", action="store_true", help="replace what is prepared there already")
     parser.add_argument("--json", action="store_true", help="print the manifest, not the summary")
     parser.add_argument("--quiet", action="store_true", help="no progress on standard error")

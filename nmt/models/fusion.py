@@ -74,7 +74,8 @@ class FusedModel(SearchModel):
 
         <unk>'s row also stands for what it does not know, and anything for padding. weight: above 0.
         """
-        assert len(rows) == model.num_targets and weight > 0
+        assert len(rows) == model.num_targets, "one row for each target id"
+        assert weight > 0, "a weight of 0 needs no language model"
         self.model, self.rows, self.weight = model, rows, weight
         self.language = copy.copy(language)
         self.language.fast = False  # that is for many steps at once

@@ -135,13 +135,7 @@ def _finished(run: TextPreparation, described: dict[str, Any]) -> dict[str, Any]
 
 def _build(run: TextPreparation, result: Path, described: dict[str, Any]) -> dict[str, Any]:
     """All the work, into the folder of the result."""
-    if run.like:
-        run.like.copy_text(result)
-        vocabulary, cut, learned = run.like.vocabulary, run.like.text.pieces_of_target_alone, {}
-    elif run.joint_bpe:
-        vocabulary, cut, learned = _subwords(run, result)
-    else:
-        vocabulary, cut, learned = _words(run), str.split, {}
+    vocabulary, cut, learned = _vocabulary(run, result)
     vocabulary.save(result / VOCABULARY_FILE)
     splits = {split: _encode(path, result / ids_file(split), vocabulary, cut) for split, path in run.files.items()}
     content = {**described, **learned, "splits": splits}
@@ -154,6 +148,14 @@ def _build(run: TextPreparation, result: Path, described: dict[str, Any]) -> dic
     hashes = {path.name: sha256_of(path) for path in sorted(result.iterdir())}
     fingerprint = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
     return write_text_manifest(result, content, fingerprint)
+
+
+def _vocabulary(run: TextPreparation, result: Path) -> tuple[WordVocabulary, Cut, dict[str, Any]]:
+    """The rows, what cuts a line into their names, and what the manifest tells of learning them."""
+    if run.like:
+        run.like.copy_text(result)
+        return run.like.vocabulary, run.like.text.pieces_of_target_alone, {}
+    return _subwords(run, result) if run.joint_bpe else (_words(run), str.split, {})
 
 
 def _words(run: TextPreparation) -> WordVocabulary:
