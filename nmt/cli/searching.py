@@ -69,7 +69,7 @@ def load_translator(arguments: argparse.Namespace) -> Translator:
 def check_set(arguments: argparse.Namespace) -> None:
     """What a trained model cannot be told any more is a UserError."""
     for key in parse_assignments(arguments.set):
-        if key.split(".")[0] in ("model", "training"):
+        if key.split(".")[0] in ("model", "lm", "training"):
             raise UserError(f"{key} is fixed once a model is trained", where="--set", hint="search.* can be set here")
 
 

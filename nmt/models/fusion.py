@@ -79,12 +79,14 @@ class FusedModel(SearchModel):
         self.model, self.rows, self.weight = model, rows, weight
         self.language = copy.copy(language)
         self.language.fast = False  # that is for many steps at once
-        unknown = (rows == rows[UNK]).nonzero()[:, 0]
-        self.unknown = unknown[unknown != UNK]
-        "Target ids, beside that of <unk>, which are <unk> to the language model."
+        unknown = [row for row in (rows == rows[UNK]).nonzero()[:, 0].tolist() if row != UNK] or [0, -1]
+        self.unknown = slice(unknown[0], unknown[-1] + 1)
+        "Target ids beside that of <unk> which are <unk> to the language model: those of the source alone."
         matrices = language.embeddings
-        bias = matrices.output_bias[rows].index_fill(0, self.unknown, -torch.inf)
-        assert len(rows) - len(self.unknown) - 1 == language.num_words, "another vocabulary than the language model's"
+        bias = matrices.output_bias[rows]
+        bias[self.unknown] = -torch.inf
+        known = len(rows) - 1 - len(bias[self.unknown])
+        assert known == language.num_words, "another vocabulary than the language model's"
         self.scorer = FixedScorer(_Rows(matrices.output[rows], bias), "float32", bound=None)
 
     @property
@@ -123,8 +125,7 @@ class FusedModel(SearchModel):
         read = self.rows[previous.clamp(min=PAD)].masked_fill(previous == START, END)
         features = self.language.features(read.view(1, -1), tuple(part.flatten(-3, -2) for part in state.language))
         log_probs = self.scorer.whole.log_probs(features.rows[0])
-        if len(self.unknown):
-            log_probs.index_copy_(1, self.unknown, log_probs[:, UNK, None].expand(-1, len(self.unknown)))
+        log_probs[:, self.unknown] = log_probs[:, UNK, None]
         if output.targets is not None:
             log_probs = log_probs.index_select(1, output.targets)
         language = tuple(part.unflatten(-2, previous.shape) for part in features.state)
