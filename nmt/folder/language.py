@@ -14,7 +14,6 @@ from nmt.config import Config
 from nmt.configfile import to_yaml
 from nmt.data.running_text import RunningText
 from nmt.folder.bundle import (
-    BEST,
     CONFIG,
     FORMAT,
     FORMAT_VERSION,
@@ -24,6 +23,7 @@ from nmt.folder.bundle import (
     read_config,
     read_manifest,
     versions,
+    weights_in,
 )
 from nmt.folder.weights import load_weights
 from nmt.models.language import LanguageModel
@@ -95,10 +95,7 @@ def create_language_folder(folder: Path, config: Config, text: RunningText) -> N
 
 def load_language_bundle(folder: Path | str, device: torch.device) -> LanguageBundle:
     """Load a model folder, or a weights file in one: the model is in evaluation mode, on `device`, its tie checked."""
-    folder, weights = Path(folder), BEST
-    if folder.is_file():
-        owner = next((parent for parent in folder.parents if (parent / MANIFEST).exists()), folder.parent)
-        folder, weights = owner, str(folder.relative_to(owner))
+    folder, weights = weights_in(Path(folder))
     manifest = read_manifest(folder, LANGUAGE)
     config = read_config(folder)
     vocabulary = WordVocabulary.load(folder / VOCABULARY)

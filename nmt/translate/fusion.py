@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bpe.errors import UserError
 from nmt.config import SearchConfig
-from nmt.folder.bundle import LANGUAGE, TRANSLATION, VOCABULARY, Bundle, check_model_folder, read_manifest
+from nmt.folder.bundle import LANGUAGE, TRANSLATION, VOCABULARY, Bundle, check_model_folder, read_manifest, weights_in
 from nmt.folder.language import LanguageBundle, load_language_bundle
-from nmt.models.fusion import FusedModel
-from nmt.models.interface import SearchModel
 from nmt.models.montecarlo import next_word_log_probs
 from nmt.search.hypothesis import Hypothesis
 from nmt.text.vocabulary import TargetView, Vocabulary
@@ -42,19 +41,17 @@ class JoiningModel:
         """
         if search.language_model is None:
             return None
-        folder = Path(search.language_model)
-        if not folder.is_file():
-            check_model_folder(folder, HINT)
-            if read_manifest(folder, None).get("task", TRANSLATION) != LANGUAGE:
-                raise UserError("holds a translation model, not a language model", where=folder, hint=HINT)
-        language = load_language_bundle(folder, bundle.model.device)
+        folder, _ = weights_in(Path(search.language_model))
+        check_model_folder(folder, HINT)
+        if read_manifest(folder, None).get("task", TRANSLATION) != LANGUAGE:
+            raise UserError("holds a translation model, not a language model", where=folder, hint=HINT)
+        language = load_language_bundle(search.language_model, bundle.model.device)
         check_vocabulary(language, bundle)
         return cls(language, search.language_model_weight, bundle.vocabulary)
 
-    def beside(self, model: SearchModel, view: TargetView) -> SearchModel:
-        """Both as one. view: what the translation model's target ids mean."""
-        rows = torch.from_numpy(self._rows(np.arange(view.size, dtype=np.int64), view))
-        return FusedModel(model, self.bundle.model, rows.to(model.device), self.weight)
+    def rows(self, view: TargetView) -> Tensor:
+        """The row of each target id, [V] int64. view: what the translation model's target ids mean."""
+        return torch.from_numpy(self._rows(np.arange(view.size, dtype=np.int64), view)).to(self.bundle.model.device)
 
     def taken_apart(self, found: Sequence[list[Hypothesis]], view: TargetView) -> list[list[Hypothesis]]:
         """What a search with both has found: log-probabilities are then the translation model's alone, and those of

@@ -19,6 +19,7 @@ from nmt.device import out_of_memory
 from nmt.folder.bundle import VOCABULARY, Bundle
 from nmt.layers.processor import usable_precision
 from nmt.models.ensemble import Ensemble, Member
+from nmt.models.fusion import FusedModel
 from nmt.models.inference import for_search
 from nmt.models.interface import SearchModel, TranslationModel
 from nmt.search.beam import beam_search
@@ -70,7 +71,7 @@ class Searcher:
         if language and not language.weight:
             language = None
         if language:
-            model = language.beside(model, target_view)
+            model = FusedModel(model, language.bundle.model, language.rows(target_view), language.weight)
         shortlist = None
         if config.shortlist:
             shortlist = Shortlist.load(first.folder, first.vocabulary).for_view(target_view)

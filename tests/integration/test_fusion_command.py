@@ -228,7 +228,11 @@ WRONG = [
     (["--language-model", "lm", "--language-model-weight", "much"], "--language-model-weight: invalid float value"),
     (["--language-model", "lm", "--mc-dropout", "3"], "unrecognized arguments: --mc-dropout 3"),
     (["--set", "lm.dropout=0.5", "--language-model", "lm"], "lm.dropout is fixed once a model is trained"),
-    (["--language-model", "lm/config.yaml"], "lm/config.yaml: "),
+    (["--language-model", "lm/config.yaml"], "lm/config.yaml: truncated or not a safetensors file"),
+    (
+        ["--language-model", "decoder/best.safetensors"],
+        "decoder: holds a translation model, not a language model; name",
+    ),
     (
         ["--language-model", "other"],
         "other/vocabulary.json: its 60 rows are not the 61 of the targets of model: row 59 is '<unk>', not '",

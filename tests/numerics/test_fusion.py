@@ -122,7 +122,7 @@ def view_of(model: SearchModel) -> TargetView:
 
 
 def beside(model: SearchModel, language: LanguageModel, weight: float = WEIGHT) -> SearchModel:
-    return joining(language, weight).beside(model, view_of(model))
+    return FusedModel(model, language, joining(language).rows(view_of(model)), weight)
 
 
 def joining(language: LanguageModel, weight: float = WEIGHT) -> JoiningModel:
@@ -187,13 +187,12 @@ def test_search_finds_what_is_best_by_both_models(translation: str, architecture
         readable = Ensemble([member(make_model("untied")), member(make_model("three-way", seed=1))])
     else:
         readable = make_transformer() if translation == "transformer" else make_model(translation)
-    ways = [readable] if isinstance(readable, Ensemble) else [readable, for_search(readable, "float32")]  # type: ignore[arg-type]
-    for way in ways:
-        for batch_tokens in (8, 4096):
-            config = replace(CONFIG, batch_tokens=batch_tokens)
-            found = beam_search(beside(way, language), SOURCES, config, Wanted(num_best=4))
-            for source, hypotheses in zip(SOURCES, found, strict=True):
-                check(hypotheses, best(readable, language, source, config), config)
+    copied = readable if isinstance(readable, Ensemble) else for_search(readable, "float32")  # type: ignore[arg-type]
+    for way, batch_tokens in ((readable, 8), (copied, 4096)):
+        config = replace(CONFIG, batch_tokens=batch_tokens)
+        found = beam_search(beside(way, language), SOURCES, config, Wanted(num_best=4))
+        for source, hypotheses in zip(SOURCES, found, strict=True):
+            check(hypotheses, best(readable, language, source, config), config)
     alone = beam_search(readable, SOURCES, CONFIG, Wanted(num_best=4))
     assert [[h.pieces for h in each] for each in found] != [[h.pieces for h in each] for each in alone], "no effect"
 
@@ -269,7 +268,7 @@ def test_each_models_share_is_told_apart(way: str) -> None:
     config = replace(CONFIG, beam=3, batch_tokens=8, repetition_penalty=1.5 if way == "penalty" else 1.0)
     config = replace(config, min_length=3 if way in ("penalty", "cut") else 0)
     wanted, both = Wanted(num_best=2, attention=True), joining(language)
-    searched = both.beside(model, view_of(model))
+    searched = beside(model, language)
     found = (sample if way == "sampling" else beam_search)(searched, SOURCES, config, wanted)
     apart = both.taken_apart(found, view_of(model))
     every = [(source, each) for source, some in zip(SOURCES, apart, strict=True) for each in some]
