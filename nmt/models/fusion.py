@@ -82,12 +82,9 @@ class FusedModel(SearchModel):
         unknown = [row for row in (rows == rows[UNK]).nonzero()[:, 0].tolist() if row != UNK] or [0, -1]
         self.unknown = slice(unknown[0], unknown[-1] + 1)
         "Target ids beside that of <unk> which are <unk> to the language model: those of the source alone."
-        matrices = language.embeddings
-        bias = matrices.output_bias[rows]
-        bias[self.unknown] = -torch.inf
-        known = len(rows) - 1 - len(bias[self.unknown])
-        assert known == language.num_words, "another vocabulary than the language model's"
-        self.scorer = FixedScorer(_Rows(matrices.output[rows], bias), "float32", bound=None)
+        matrices, known = language.embeddings, torch.cat([rows[: self.unknown.start], rows[self.unknown.stop :]])
+        assert len(known) - 1 == language.num_words, "another vocabulary than the language model's"
+        self.scorer = FixedScorer(_Rows(matrices.output[known], matrices.output_bias[known]), "float32", bound=None)
 
     @property
     def device(self) -> torch.device:
@@ -124,10 +121,15 @@ class FusedModel(SearchModel):
         step = self.model.step(memory, state.translation, previous, output.translation)
         read = self.rows[previous.clamp(min=PAD)].masked_fill(previous == START, END)
         features = self.language.features(read.view(1, -1), tuple(part.flatten(-3, -2) for part in state.language))
-        log_probs = self.scorer.whole.log_probs(features.rows[0])
-        log_probs[:, self.unknown] = log_probs[:, UNK, None]
+        fused = self._every_target(self.scorer.whole.log_probs(features.rows[0]).mul_(self.weight))
         if output.targets is not None:
-            log_probs = log_probs.index_select(1, output.targets)
+            fused = fused.index_select(1, output.targets)
         language = tuple(part.unflatten(-2, previous.shape) for part in features.state)
-        fused = log_probs.mul_(self.weight).unflatten(0, previous.shape)
-        return replace(step, state=FusedState(step.state, language), fused=fused)
+        return replace(step, state=FusedState(step.state, language), fused=fused.unflatten(0, previous.shape))
+
+    def _every_target(self, known: Tensor) -> Tensor:
+        """[R, V] of what is said of the targets that the language model knows: the others have <unk>'s."""
+        start, stop = self.unknown.start, self.unknown.stop
+        if start == stop:
+            return known
+        return torch.cat([known[:, :start], known[:, UNK, None].expand(-1, stop - start), known[:, start:]], 1)

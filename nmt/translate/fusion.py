@@ -16,6 +16,7 @@ from nmt.config import SearchConfig
 from nmt.folder.bundle import LANGUAGE, TRANSLATION, VOCABULARY, Bundle, check_model_folder, read_manifest, weights_in
 from nmt.folder.language import LanguageBundle, load_language_bundle
 from nmt.models.montecarlo import next_word_log_probs
+from nmt.search.expansion import check_numbers
 from nmt.search.hypothesis import Hypothesis
 from nmt.text.vocabulary import TargetView, Vocabulary
 from nmt.text.words import END, END_NAME, WordVocabulary
@@ -74,7 +75,7 @@ class JoiningModel:
         own = language if both.finished else language[:-1]
         total, log_probs = math.fsum(own), both.log_probs
         if log_probs is not None:
-            log_probs = tuple(sum_ - self.weight * each for sum_, each in zip(log_probs, own, strict=True))
+            log_probs = tuple(fused - self.weight * each for fused, each in zip(log_probs, own, strict=True))
         log_prob = both.log_prob - self.weight * total
         return replace(both, log_prob=log_prob, log_probs=log_probs, language_log_prob=total)
 
@@ -91,6 +92,7 @@ class JoiningModel:
             found, _ = next_word_log_probs(model, read, labels, [model.initial_state(len(batch))])
             for index, log_probs in zip(batch, found.t().tolist(), strict=True):
                 result[index] = log_probs[: len(targets[index]) + 1]
+                check_numbers(result[index])
         return result
 
 
