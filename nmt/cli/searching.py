@@ -25,6 +25,7 @@ KEYS = (
     "runtime.device",
     "runtime.threads",
 )
+WEIGHT = "search.language_model_weight"
 
 
 @dataclass(frozen=True)
@@ -83,4 +84,7 @@ def load_asked(arguments: argparse.Namespace) -> SearchArguments:
     device = pick_device(asked.runtime.device)
     bundle, *ensemble = (load_bundle(Path(path), device) for path in (asked.paths.model, *arguments.ensemble))
     own = flatten({"search": dataclasses.asdict(bundle.config.search)}, asked.paths.model)
-    return SearchArguments(bundle, ensemble, build_config(own, values).search)
+    search = build_config(own, values).search
+    if WEIGHT in values and search.language_model is None:
+        raise UserError("counts with a language model only", where=WEIGHT, hint="name one with --language-model")
+    return SearchArguments(bundle, ensemble, search)

@@ -227,6 +227,7 @@ WRONG = [
     (["--language-model", "lm", "--language-model-weight", "1e9"], "1000000000.0 is out of range: it must be at most"),
     (["--language-model", "lm", "--language-model-weight", "much"], "--language-model-weight: invalid float value"),
     (["--language-model", "lm", "--mc-dropout", "3"], "unrecognized arguments: --mc-dropout 3"),
+    (["--language-model-weight", "0.1"], "search.language_model_weight: counts with a language model only; name one"),
     (["--set", "lm.dropout=0.5", "--language-model", "lm"], "lm.dropout is fixed once a model is trained"),
     (["--language-model", "lm/config.yaml"], "lm/config.yaml: truncated or not a safetensors file"),
     (
