@@ -100,6 +100,17 @@ FLAGS: dict[str, dict[str, object]] = {
         "action": "store_true",
         "help": "score only likely target pieces (nmt-shortlist collects them)",
     },
+    "search.language_model": {
+        "flag": "--language-model",
+        "metavar": "DIR",
+        "help": "a model of nmt-lm train that joins in (its text prepared with --like)",
+    },
+    "search.language_model_weight": {
+        "flag": "--language-model-weight",
+        "type": float,
+        "metavar": "X",
+        "help": "of its log-probabilities (default: 0.1)",
+    },
     "search.replace_unknown": {
         "flag": "--replace-unknown",
         "action": "store_true",

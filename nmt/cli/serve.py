@@ -29,7 +29,8 @@ PROG = "nmt-serve"
 DESCRIPTION = """Serve model folders of nmt-train over HTTP, and what nmt-export made of them for CTranslate2, with
 LibreTranslate's API and a page at /. Texts are cut into sentences. Search settings default to each model's own."""
 PACKAGES = ("starlette", "uvicorn", "python_multipart")
-LEFT_OUT = ("paths.model", "search.temperature", "search.top_k", "search.top_p", "search.seed")
+SAMPLING = ("search.temperature", "search.top_k", "search.top_p", "search.seed")
+LEFT_OUT = ("paths.model", "search.language_model", "search.language_model_weight", *SAMPLING)
 OWN_KEYS = [f"serve.{field.name}" for field in dataclasses.fields(ServeConfig)]
 
 
@@ -138,6 +139,9 @@ def search_of(own: SearchConfig, folder: Path, values: Values) -> SearchConfig:
     search = build_config(kept | {"search.split_sentences": True}, values).search
     if search.sampling:
         raise UserError("a server draws no translations at random", where="search.sampling", hint="leave it out")
+    if search.language_model is not None:
+        problem = "a server translates without a language model"
+        raise UserError(problem, where="search.language_model", hint="leave it out")
     return search
 
 

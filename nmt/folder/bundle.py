@@ -109,6 +109,14 @@ def versions() -> dict[str, str]:
     }
 
 
+def weights_in(place: Path, weights: str = BEST) -> tuple[Path, str]:
+    """The model folder that is meant, and the name of its weights: place is the folder, or a weights file in one."""
+    if place.is_file():
+        owner = next((parent for parent in place.parents if (parent / MANIFEST).exists()), place.parent)
+        return owner, str(place.relative_to(owner))
+    return place, weights
+
+
 def check_model_folder(folder: Path, hint: str) -> None:
     """Raise a UserError with this hint unless a model folder is there: for one that is not named with --model."""
     if not (folder / MANIFEST).is_file():
@@ -163,10 +171,7 @@ def load_bundle(folder: Path | str, device: torch.device, weights: str = BEST) -
 
     folder: may also be a weights file in one, as of an earlier checkpoint, which is then read in place of `weights`.
     """
-    folder = Path(folder)
-    if folder.is_file():
-        owner = next((parent for parent in folder.parents if (parent / MANIFEST).exists()), folder.parent)
-        folder, weights = owner, str(folder.relative_to(owner))
+    folder, weights = weights_in(Path(folder), weights)
     manifest = read_manifest(folder)
     config = read_config(folder)
     vocabulary = Vocabulary.load(folder / VOCABULARY)

@@ -24,6 +24,7 @@ from nmt.data.corpus import MANIFEST_FILE, VOCABULARY_FILE
 from nmt.data.running_text import ID_TYPE, RunningText, ids_file, read_text_manifest, write_text_manifest
 from nmt.prepare.names import SPLITS
 from nmt.prepare.subword_learning import learn_bpe
+from nmt.prepare.target_text import TargetText
 from nmt.prepare.tokenizing import WordCounts
 from nmt.scratch import put_in_place, remove_scratch, scratch_folder
 from nmt.text.lines import bounded_lines, word_portions
@@ -54,19 +55,26 @@ class TextPreparation:
     "Whose rules a tokenizer goes by, for subwords."
     tokenizer: str = "reversible"
     "How text is split before it is cut into subwords: reversible, moses or none."
+    like: TargetText | None = None
+    "The translation model whose targets' pieces and vocabulary it takes, in place of all these."
     force: bool = False
     quiet: bool = False
 
     def options(self) -> dict[str, Any]:
         """What the result depends on besides the text."""
+        if self.like:
+            return {"like": self.like.described()}
         if not self.joint_bpe:
             rare = {"min_count": self.min_count} if self.min_count > 1 else {}
             return {"vocabulary": self.vocabulary, **rare}
         return {"joint_bpe": self.joint_bpe, "language": self.language, "tokenizer": self.tokenizer}
 
 
-def find_text(folder: Path | str, named: Mapping[str, str | None]) -> dict[str, Path]:
-    """The file of each split: those that are named, else the ones of a folder called by it, as wiki.train.tokens is."""
+def find_text(folder: Path | str, named: Mapping[str, str | None], language: str = "") -> dict[str, Path]:
+    """The file of each split: those that are named, else the ones of a folder called by it, as wiki.train.tokens is.
+
+    language: where several could be a split, the one whose name has it at its end or before a compression's (train.de).
+    """
     if named["train"]:
         return {split: Path(path) for split, path in named.items() if path}
     folder = Path(folder)
@@ -77,6 +85,8 @@ def find_text(folder: Path | str, named: Mapping[str, str | None]) -> dict[str, 
         if split in found:
             continue
         files = sorted(path for path in folder.iterdir() if path.is_file() and split in path.name.split("."))
+        if len(files) > 1 and language:
+            files = [path for path in files if language in path.name.split(".")[-2:]] or files
         if len(files) > 1:
             names = ", ".join(path.name for path in files)
             raise UserError(f"several files could be {split} ({names})", where=folder, hint=f"name one with --{split}")
@@ -132,13 +142,8 @@ def _finished(run: TextPreparation, described: dict[str, Any]) -> dict[str, Any]
 
 def _build(run: TextPreparation, result: Path, described: dict[str, Any]) -> dict[str, Any]:
     """All the work, into the folder of the result."""
-    read: Read
-    if run.joint_bpe:
-        vocabulary, cut, learned = _subwords(run, result)
-        read = _whole_lines
-    else:
-        vocabulary, cut, learned = _words(run), str.split, {}
-        read = word_portions
+    vocabulary, cut, learned = _vocabulary(run, result)
+    read: Read = _whole_lines if run.joint_bpe or run.like else word_portions
     vocabulary.save(result / VOCABULARY_FILE)
     splits = {
         split: _encode(read, path, result / ids_file(split), vocabulary, cut) for split, path in run.files.items()
@@ -153,6 +158,14 @@ def _build(run: TextPreparation, result: Path, described: dict[str, Any]) -> dic
     hashes = {path.name: sha256_of(path) for path in sorted(result.iterdir())}
     fingerprint = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
     return write_text_manifest(result, content, fingerprint)
+
+
+def _vocabulary(run: TextPreparation, result: Path) -> tuple[WordVocabulary, Cut, dict[str, Any]]:
+    """The rows, what cuts a line into their names, and what the manifest tells of learning them."""
+    if run.like:
+        run.like.copy_text(result)
+        return run.like.vocabulary, run.like.text.pieces_of_target_alone, {}
+    return _subwords(run, result) if run.joint_bpe else (_words(run), str.split, {})
 
 
 def _words(run: TextPreparation) -> WordVocabulary:
@@ -226,6 +239,6 @@ def text_summary(manifest: Mapping[str, Any], folder: Path | str) -> str:
             f", {100 * split['unknown'] / split['words']:.2f}% of them {UNKNOWN_NAME}" if vocabulary["unknown"] else ""
         )
         lines.append(f"  {name:<6} {told}{share}")
-    if vocabulary["unknown"] and not manifest["splits"]["train"]["unknown"]:
+    if vocabulary["unknown"] and not vocabulary["subwords"] and not manifest["splits"]["train"]["unknown"]:
         lines.append(f"  the training text has no {UNKNOWN_NAME}, and so nothing is learned of it: see --vocabulary")
     return "\n".join(lines)

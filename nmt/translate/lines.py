@@ -39,11 +39,16 @@ class Translation:
     log_prob: float
     "The model's natural log-probability, </s> included; of a line in several parts their sum."
     score: float
-    "What it is ranked by: (log_prob + penalty) / length**length_penalty, or as the search settings say."
+    """What it is ranked by: (log_prob + penalty) / length**length_penalty, or as the search settings say.
+
+    With a language model, language_model_weight times language_log_prob joins the sum.
+    """
     penalty: float
     "What the repetition penalty added to log_prob where score was made of it; 0 without one."
     finished: bool
     "False where the length limit cut it."
+    language_log_prob: float | None = None
+    "That of a language model that joins in, of the same pieces; None: none does."
     log_probs: tuple[float, ...] | None
     "Natural log-probability of each piece and, where it was written, of each part's </s>; None unless asked for."
     attention: Tensor | None
@@ -100,6 +105,7 @@ class LineReader:
         self.text, self.rows, self.search, self.glossary = text, rows, search, glossary
         self._placeholders = frozenset(text.placeholders)
         self._source_prefix = source_prefix(rows.vocabulary, search)
+        self._fused = search.language_model is not None and search.language_model_weight != 0
 
     def _jobs(self, line: str, number: int, prefix: str) -> list[SearchJob]:
         """What is searched for a line. Where nothing is drawn, equal texts are equal jobs."""
@@ -164,6 +170,7 @@ class LineReader:
             log_prob=hypothesis.log_prob,
             score=hypothesis.score,
             penalty=hypothesis.penalty,
+            language_log_prob=hypothesis.language_log_prob if self._fused else None,
             finished=hypothesis.finished,
             log_probs=(hypothesis.log_probs or ()) if attention else None,
             attention=weights,
@@ -183,6 +190,8 @@ class LineReader:
         """The translation of a line from those of its parts, which need not be sentences."""
         texts = [one.text + job.after for one, job in zip(parts, jobs, strict=True) if one.text]
         log_prob, penalty = sum(one.log_prob for one in parts), sum(one.penalty for one in parts)
+        language = sum(one.language_log_prob or 0.0 for one in parts) if self._fused else None
+        added = penalty + self.search.language_model_weight * (language or 0.0)
         finished = [one.finished for one in parts]
         length = sum(len(one.pieces) for one in parts) + sum(finished)
         weights = [one.attention for one in parts if one.attention is not None]
@@ -191,8 +200,9 @@ class LineReader:
             source_pieces=tuple(chain.from_iterable(one.source_pieces for one in parts)),
             pieces=tuple(chain.from_iterable(one.pieces for one in parts)),
             log_prob=log_prob,
-            score=Scoring(self.search).score(log_prob + penalty, length),
+            score=Scoring(self.search).score(log_prob + added, length),
             penalty=penalty,
+            language_log_prob=language,
             finished=all(finished),
             log_probs=tuple(chain.from_iterable(one.log_probs or () for one in parts)) if weights else None,
             attention=_block_diagonal(weights) if weights else None,

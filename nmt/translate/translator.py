@@ -49,7 +49,8 @@ class Translator(LineReader):
     ) -> None:
         """search: None takes the model folder's own search settings. ensemble: models to average with.
 
-        Raises UserError where the models do not go together, or cannot take a glossary.
+        A language model that the settings name is loaded here. Raises UserError where the models do not go together, or
+        cannot take a glossary.
         """
         search = search or bundle.config.search
         self.bundle, self.ensemble = bundle, tuple(ensemble)

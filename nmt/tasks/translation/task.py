@@ -72,6 +72,9 @@ class TranslationTask(Task):
         if self.settings.schedule == "epochs":
             problem = "'epochs' is of language models, whose epochs have ends"
             raise UserError(problem, where="training.schedule", hint="choose another")
+        if self.config.search.language_model is not None:
+            problem = "a language model joins in nmt-translate, not in training"
+            raise UserError(problem, where="search.language_model", hint="leave it out")
         chosen_split(self.corpus, self.settings.validation_set)
         check_against(self.settings, self.corpus.vocabulary)
         if self.settings.bpe_dropout:
