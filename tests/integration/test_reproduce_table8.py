@@ -298,11 +298,8 @@ def test_sizes_need_no_data(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "no table named; choose one of table8, table1, table2, table5, table6, similarity, render"),
-        (
-            ["table9"],
-            "unknown table 'table9'; choose one of table8, table1, table2, table5, table6, similarity, render",
-        ),
+        ([], f"no table named; choose one of {', '.join(reproduce.TABLES)}"),
+        (["table9"], f"unknown table 'table9'; choose one of {', '.join(reproduce.TABLES)}"),
         (["table8", "--scale", "huge"], "--scale: no recipe of scale 'huge'; choose one of paper, small, tiny"),
         (["table8", "--seeds", "0"], "--seeds: 0 is out of range: it must be 1 to 1,000"),
         (["table8", "--corpus", "nowhere"], "nowhere: no such folder"),
