@@ -96,7 +96,7 @@ def mode_table(measured: Measured) -> Table:
         "in int8",
         "BLEU",
         "minus untied",
-        "half way, at the end",
+        "in training",
     ]
     header += ["pieces/s", "memory (MB)", "sentences/s translated"]
     return Table(header, [_mode_row(mode, untied) for mode in measured.modes])
