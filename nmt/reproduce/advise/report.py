@@ -36,7 +36,7 @@ def advice_parts(measured: Measured, table: Table1, results: Results) -> list[Pa
     return [
         Text(
             f"{measured.num_pairs:,} pairs. Each mode was trained with {_seeds(measured)} for {measured.updates:,} "
-            f"updates of the recipe {results.scale}, in turn with the same data in the same order. {results.machine}."
+            f"updates of the recipe {results.scale}, on the same data in the same order. {results.machine}."
         ),
         Heading("The short training"),
         mode_table(measured),
