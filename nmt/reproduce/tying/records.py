@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bpe.errors import UserError
+from nmt.config import Config
 from nmt.configfile import flatten, plain
 from nmt.folder.bundle import check_model_folder, read_config, read_manifest
 from nmt.layers.roles import ROLES
@@ -78,8 +79,7 @@ def read_runs(folders: Sequence[Path]) -> list[RunGroup]:
     differing = {key for _, recipe in read for key in recipe if len({str(other.get(key)) for _, other in read}) > 1}
     groups: dict[tuple[Tying, str], list[RecordedRun]] = {}
     for run, recipe in read:
-        own = [f"{key.partition('.')[2]} {recipe.get(key)}" for key in sorted(differing)]
-        group = groups.setdefault((run.tying, ", ".join([run.tying.value, *own])), [])
+        group = groups.setdefault((run.tying, ", ".join([run.tying.value, *own_settings(recipe, differing)])), [])
         if twin := next((other for other in group if other.seed == run.seed), None):
             problem = f"{run.folder} and {twin.folder} are both {run.tying.value} with seed {run.seed}"
             raise UserError(f"{problem}, of one recipe", hint="name one of them")
@@ -119,6 +119,14 @@ def recipe_of(folder: Path) -> dict[str, object]:
     """The keys of model and training that decide what is trained, mode and seed left out."""
     values = flatten(plain(read_config(folder)), str(folder))
     return {key: values[key] for key in values if key.startswith(("model.", "training.")) and key not in NOT_THE_RECIPE}
+
+
+def own_settings(recipe: Mapping[str, object], keys: Collection[str]) -> list[str]:
+    """'name value' of those of the keys that are not as by default."""
+    default = flatten(plain(Config()), "defaults")
+    own = {key: recipe.get(key) for key in sorted(keys) if str(recipe.get(key)) != str(default.get(key))}
+    texts = {key: " ".join(map(str, value)) if isinstance(value, list | tuple) else value for key, value in own.items()}
+    return [f"{key.partition('.')[2]} {text}" for key, text in texts.items()]
 
 
 def gradient_of(role: str) -> Callable[[Point], float | None]:
