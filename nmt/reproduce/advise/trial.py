@@ -92,9 +92,7 @@ def updates_for(order: AdviceOrder, row: Row) -> int:
         begun = json.loads((order.trial / "experiment.json").read_text(encoding="utf-8"))
         updates = int(begun["recipe"]["training.max_updates"])
         if not order.quiet:
-            print(
-                f"{order.trial} has begun: {updates:,} updates of each model, whatever --minutes says", file=sys.stderr
-            )
+            print(f"{order.trial} has begun, with {updates:,} updates a model: --minutes is not asked", file=sys.stderr)
         return updates
     except (OSError, ValueError, KeyError):
         pass

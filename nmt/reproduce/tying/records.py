@@ -28,6 +28,8 @@ WHOLE = {
     Tying.THREE_WAY: (ROLES,),
 }
 "The roles of each matrix; it goes by the first."
+NOT_OF_UPDATES = ("training.validat", "training.patience", "training.average_last", "training.shortlist")
+"Beginnings of keys that make no other updates, but say what is validated and kept."
 EARLY, LATE = 0.2, 0.5
 "The first fifth of the records, and the last half."
 
@@ -118,7 +120,8 @@ def read_run(folder: Path) -> RecordedRun:
 def recipe_of(folder: Path) -> dict[str, object]:
     """The keys of model and training that decide what is trained, mode and seed left out."""
     values = flatten(plain(read_config(folder)), str(folder))
-    return {key: values[key] for key in values if key.startswith(("model.", "training.")) and key not in NOT_THE_RECIPE}
+    ours = [key for key in values if key.startswith(("model.", "training.")) and not key.startswith(NOT_OF_UPDATES)]
+    return {key: values[key] for key in ours if key not in NOT_THE_RECIPE}
 
 
 def own_settings(recipe: Mapping[str, object], keys: Collection[str]) -> list[str]:
