@@ -36,7 +36,7 @@ def advice_parts(measured: Measured, table: Table1, results: Results) -> list[Pa
     return [
         Text(
             f"{measured.num_pairs:,} pairs. Each mode was trained with {_seeds(measured)} for {measured.updates:,} "
-            f"updates of the recipe {results.scale}, in turn with the same data in the same order. {results.machine}."
+            f"updates of the recipe {results.scale}, on the same data in the same order. {results.machine}."
         ),
         Heading("The short training"),
         mode_table(measured),
@@ -96,7 +96,7 @@ def mode_table(measured: Measured) -> Table:
         "in int8",
         "BLEU",
         "minus untied",
-        "half way, at the end",
+        "in training",
     ]
     header += ["pieces/s", "memory (MB)", "sentences/s translated"]
     return Table(header, [_mode_row(mode, untied) for mode in measured.modes])

@@ -11,12 +11,16 @@ from nmt.tying import Tying
 TOLERANCE = 0.5
 "BLEU that a tied model may lose on average in the short training, as long as the loss is not shown."
 
+FLOOR = 5.0
+"BLEU of untied below which the models have hardly begun to translate."
+
 RULES = (
     "A tied mode is ruled out where the short training shows that it loses (the 95% interval over seeds of its BLEU "
     f"minus untied's lies below zero), and where it loses more than {TOLERANCE} BLEU on average, shown or not.",
     "Of the modes that are left the one with the fewest parameters is advised; but three-way gives way to decoder, "
     "where that is left too, if it saves a smaller share of decoder's parameters than it adds arithmetic.",
-    "BLEU is of the validation text. Test sets decide nothing.",
+    "An advice is firm where these intervals settle every comparison, and untied has come to a BLEU of "
+    f"{FLOOR:g} or more. BLEU is of the validation text; test sets decide nothing.",
     "A short training is not a long one: the order may change, and the gain half way beside the gain in the end, as "
     "training measures BLEU, says which way it goes. nmt-reproduce table8 trains to the end.",
 )
@@ -32,7 +36,7 @@ class Advice:
     changes: tuple[str, ...]
     "What would change it."
     firm: bool
-    "Whether every comparison that decided it is shown, by intervals that leave out both zero and the tolerance."
+    "Whether the intervals of the gains settle it, between models that have begun to translate."
 
     def headline(self, source: str, target: str) -> str:
         """In a line."""
@@ -54,7 +58,7 @@ def advise(measured: Measured) -> Advice:
         merges=measured.merges,
         because=(*because, measured.merges_why),
         changes=tuple(_changes(measured, tying, outbid=outbid)),
-        firm=all(is_firm(mode) for mode in measured.modes if mode.gain is not None),
+        firm=not hardly_begun(measured) and all(is_firm(mode) for mode in measured.modes if mode.gain is not None),
     )
 
 
@@ -75,6 +79,11 @@ def is_firm(mode: ModeMeasured) -> bool:
     if gain is None or gain.margin is None:
         return False
     return gain.mean + gain.margin < 0 or gain.mean - gain.margin > -TOLERANCE
+
+
+def hardly_begun(measured: Measured) -> bool:
+    """Whether untied's BLEU is too low for its differences to say much."""
+    return measured.mode(Tying.UNTIED).bleu.mean < FLOOR
 
 
 def gain_text(mode: ModeMeasured) -> str:
@@ -125,9 +134,14 @@ def _of_text(measured: Measured) -> Iterator[str]:
 
 
 def _changes(measured: Measured, chosen: Tying, *, outbid: bool) -> Iterator[str]:
-    for mode in measured.modes:
-        if mode.gain is not None:
-            yield from _changes_of(mode, measured.mode(Tying.UNTIED))
+    tied = [mode for mode in measured.modes if mode.gain is not None]
+    if hardly_begun(measured):
+        reached = measured.mode(Tying.UNTIED).bleu.mean
+        yield f"More minutes: the models have hardly begun to translate (BLEU {reached:.1f})."
+    if undecided := " and ".join(_width(mode) for mode in tied if not is_firm(mode)):
+        yield f"More seeds or minutes: {undecided} may be on either side of the line."
+    for mode in tied:
+        yield from _changes_of(mode, measured.mode(Tying.UNTIED))
     paying, losing = (
         ", ".join(f"{row.merges:,}" for row in measured.counted if row.pays is wanted) for wanted in (True, False)
     )
@@ -138,17 +152,21 @@ def _changes(measured: Measured, chosen: Tying, *, outbid: bool) -> Iterator[str
         yield f"Other merges: with {losing} three-way does not pay: {_bargain()}."
 
 
+def _width(mode: ModeMeasured) -> str:
+    """A mode and how wide the interval of its gain is."""
+    assert mode.gain is not None
+    margin = mode.gain.margin
+    return f"{mode.tying.value} ({'one seed' if margin is None else f'± {margin:.2f} BLEU'})"
+
+
 def _changes_of(mode: ModeMeasured, untied: ModeMeasured) -> Iterator[str]:
     """What would change what is said of a tied mode."""
-    gain = mode.gain
-    assert gain is not None
-    if not is_firm(mode):
-        wide = "one seed has no interval" if gain.margin is None else f"the interval of ± {gain.margin:.2f} is wide"
-        yield f"More seeds or minutes: {wide}, and {mode.tying.value} may be on either side of the line."
+    assert mode.gain is not None
     if mode.course is not None:
         yield f"A longer training: {mode.tying.value}'s gain was {_way(*mode.course)}."
     if ruled_out(mode):
-        yield f"If size counts for more than {-gain.mean:.2f} BLEU: {mode.tying.value} has {saving_text(mode, untied)}."
+        saving = saving_text(mode, untied)
+        yield f"If size counts for more than {-mode.gain.mean:.2f} BLEU: {mode.tying.value} has {saving}."
 
 
 def _way(half_way: float, end: float) -> str:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import math
 import statistics
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,10 @@ def updates_for(order: AdviceOrder, row: Row) -> int:
     """Updates of each model that fill the minutes, by an update timed now; a trial that has begun knows its own."""
     try:
         begun = json.loads((order.trial / "experiment.json").read_text(encoding="utf-8"))
-        return int(begun["recipe"]["training.max_updates"])
+        updates = int(begun["recipe"]["training.max_updates"])
+        if not order.quiet:
+            print(f"{order.trial} has begun, with {updates:,} updates a model: --minutes is not asked", file=sys.stderr)
+        return updates
     except (OSError, ValueError, KeyError):
         pass
     seconds = timed_update(order.config, row.vocabulary) * order.seeds * len(Tying) / order.jobs

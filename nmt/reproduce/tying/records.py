@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bpe.errors import UserError
+from nmt.config import Config
 from nmt.configfile import flatten, plain
 from nmt.folder.bundle import check_model_folder, read_config, read_manifest
 from nmt.layers.roles import ROLES
@@ -27,6 +28,8 @@ WHOLE = {
     Tying.THREE_WAY: (ROLES,),
 }
 "The roles of each matrix; it goes by the first."
+NOT_OF_UPDATES = ("training.validat", "training.patience", "training.average_last", "training.shortlist")
+"Beginnings of keys that make no other updates, but say what is validated and kept."
 EARLY, LATE = 0.2, 0.5
 "The first fifth of the records, and the last half."
 
@@ -78,8 +81,7 @@ def read_runs(folders: Sequence[Path]) -> list[RunGroup]:
     differing = {key for _, recipe in read for key in recipe if len({str(other.get(key)) for _, other in read}) > 1}
     groups: dict[tuple[Tying, str], list[RecordedRun]] = {}
     for run, recipe in read:
-        own = [f"{key.partition('.')[2]} {recipe.get(key)}" for key in sorted(differing)]
-        group = groups.setdefault((run.tying, ", ".join([run.tying.value, *own])), [])
+        group = groups.setdefault((run.tying, ", ".join([run.tying.value, *own_settings(recipe, differing)])), [])
         if twin := next((other for other in group if other.seed == run.seed), None):
             problem = f"{run.folder} and {twin.folder} are both {run.tying.value} with seed {run.seed}"
             raise UserError(f"{problem}, of one recipe", hint="name one of them")
@@ -118,7 +120,16 @@ def read_run(folder: Path) -> RecordedRun:
 def recipe_of(folder: Path) -> dict[str, object]:
     """The keys of model and training that decide what is trained, mode and seed left out."""
     values = flatten(plain(read_config(folder)), str(folder))
-    return {key: values[key] for key in values if key.startswith(("model.", "training.")) and key not in NOT_THE_RECIPE}
+    ours = [key for key in values if key.startswith(("model.", "training.")) and not key.startswith(NOT_OF_UPDATES)]
+    return {key: values[key] for key in ours if key not in NOT_THE_RECIPE}
+
+
+def own_settings(recipe: Mapping[str, object], keys: Collection[str]) -> list[str]:
+    """'name value' of those of the keys that are not as by default."""
+    default = flatten(plain(Config()), "defaults")
+    own = {key: recipe.get(key) for key in sorted(keys) if str(recipe.get(key)) != str(default.get(key))}
+    texts = {key: " ".join(map(str, value)) if isinstance(value, list | tuple) else value for key, value in own.items()}
+    return [f"{key.partition('.')[2]} {text}" for key, text in texts.items()]
 
 
 def gradient_of(role: str) -> Callable[[Point], float | None]:

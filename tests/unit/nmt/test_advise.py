@@ -111,6 +111,11 @@ def test_an_advice_is_firm_where_intervals_settle_it() -> None:
     assert advice_on(LOSES, (-0.1, 0.3)).firm
     assert not advice_on(SLIGHTLY, WINS).firm
     assert not advice_on(WINS, (0.5, None)).firm
+    early = measured_of(WINS, WINS)
+    poor = tuple(dataclasses.replace(mode, bleu=Summary(2.0, 1.0, 1.0, 3)) for mode in early.modes)
+    found = advise(dataclasses.replace(early, modes=poor))
+    assert not found.firm
+    assert "More minutes: the models have hardly begun to translate (BLEU 2.0)." in found.changes
     assert advice_on(WINS, WINS).headline("en", "de") == "For en-de: three-way tying, 4,000 merges."
     assert "as far as so short a training tells" in advice_on(OPEN, WINS).headline("en", "de")
 
@@ -123,7 +128,10 @@ def test_what_speaks_for_it_and_what_would_change_it() -> None:
     assert "50% of the source's pieces are the target's too, and 60% of the running pieces" in because
     assert "scripts differ" not in because
     assert "If size counts for more than 0.40 BLEU: three-way has 60% fewer parameters" in changes
-    assert "More seeds or minutes: the interval of ± 1.00 is wide, and decoder may be on either side" in changes
+    assert "More seeds or minutes: decoder (± 1.00 BLEU) may be on either side of the line." in changes
+    assert "hardly begun" not in changes
+    both = "\n".join(advice_on(OPEN, (0.5, None)).changes)
+    assert "More seeds or minutes: decoder (one seed) and three-way (± 2.00 BLEU) may be" in both
     assert "A longer training: three-way's gain was -1.40 BLEU half way and -0.40 in the end, rising." in changes
     assert "with 8,000 three-way does not pay" in "\n".join(advice_on(WINS, WINS).changes)
     assert "three-way pays with 1,000." in "\n".join(advice_on(WINS, WINS, pays=False).changes)
