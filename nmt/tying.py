@@ -27,6 +27,10 @@ class Tying(enum.Enum):
         return self is Tying.THREE_WAY
 
 
+ROLES = ("source", "target", "output")
+"The roles of vocabulary matrices, as keys name them: source input, target input, output."
+
+
 class WordTying(enum.Enum):
     """The two modes of a model of one vocabulary (the paper's section 3): input embedding U, output embedding V."""
 

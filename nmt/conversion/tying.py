@@ -59,7 +59,7 @@ def change_tying(folder: Path, wanted: Tying, output: Path, keep: str | None = N
     bundle = load_bundle(folder, torch.device("cpu"))
     before = bundle.model.embeddings.tying
     keep = check_change(before, wanted, keep, folder)
-    config = dataclasses.replace(bundle.config, model=dataclasses.replace(bundle.config.model, tying=wanted.value))
+    config = dataclasses.replace(bundle.config, model=bundle.config.model.tied(wanted))
     model = build_empty(config.model, VocabularySizes.of(bundle.vocabulary), torch.device("cpu"))
     load_unique(model, retied(bundle.model, bundle.vocabulary, wanted, keep))
     model.embeddings.assert_tied()
@@ -125,10 +125,11 @@ def retied(model: TranslationModel, vocabulary: Vocabulary, wanted: Tying, keep:
         same = before is Tying.DECODER  # its one matrix counts once in a mean
         distinct = [role for role in merged if not (same and keep == MEAN and role == "target_input")]
         roles |= dict.fromkeys(merged, _merged({role: roles[role] for role in distinct}, keep))
-    bias = _in_union(model.embeddings.output_bias.detach(), views["output"], vocabulary.size)
+    scored = view_rows(vocabulary, model.embeddings.union_target)["output"]
+    bias = _in_union(model.embeddings.output_bias.detach(), scored, vocabulary.size)
     biases = torch.where(bias.there, bias.values, bias.values[bias.there].min())
     tensors = {name: parameter.detach() for name, parameter in unique_parameters(model).items()}
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{EMBEDDINGS}.")}
+    tensors = {name: tensor for name, tensor in tensors.items() if name.removeprefix(f"{EMBEDDINGS}.") not in ROLES}
     views = view_rows(vocabulary, wanted.shares_source)
     for role in ROLES[: num_matrices(wanted)]:
         tensors[f"{EMBEDDINGS}.{role}"] = roles[role].values[views[role]]

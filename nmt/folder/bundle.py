@@ -6,6 +6,7 @@ last/, metrics.jsonl and tensorboard/ belong to training.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 from collections.abc import Mapping
@@ -52,12 +53,21 @@ class Bundle:
     @property
     def source_view(self) -> SourceView:
         """How the model sees source ids."""
-        return self.vocabulary.source_view(self.model.embeddings.tying.shares_source)
+        return self.vocabulary.source_view(self.model.embeddings.union_source)
 
     @property
     def target_view(self) -> TargetView:
         """How the model sees target ids."""
-        return self.vocabulary.target_view(self.model.embeddings.tying.shares_source)
+        return self.vocabulary.target_view(self.model.embeddings.union_target)
+
+    def plain(self) -> Bundle:
+        """The same model with plain vocabulary matrices, which other formats know."""
+        tables = self.model.embeddings.plain()
+        return (
+            self
+            if tables is self.model.embeddings
+            else dataclasses.replace(self, model=self.model.with_matrices(tables))
+        )
 
 
 def create_folder(

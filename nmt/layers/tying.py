@@ -22,7 +22,7 @@ class TiedEmbeddings(nn.Module):
     tying both are the size of the union vocabulary. E is embedding_size.
 
     The output bias is there in every mode, and the hidden sizes of the network do not appear: modes differ in the tie
-    and in nothing else.
+    and in nothing else. What a role does with its matrix beyond reading it, `nmt.layers.tying_ways` adds.
     """
 
     source_input: nn.Parameter
@@ -64,6 +64,21 @@ class TiedEmbeddings(nn.Module):
         """The vocabulary matrices, each storage once."""
         return tuple({id(each): each for each in (self.source_input, self.target_input, self.output)}.values())
 
+    @property
+    def union_source(self) -> bool:
+        """Whether source ids are the union's, not those of the source view."""
+        return self.tying.shares_source
+
+    @property
+    def union_target(self) -> bool:
+        """Whether target ids are the union's, not those of the target view."""
+        return self.tying.shares_source
+
+    @property
+    def num_targets(self) -> int:
+        """Rows that are scored, padding's among them."""
+        return self.output_bias.shape[0]
+
     def source(self, ids: Tensor) -> Tensor:
         """Source input embeddings: [...] ids -> [..., E]. Padding is masked by the caller, not by a padding row."""
         return functional.embedding(ids, self.source_input)
@@ -72,9 +87,21 @@ class TiedEmbeddings(nn.Module):
         """Target input embeddings: [...] ids -> [..., E]."""
         return functional.embedding(ids, self.target_input)
 
+    def output_matrix(self) -> Tensor:
+        """[num_targets, E]: scores are a readout's products with its rows, and the bias."""
+        return self.output
+
+    def scoring(self, readout: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, E] -> readout and matrix of the same scores, bias apart, in a way that is cheap to differentiate."""
+        return readout, self.output_matrix()
+
     def scores(self, readout: Tensor) -> Tensor:
-        """Unnormalised scores of every target row: [..., E] -> [..., target_size]."""
-        return functional.linear(readout, self.output, self.output_bias)
+        """Unnormalised scores of every target row: [..., E] -> [..., num_targets]."""
+        return functional.linear(readout, self.output_matrix(), self.output_bias)
+
+    def plain(self) -> TiedEmbeddings:
+        """Matrices of the same numbers that are only read and multiplied: what search copies and exports take."""
+        return self
 
     def assert_tied(self) -> None:
         """Check by storage identity that exactly the matrices that should be one are one."""

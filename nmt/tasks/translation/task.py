@@ -29,7 +29,6 @@ from nmt.tasks.translation.start import Beginning, beginning_of, check_same_begi
 from nmt.tasks.translation.validation import TranslationValidator, can_score
 from nmt.tasks.translation.validation_sets import SetsValidator, chosen_split
 from nmt.text.vocabulary import SourceView, TargetView
-from nmt.tying import Tying
 
 
 class TranslationTask(Task):
@@ -57,8 +56,8 @@ class TranslationTask(Task):
     @cached_property
     def views(self) -> tuple[SourceView, TargetView]:
         """How the model sees source and target ids."""
-        shared, vocabulary = Tying(self.config.model.tying).shares_source, self.corpus.vocabulary
-        return vocabulary.source_view(shared), vocabulary.target_view(shared)
+        model, vocabulary = self.config.model, self.corpus.vocabulary
+        return vocabulary.source_view(model.union_source), vocabulary.target_view(model.union_target)
 
     @cached_property
     def feed(self) -> Feed:
