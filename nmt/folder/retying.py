@@ -89,12 +89,12 @@ class Retying:
         """of_states: whether what was not there is zero, not the lowest bias."""
         prefix = f"{EMBEDDINGS}."
         moved = {name: each for name, each in tensors.items() if name.removeprefix(prefix) not in (*ROLES, BIAS)}
-        stored = {role: tensors.get(prefix + self.before.owner(role)) for role in ROLES}
-        if all(tensor is not None and tensor.dim() == 2 for tensor in stored.values()):
-            matrices = self._matrices({role: tensor for role, tensor in stored.items() if tensor is not None})
-        else:  # of a parameter as a whole
-            matrices = {role: stored[role] for role in self.after.owners}
-        moved |= {prefix + role: tensor for role, tensor in matrices.items() if tensor is not None}
+        owned = {role: tensors.get(prefix + self.before.owner(role)) for role in ROLES}
+        stored = {role: tensor for role, tensor in owned.items() if tensor is not None}
+        if len(stored) == len(ROLES) and all(tensor.dim() == 2 for tensor in stored.values()):
+            stored = self._matrices(stored)
+        # Copies, since an optimizer adds up in place, in the count of steps, too.
+        moved |= {prefix + role: stored[role].clone() for role in self.after.owners if role in stored}
         bias = tensors.get(prefix + BIAS)
         if bias is not None:
             moved[prefix + BIAS] = self._bias(bias, of_states=of_states) if bias.dim() == 1 else bias

@@ -6,7 +6,7 @@ file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,8 @@ class TiedEmbeddings(nn.Module):
         super().__init__()
         assert not tying.shares_source or source_size == target_size, "three-way tying needs the union vocabulary"
         self.tying = tying
+        self.gradient_scales: Mapping[str, float] = {}
+        "By role (source, target, output): what the gradient that it gives to its matrix is multiplied by."
         self.source_input = nn.Parameter(torch.empty(source_size, embedding_size))
         self.target_input = nn.Parameter(torch.empty(target_size, embedding_size))
         self.output = nn.Parameter(torch.empty(target_size, embedding_size))
@@ -81,15 +83,15 @@ class TiedEmbeddings(nn.Module):
 
     def source(self, ids: Tensor) -> Tensor:
         """Source input embeddings: [...] ids -> [..., E]. Padding is masked by the caller, not by a padding row."""
-        return functional.embedding(ids, self.source_input)
+        return self.used_by("source", functional.embedding(ids, self.source_input))
 
     def target(self, ids: Tensor) -> Tensor:
         """Target input embeddings: [...] ids -> [..., E]."""
-        return functional.embedding(ids, self.target_input)
+        return self.used_by("target", functional.embedding(ids, self.target_input))
 
     def output_matrix(self) -> Tensor:
         """[num_targets, E]: scores are a readout's products with its rows, and the bias."""
-        return self.output
+        return self.used_by("output", self.output)
 
     def scoring(self, readout: Tensor) -> tuple[Tensor, Tensor]:
         """[N, E] -> readout and matrix of the same scores, bias apart, in a way that is cheap to differentiate."""
@@ -98,6 +100,15 @@ class TiedEmbeddings(nn.Module):
     def scores(self, readout: Tensor) -> Tensor:
         """Unnormalised scores of every target row: [..., E] -> [..., num_targets]."""
         return functional.linear(readout, self.output_matrix(), self.output_bias)
+
+    def used_by(self, role: str, rows: Tensor) -> Tensor:
+        """Rows of a role's matrix, whose gradient is scaled where that is asked for."""
+        scale = self.gradient_scales.get(role, 1.0)
+        if scale == 1 or not (rows.requires_grad and torch.is_grad_enabled()):
+            return rows
+        rows = rows.view_as(rows)
+        rows.register_hook(lambda gradient: gradient * scale)
+        return rows
 
     def plain(self) -> TiedEmbeddings:
         """Matrices of the same numbers that are only read and multiplied: what search copies and exports take."""

@@ -116,7 +116,7 @@ class TiedInWays(TiedEmbeddings):
 
     def _output_rows(self) -> Tensor:
         """[V, E]."""
-        rows = self._target_rows(self.output)
+        rows = self._target_rows(self.used_by(OUTPUT, self.output))
         return functional.normalize(rows, dim=1) if self.ways.normalized else rows
 
 

@@ -23,6 +23,8 @@ def introduction(
         lines.append("parameters (= NAME: the same storage, counted once):")
         lines += matrix_lines(build_empty(config.model, sizes, torch.device("meta")))
     lines += way_lines(config.model, sizes)
+    if config.training.tie_gradient_scale:
+        lines.append(f"gradients of shared matrices, by role: {', '.join(config.training.tie_gradient_scale)}")
     lines += ["size in each tying mode:", *mode_lines(config.model, sizes)]
     settings, batches = config.training, plan.batches(0)
     lines.append(
