@@ -63,8 +63,7 @@ class TrainingConfig:
     untie_at: float = 0.0
     "From this update on, or this fraction (below 1) of max_updates, the matrices are untied; 0: never. Fixed."
     tie_at: float = 0.0
-    "Untied until this update, or this fraction (below 1) of max_updates, and tied as model.tying says from there on;"
-    " 0: from the start. Fixed."
+    "Untied until this update, or fraction (below 1) of max_updates, then tied as model.tying says; 0: at once. Fixed."
     tie_keep: str = "mean"
     "tie_at: which of the matrices that become one stays: source, target, output, or the mean of them. Fixed."
     max_updates: int = 20_000
