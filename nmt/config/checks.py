@@ -26,9 +26,9 @@ def require(condition: bool, key: str, value: object, limit: str) -> None:
         raise UserError(f"{value!r} is out of range: it must be {limit}", where=key)
 
 
-def refuse(key: str, value: object, why: str) -> NoReturn:
+def refuse(key: str, value: object, why: str, hint: str = "leave it out") -> NoReturn:
     """Raise a UserError for a value that makes no sense beside the others."""
-    raise UserError(f"is {value!r}: {why}", where=key, hint="leave it out")
+    raise UserError(f"is {value!r}: {why}", where=key, hint=hint)
 
 
 def choice(key: str, value: str, allowed: Collection[str]) -> None:

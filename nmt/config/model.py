@@ -129,7 +129,7 @@ class ModelConfig:
         if self.input_scale == 0 and self.architecture == "transformer" and self.scale_embeddings:
             refuse("model.input_scale", 0, "model.scale_embeddings multiplies by the root already")
         if self.normalized_rows and (self.learned_output_scale or self.output_scale != 1):
-            refuse("model.normalized_rows", True, "it has a scale of its own; leave the other scales out")
+            refuse("model.normalized_rows", True, "it has a scale of its own", "leave model.output_scale out")
         for role in self.role_projections:
             choice("model.role_projections", role, ROLES)
         if len(set(self.role_projections)) < len(self.role_projections):
@@ -138,8 +138,8 @@ class ModelConfig:
         if self.projection_rank and not self.role_projections:
             refuse("model.projection_rank", self.projection_rank, "no role has a projection (model.role_projections)")
         if self.projection_rank and 2 * self.projection_rank >= self.embedding_size:
-            whole = "a whole matrix has no more parameters; 0 makes one"
-            refuse("model.projection_rank", self.projection_rank, whole)
+            whole = "a whole matrix has no more parameters"
+            refuse("model.projection_rank", self.projection_rank, whole, "set it to 0, or lower it")
 
     @property
     def union_source(self) -> bool:

@@ -38,6 +38,10 @@ PLANS = {
     "untied, three-way": ("three-way", "training.tie_at=4"),
     "untied, decoder": ("decoder", "training.tie_at=4"),
 }
+EVERYTHING = (
+    "three-way", "training.untie_at=4", "model.output_rows=target", "model.normalized_rows=true",
+    "model.role_projections=[source, output]", "training.tie_gradient_scale=output=0.5",
+)  # fmt: skip
 Weights = dict[str, Tensor]
 
 
@@ -60,7 +64,7 @@ def last(model: Path) -> tuple[Weights, Weights, Weights]:
 
 @pytest.mark.parametrize(
     ("network", "plan"),
-    [*(("rnn", plan) for plan in PLANS.values()), ("transformer", ("three-way", "training.untie_at=4"))],
+    [*(("rnn", plan) for plan in PLANS.values()), ("transformer", EVERYTHING)],
 )
 def test_a_run_is_continued_to_the_bit_before_at_and_after_the_change(
     prepared: Path, tmp_path: Path, plan: tuple[str, ...], network: str

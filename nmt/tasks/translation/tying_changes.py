@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,12 +11,50 @@ from torch import Tensor
 from bpe.errors import UserError
 from nmt.config import Config, ModelConfig
 from nmt.config.checks import refuse
-from nmt.config.tying import SCALES, TyingPlan
+from nmt.config.tying import SCALES
 from nmt.folder.retying import Layout, Retying, in_words
 from nmt.models.build import VocabularySizes, build_empty
 from nmt.models.interface import TranslationModel
 from nmt.text.vocabulary import Vocabulary
 from nmt.tying import Tying
+
+
+@dataclass(frozen=True)
+class TyingPlan:
+    """When which matrices are one: `tied` names the mode of the tied part."""
+
+    tied: Tying
+    tie_at: int = 0
+    "Updates that are made untied before."
+    untie_at: int = 0
+    "Updates after which it is untied; 0: never."
+
+    @classmethod
+    def of(cls, tied: Tying, times: Sequence[float], max_updates: int) -> TyingPlan:
+        """times: tie_at and untie_at, updates or fractions of max_updates."""
+        tie_at, untie_at = (max(1, round(time * max_updates)) if 0 < time < 1 else int(time) for time in times)
+        return cls(tied, tie_at, untie_at)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the mode is not the same from first to last."""
+        return bool(self.tie_at or self.untie_at)
+
+    @property
+    def modes(self) -> tuple[Tying, ...]:
+        """Those that a run has, early or late."""
+        return (self.tied, Tying.UNTIED) if self.changes else (self.tied,)
+
+    def mode_at(self, update: int) -> Tying:
+        """How the matrices are tied once so many updates have been made."""
+        untied = update < self.tie_at or (self.untie_at and update >= self.untie_at)
+        return Tying.UNTIED if untied else self.tied
+
+    def describe(self) -> str:
+        """For people."""
+        if self.tie_at:
+            return f"untied until update {self.tie_at:,}, {self.tied.value} from there on"
+        return f"{self.tied.value} until update {self.untie_at:,}, untied from there on"
 
 
 def plan_of(config: Config) -> TyingPlan:
