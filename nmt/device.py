@@ -72,6 +72,11 @@ def set_threads(count: int) -> int:
     return count or cores
 
 
+def num_threads() -> int:
+    """The number of CPU threads that `set_threads` has set last."""
+    return torch.get_num_threads()
+
+
 def keep_freed_memory() -> None:
     """Have the C library keep what large tensors give back for the next ones, until the process ends.
 

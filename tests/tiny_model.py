@@ -9,12 +9,16 @@ from pathlib import Path
 import torch
 
 from bpe.codes import MergeTable
-from nmt.config import Config, ModelConfig, PrepConfig, SearchConfig
+from nmt.config import Config, LanguageConfig, ModelConfig, PrepConfig, SearchConfig
 from nmt.configfile import build_config, flatten
 from nmt.data.corpus import PreparedCorpus
+from nmt.data.running_text import RunningText
 from nmt.folder.bundle import BEST, create_folder
+from nmt.folder.language import create_language_folder
 from nmt.folder.weights import save_tensors, weight_metadata, weight_tensors
 from nmt.models.build import VocabularySizes, build_model
+from nmt.models.language_build import build_language_model
+from nmt.prepare.target_text import TargetText
 from nmt.text.pipeline import TextOptions, TextPipeline
 from nmt.text.vocabulary import Vocabulary
 
@@ -55,6 +59,22 @@ def make_model_folder(
         text.save(prepared)
         create_folder(folder, config, PreparedCorpus(Path(prepared), {}, vocabulary))
     model = build_model(config.model, VocabularySizes.of(vocabulary), seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.7, generator=generator)
+    save_tensors(folder / BEST, weight_tensors(model), weight_metadata(model))
+    return folder
+
+
+def make_language_folder(folder: Path, like: Path, *, architecture: str = "lstm", seed: int = 1) -> Path:
+    """Write the folder of a language model of a translation model's targets, with random weights."""
+    pattern = TargetText.read(like)
+    config = Config(lm=LanguageConfig(architecture=architecture, embedding_size=5))
+    with tempfile.TemporaryDirectory() as prepared:
+        pattern.copy_text(Path(prepared))
+        create_language_folder(folder, config, RunningText(Path(prepared), {}, pattern.vocabulary))
+    model = build_language_model(config.lm, pattern.vocabulary.size, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -14,7 +14,7 @@ from nmt.models.architectures import ARCHITECTURES, LANGUAGE_ARCHITECTURES
 __all__ = ["FLAGS", "Parser", "config_from", "make_parser", "overrides", "run"]
 
 FLAGS: dict[str, dict[str, object]] = {
-    "paths.corpus": {"flag": "--corpus", "metavar": "DIR", "help": "folder of the parallel text"},
+    "paths.corpus": {"flag": "--corpus", "metavar": "DIR", "help": "folder of the text"},
     "paths.prepared": {"flag": "--prepared", "metavar": "DIR", "help": "folder of prepared data"},
     "paths.model": {"flag": "--model", "metavar": "DIR", "help": "model folder"},
     "paths.start": {"flag": "--from", "metavar": "MODEL", "help": "model folder whose weights training starts from"},
@@ -111,6 +111,17 @@ FLAGS: dict[str, dict[str, object]] = {
         "flag": "--shortlist",
         "action": "store_true",
         "help": "score only likely target pieces (nmt-shortlist collects them)",
+    },
+    "search.language_model": {
+        "flag": "--language-model",
+        "metavar": "DIR",
+        "help": "a model of nmt-lm train that joins in (its text prepared with --like)",
+    },
+    "search.language_model_weight": {
+        "flag": "--language-model-weight",
+        "type": float,
+        "metavar": "X",
+        "help": "of its log-probabilities (default: 0.1)",
     },
     "search.replace_unknown": {
         "flag": "--replace-unknown",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nmt.translate.translator import Translation
+from nmt.translate.lines import Translation
 
 NAMED = 5
 "Lines that are named; of the others their number is said."

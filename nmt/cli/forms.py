@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
 from nmt.config import require
-from nmt.translate.translator import Translation, Translator
+from nmt.translate.lines import Translation
+from nmt.translate.translator import Translator
 
 Write = Callable[[bytes], object]
 
@@ -48,10 +49,12 @@ class Form:
     def _fields(self, found: Translation) -> dict[str, Any]:
         names = ("text", "pieces", "log_probs", "log_prob", "score", "finished")
         fields = {name: getattr(found, name) for name in names} | {"alignment": found.alignment()}
+        if found.language_log_prob is not None:
+            fields["language_log_prob"] = found.language_log_prob
         if self.attention and found.attention is not None:
             fields["attention"] = [[round(weight, 6) for weight in row] for row in found.attention.tolist()]
         if found.parts:  # what the model saw, each by itself: nmt-score needs it
-            of_part = ("source_pieces", "pieces", "log_probs", "log_prob", "finished")
+            of_part: tuple[str, ...] = ("source_pieces", "pieces", "log_probs", "log_prob", "finished")
             fields["parts"] = [{name: getattr(part, name) for name in of_part} for part in found.parts]
         return fields
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from nmt.translate.translator import Translation
+from nmt.translate.lines import Translation
 
 HOW = "searched again, with each as often as in its source"
 

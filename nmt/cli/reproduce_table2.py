@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bpe.errors import UserError
 from nmt.cli.common import make_parser, overrides
+from nmt.cli.reproduce_benchmarks import add_benchmark_flags, benchmark_source
 from nmt.configfile import build_config, read_yaml
-from nmt.corpora.obtain import DownloadSettings, default_cache
 from nmt.reproduce.experiment import recipe_in
 from nmt.reproduce.table2 import Table2Order, reproduce
 from nmt.reproduce.table2_report import as_dict, as_text, write
@@ -41,9 +41,7 @@ def command(argv: list[str]) -> None:
     parser.add_argument("--scale", metavar="NAME", help=f"recipe configs/table2/NAME.yaml ({DEFAULT_SCALE})")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="models of each mode, seeds 1 to N (1)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time (1)")
-    parser.add_argument("--benchmarks", metavar="DIR", help="folder of the word similarity sets (else fetched)")
-    parser.add_argument("--from", dest="mirror", metavar="FOLDER-OR-URL", help="fetch the word similarity sets here")
-    parser.add_argument("--cache", metavar="DIR", help="where downloads are kept ($NMT_CACHE, else ~/.cache/nmt)")
+    add_benchmark_flags(parser, mirror="--from")
     parser.add_argument("--out", default="table2", metavar="DIR", help="folder of everything (table2)")
     parser.add_argument("--name", default="", metavar="TEXT", help="what the text is called in the report")
     parser.add_argument("--report-only", action="store_true", help="train nothing; report what is there")
@@ -65,7 +63,6 @@ def order_of(arguments: argparse.Namespace, command_line: str) -> Table2Order:
     named = arguments.scale or (None if arguments.config else DEFAULT_SCALE)
     recipe = read_yaml(recipe_in("table2", named)) if named else {}
     config = build_config(recipe, overrides(arguments))
-    cache = Path(arguments.cache) if arguments.cache else default_cache()
     texts = tuple(map(Path, arguments.text)) if arguments.text else (Path(config.paths.corpus) / "train.txt",)
     return Table2Order(
         options=config.word2vec,
@@ -75,8 +72,7 @@ def order_of(arguments: argparse.Namespace, command_line: str) -> Table2Order:
         seeds=arguments.seeds,
         jobs=arguments.jobs,
         threads=config.runtime.threads,
-        benchmarks=Path(arguments.benchmarks) if arguments.benchmarks else None,
-        source=DownloadSettings(cache=cache.expanduser(), mirror=arguments.mirror, quiet=arguments.quiet),
+        benchmarks=benchmark_source(arguments),
         command=command_line,
         name=arguments.name,
         report_only=arguments.report_only,

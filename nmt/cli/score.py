@@ -6,15 +6,16 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 
 from bpe.errors import UserError
 from nmt.cli.common import run
 from nmt.cli.entries import Reader, ScoredEntry, translations
 from nmt.cli.searching import load_asked, models_parser
 from nmt.search.scoring import Scoring
+from nmt.translate.fusion import JoiningModel
 from nmt.translate.scorer import Scorer
 
 PROG = "nmt-score"
@@ -26,6 +27,8 @@ KEYS = (
     "search.length_penalty",
     "search.length_normalization",
     "search.prefix_source",
+    "search.language_model",
+    "search.language_model_weight",
     "runtime.device",
     "runtime.threads",
 )
@@ -74,16 +77,23 @@ class ScoreForm:
     scoring: Scoring | None
     "Normalises by length; None: log-probabilities are scores."
     as_json: bool
+    weight: float = 0.0
+    "Of the language model's log-probability in a score."
 
-    def line(self, entry: ScoredEntry, log_probs: Sequence[float]) -> str:
-        """The line of an entry, given the log-probabilities of its pieces and of </s>."""
-        total = math.fsum(log_probs)
-        score = self.scoring.score(total, len(log_probs)) if self.scoring else total
+    def line(self, entry: ScoredEntry, log_probs: Sequence[float], language: Sequence[float] | None) -> str:
+        """The line of an entry, given the log-probabilities of its pieces and of </s>. language: a language model's."""
+        total, theirs = math.fsum(log_probs), math.fsum(language or ())
+        score = total + self.weight * theirs
+        if self.scoring:
+            score = self.scoring.score(score, len(log_probs))
         if self.as_json:
             number = {} if entry.number is None else {"number": entry.number}
-            normalised = {"score": score} if self.scoring else {}
-            return json.dumps(number | {"log_prob": total} | normalised | {"pieces": log_probs})
-        return f"{score:.6f}" if entry.number is None else f"{entry.number} ||| {entry.text} ||| {score:.6f}"
+            ranked = {"score": score} if self.scoring or language is not None else {}
+            told = {} if language is None else {"language_log_prob": theirs, "language_pieces": language}
+            return json.dumps(number | {"log_prob": total} | ranked | {"pieces": log_probs} | told)
+        numbers = [score] if language is None else [score, total, theirs]
+        columns = [f"{number:.6f}" for number in numbers]
+        return "\t".join(columns) if entry.number is None else " ||| ".join([str(entry.number), entry.text, *columns])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,13 +106,18 @@ def command(argv: list[str]) -> None:
     arguments = parse(argv)
     asked = load_asked(arguments)
     scorer = Scorer(asked.bundle, ensemble=asked.ensemble, search=asked.search)
-    form = ScoreForm(Scoring(asked.search) if arguments.normalize else None, arguments.json)
+    language = JoiningModel.of(asked.search, asked.bundle)
+    if language and arguments.summary:
+        raise UserError("--summary is of the translation model alone", hint="leave out --language-model")
+    weight = asked.search.language_model_weight if language else 0.0
+    form = ScoreForm(Scoring(asked.search) if arguments.normalize else None, arguments.json, weight)
     entries, totals = _entries(arguments, scorer), Totals()
     while block := list(islice(entries, BLOCK_LINES)):
-        for entry, log_probs in zip(block, log_probs_of(scorer, block), strict=True):
+        joining = language_log_probs_of(language, block) if language else repeat(None)
+        for entry, log_probs, others in zip(block, log_probs_of(scorer, block), joining, strict=False):
             totals.add(log_probs)
             if not arguments.summary:
-                print(form.line(entry, log_probs))
+                print(form.line(entry, log_probs, others))
     if arguments.summary:
         print(_summary(totals, arguments.summary, as_json=arguments.json))
 
@@ -144,7 +159,17 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def log_probs_of(scorer: Scorer, entries: Sequence[ScoredEntry]) -> Iterator[list[float]]:
     """Log-probabilities of each entry's pieces, and of </s> where it follows, part after part."""
     parts = [part for entry in entries for part in entry.parts]
-    found = iter(scorer.score_pieces([part.source for part in parts], [part.target for part in parts]))
+    return _by_entry(entries, scorer.score_pieces([part.source for part in parts], [part.target for part in parts]))
+
+
+def language_log_probs_of(language: JoiningModel, entries: Sequence[ScoredEntry]) -> Iterator[list[float]]:
+    """The same by a language model, to which each part is a line of its own."""
+    return _by_entry(entries, language.score_pieces([part.target for entry in entries for part in entry.parts]))
+
+
+def _by_entry(entries: Sequence[ScoredEntry], parts: Iterable[list[float]]) -> Iterator[list[float]]:
+    """The parts' log-probabilities put together by entry."""
+    found = iter(parts)
     for entry in entries:
         pairs = [(next(found), part.finished) for part in entry.parts]
         yield [value for values, finished in pairs for value in (values if finished else values[:-1])]

@@ -25,6 +25,7 @@ KEYS = (
     "runtime.device",
     "runtime.threads",
 )
+WEIGHT = "search.language_model_weight"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def load_translator(arguments: argparse.Namespace) -> Translator:
 def check_set(arguments: argparse.Namespace) -> None:
     """What a trained model cannot be told any more is a UserError."""
     for key in parse_assignments(arguments.set):
-        if key.split(".")[0] in ("model", "training"):
+        if key.split(".")[0] in ("model", "lm", "training"):
             raise UserError(f"{key} is fixed once a model is trained", where="--set", hint="search.* can be set here")
 
 
@@ -83,4 +84,7 @@ def load_asked(arguments: argparse.Namespace) -> SearchArguments:
     device = pick_device(asked.runtime.device)
     bundle, *ensemble = (load_bundle(Path(path), device) for path in (asked.paths.model, *arguments.ensemble))
     own = flatten({"search": dataclasses.asdict(bundle.config.search)}, asked.paths.model)
-    return SearchArguments(bundle, ensemble, build_config(own, values).search)
+    search = build_config(own, values).search
+    if WEIGHT in values and search.language_model is None:
+        raise UserError("counts with a language model only", where=WEIGHT, hint="name one with --language-model")
+    return SearchArguments(bundle, ensemble, search)

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from bpe.segmenter import SEPARATOR
 from nmt.folder.bundle import Bundle
-from nmt.translate.translator import Translation
+from nmt.translate.lines import Translation
 
 NAMED = 5
 "Characters that are named; of the others their number is said."

@@ -58,6 +58,10 @@ class SearchConfig:
     "Of what matrix products multiply in search: float32, bf16 or int8 (CPU); float32, and said, where it is not there."
     shortlist: bool = False
     "Score only target pieces that the source's pieces suggest (see nmt-shortlist), and frequent ones."
+    language_model: str | None = None
+    "Model folder of nmt-lm train that joins in search (shallow fusion: `nmt.models.fusion`); None: none does."
+    language_model_weight: float = 0.1
+    "Of its log-probabilities beside those of the translation model; 0: none."
     replace_unknown: bool = False
     "Write the source word that an unknown piece attends to most in its place."
     prefix_source: str = ""
@@ -77,6 +81,8 @@ class SearchConfig:
         finite = 0 < self.temperature < math.inf
         require(finite, "search.temperature", self.temperature, "above 0 and finite")
         require(0 < self.top_p <= 1, "search.top_p", self.top_p, "above 0 and at most 1")
+        finite = 0 <= self.language_model_weight < math.inf
+        require(finite, "search.language_model_weight", self.language_model_weight, "0 or more and finite")
         limited = self.max_length == 0 or self.min_length <= self.max_length
         require(limited, "search.min_length", self.min_length, f"at most search.max_length ({self.max_length})")
         for name in ("beam", "batch_tokens"):

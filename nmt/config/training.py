@@ -96,6 +96,12 @@ class TrainingConfig:
     "Keep the weights of this many last validations; at the end their mean is the best if it scores better. 0: none."
     shortlist: bool = False
     "Write the model's vocabulary shortlist when training ends, as nmt-shortlist does."
+    record_tying: bool = False
+    "Write to metrics.jsonl, at every progress line, what each role of the vocabulary matrices does to them: the norms"
+    " of its gradients and their cosines on the last update, and the lengths of rows. Changes no number of training."
+    record_tying_against: str = ""
+    "With record_tying: model folder of an untied run on the same vocabulary (of the same seed, best), with whose"
+    " matrices those of this run are compared at each validation; empty: none."
     tensorboard: bool = True
     "Write TensorBoard event files to model/tensorboard when the package is installed."
 

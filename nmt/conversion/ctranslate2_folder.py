@@ -24,6 +24,7 @@ from torch import Tensor
 from bpe.errors import UserError
 from nmt.config import choice
 from nmt.conversion.dl4mt import PADDING_BIAS
+from nmt.conversion.exported import describe_export
 from nmt.conversion.placing import check_free, placed
 from nmt.folder.bundle import Bundle
 from nmt.layers.linear import FeedForward, Linear
@@ -54,7 +55,7 @@ class Pieces:
 
 
 def export_ctranslate2(bundle: Bundle, folder: Path, quantization: str = "float32") -> None:
-    """Write a folder for CTranslate2, the text pipeline's files beside it, and a shortlist as vmap.txt.
+    """Write a folder for CTranslate2, with what nmt-serve needs beside it, and a shortlist as vmap.txt.
 
     Raises UserError for models that CTranslate2 does not have, where the package is missing, and where the folder is
     not free.
@@ -64,6 +65,7 @@ def export_ctranslate2(bundle: Bundle, folder: Path, quantization: str = "float3
     with placed(folder) as place:
         found.write(place, quantization)
         bundle.text.save(place)
+        describe_export(place, bundle, quantization)
 
 
 class Specification:

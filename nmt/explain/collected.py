@@ -12,7 +12,8 @@ from nmt.explain.explained import Explained
 from nmt.explain.page import write_page
 from nmt.search.forced import Followed, follow
 from nmt.text.vocabulary import UNK
-from nmt.translate.translator import Translation, Translator
+from nmt.translate.lines import Translation
+from nmt.translate.translator import Translator
 
 RUNNERS_UP = 5
 "Likeliest pieces told of at each step."

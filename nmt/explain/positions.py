@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from nmt.text.options import Side
 from nmt.text.pipeline import TextPipeline
-from nmt.translate.translator import Translation
+from nmt.translate.lines import Translation
 
 
 def solid(text: str) -> int:

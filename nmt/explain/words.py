@@ -18,7 +18,7 @@ from nmt.explain.positions import piece_ends, places_of, solid
 from nmt.text.options import Side
 from nmt.text.pipeline import TextPipeline
 from nmt.translate.alignment import word_attention, words_of_pieces
-from nmt.translate.translator import Translation
+from nmt.translate.lines import Translation
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,8 @@ from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
 from nmt.tying import Tying
 
 CONFIG, VOCABULARY, MANIFEST, BEST = "config.yaml", "vocabulary.json", "manifest.json", "best.safetensors"
+EXPORT = "export.json"
+"In folders that nmt-export wrote for CTranslate2, which are no model folders."
 FORMAT, FORMAT_VERSION = "nmt-model", 1
 TRANSLATION, LANGUAGE = "translation", "language"
 "What a model was trained for, as its manifest says; one that says nothing translates."
@@ -117,6 +119,14 @@ def versions() -> dict[str, str]:
     }
 
 
+def weights_in(place: Path, weights: str = BEST) -> tuple[Path, str]:
+    """The model folder that is meant, and the name of its weights: place is the folder, or a weights file in one."""
+    if place.is_file():
+        owner = next((parent for parent in place.parents if (parent / MANIFEST).exists()), place.parent)
+        return owner, str(place.relative_to(owner))
+    return place, weights
+
+
 def check_model_folder(folder: Path, hint: str) -> None:
     """Raise a UserError with this hint unless a model folder is there: for one that is not named with --model."""
     if not (folder / MANIFEST).is_file():
@@ -135,6 +145,9 @@ def read_manifest(folder: Path, kind: str | None = TRANSLATION) -> dict[str, Any
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (folder / EXPORT).exists():
+            hint = "nmt-serve --export reads it; other commands want the model folder it was made from"
+            raise UserError("an export for CTranslate2, not a model folder", where=folder, hint=hint) from None
         raise UserError("not a model folder (no manifest.json in it)", where=folder, hint="check --model") from None
     except (ValueError, OSError) as error:
         raise UserError(f"damaged ({error})", where=path, hint="restore it from a copy") from None
@@ -181,10 +194,7 @@ def load_bundle(folder: Path | str, device: torch.device, weights: str = BEST) -
 
     folder: may also be a weights file in one, as of an earlier checkpoint, which is then read in place of `weights`.
     """
-    folder = Path(folder)
-    if folder.is_file():
-        owner = next((parent for parent in folder.parents if (parent / MANIFEST).exists()), folder.parent)
-        folder, weights = owner, str(folder.relative_to(owner))
+    folder, weights = weights_in(Path(folder), weights)
     manifest = read_manifest(folder)
     config = config_of(folder, weights)
     vocabulary = Vocabulary.load(folder / VOCABULARY)

@@ -14,7 +14,6 @@ from nmt.config import Config
 from nmt.configfile import to_yaml
 from nmt.data.running_text import RunningText
 from nmt.folder.bundle import (
-    BEST,
     CONFIG,
     FORMAT,
     FORMAT_VERSION,
@@ -24,11 +23,12 @@ from nmt.folder.bundle import (
     read_config,
     read_manifest,
     versions,
+    weights_in,
 )
 from nmt.folder.weights import load_weights
 from nmt.models.language import LanguageModel
 from nmt.models.language_build import build_empty_language_model
-from nmt.text.pipeline import TextPipeline
+from nmt.text.pipeline import Side, TextPipeline
 from nmt.text.words import UnknownWord, WordVocabulary
 
 
@@ -52,11 +52,14 @@ class LanguageBundle:
 
     def cut(self, line: str) -> list[str]:
         """A raw line's words or pieces."""
+        if self.vocabulary.target and self.text is not None:
+            return self.text.pieces_of_target_alone(line)
         return line.split() if self.text is None else self.text.pieces(line, "source")
 
     def join(self, words: list[str]) -> str:
         """Raw text of words or pieces."""
-        return " ".join(words) if self.text is None else self.text.text(words, "source")
+        side: Side = "target" if self.vocabulary.target else "source"
+        return " ".join(words) if self.text is None else self.text.text(words, side)
 
     def rows(self, line: str, where: object) -> list[int]:
         """Rows of a raw line, without the end of the line. where: its name in an error."""
@@ -92,10 +95,7 @@ def create_language_folder(folder: Path, config: Config, text: RunningText) -> N
 
 def load_language_bundle(folder: Path | str, device: torch.device) -> LanguageBundle:
     """Load a model folder, or a weights file in one: the model is in evaluation mode, on `device`, its tie checked."""
-    folder, weights = Path(folder), BEST
-    if folder.is_file():
-        owner = next((parent for parent in folder.parents if (parent / MANIFEST).exists()), folder.parent)
-        folder, weights = owner, str(folder.relative_to(owner))
+    folder, weights = weights_in(Path(folder))
     manifest = read_manifest(folder, LANGUAGE)
     config = read_config(folder)
     vocabulary = WordVocabulary.load(folder / VOCABULARY)

@@ -1,8 +1,8 @@
 """What training and search know of a model. Nothing else of it is used outside nmt/models.
 
-Search sees a `SearchModel`: the trained model itself, a copy of it made for speed (`nmt.models.inference`), or several
-models as one (`nmt.models.ensemble`). Training sees a `TrainableModel`, whatever its task; of translation that is a
-`TranslationModel`, which can be searched, too.
+Search sees a `SearchModel`: the trained model itself, a copy of it made for speed (`nmt.models.inference`), several
+models as one (`nmt.models.ensemble`), or one with a language model beside it (`nmt.models.fusion`). Training sees a
+`TrainableModel`, whatever its task; of translation that is a `TranslationModel`, which can be searched, too.
 
 Shapes: B sentences, K hypotheses a sentence, S source positions, V target rows (the model's target view), N of them
 that are scored, E embedding. Target ids are always ids of the model's target view
@@ -66,6 +66,8 @@ class Step:
     state: State
     attention: Tensor
     "[B, K, S], zero at padding."
+    fused: Tensor | None = None
+    "[B, K, N] what a language model adds to log_probs where hypotheses are ranked; None: there is none."
 
 
 START = -1

@@ -6,6 +6,7 @@ Shapes: R rows, E embedding, V target rows, N scored ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -13,13 +14,24 @@ from torch.nn import functional
 
 from nmt.layers.fixed import Affine, affine, is_small
 from nmt.layers.processor import has_onednn
-from nmt.layers.tying import TiedEmbeddings
 from nmt.text.vocabulary import PAD
 
 OUTPUT_MULTIPLE = 256
 "Chosen target rows are padded to a multiple of this, for the reason that `nmt.layers.fixed` pads rows."
 WHOLE_MULTIPLE = 64
 "All target rows to a multiple of this: a product of few rows with another number of outputs takes twice as long."
+
+
+class OutputMatrix(Protocol):
+    """What scores rows."""
+
+    @property
+    def output(self) -> Tensor:
+        """[V, E]"""
+
+    @property
+    def output_bias(self) -> Tensor:
+        """[V]"""
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,7 @@ class FixedOutput:
 class FixedScorer:
     """Makes them from a model's output matrix. bound: of the readouts, as in `nmt.layers.fixed.affine`."""
 
-    def __init__(self, embeddings: TiedEmbeddings, precision: str, bound: float | None) -> None:
+    def __init__(self, embeddings: OutputMatrix, precision: str, bound: float | None) -> None:
         self.weight, self.bias = embeddings.output, embeddings.output_bias
         self.precision, self.bound = precision, bound
         count = len(self.weight)

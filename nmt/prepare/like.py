@@ -48,6 +48,12 @@ FREE = frozenset(
 "Options of preparation that say which pairs are kept; all others say what their pieces are."
 
 
+def text_hash(folder: Path) -> str:
+    """SHA-256 of the files of a folder that say how text is cut, in hexadecimal."""
+    listing = "".join(f"{sha256_of(path)}  {path.name}\n" for path in TextPipeline.files(folder))
+    return hashlib.sha256(listing.encode("ascii")).hexdigest()
+
+
 @dataclass(frozen=True)
 class LikeModel:
     """The model whose text is the pattern. extend: its vocabulary may grow by pieces of the new text."""
@@ -92,9 +98,7 @@ class LikeModel:
 
     def described(self) -> dict[str, Any]:
         """For the manifest: which text and which vocabulary were the pattern, and whether it may grow."""
-        listing = "".join(f"{sha256_of(path)}  {path.name}\n" for path in TextPipeline.files(self.folder))
-        text = hashlib.sha256(listing.encode("ascii")).hexdigest()
-        return {"vocabulary": self.vocabulary.fingerprint, "text": text, "extend": self.extend}
+        return {"vocabulary": self.vocabulary.fingerprint, "text": text_hash(self.folder), "extend": self.extend}
 
     def pipeline(self, counts: WordCounts, prep: PrepConfig) -> tuple[TextPipeline, LearnedSubwords]:
         """The text pipeline for words of new text, and what there was to learn: nothing."""

@@ -31,6 +31,8 @@ NOT_THE_RECIPE = frozenset(
         "model.tying",
         "training.seed",
         "training.tensorboard",
+        "training.record_tying",
+        "training.record_tying_against",
         "training.log_every",
         "training.save_every",
         "prep.check_sides",
@@ -90,9 +92,14 @@ class Experiment:
         return self.folder / "logs" / f"{run.name}.log"
 
     def values(self, run: Run) -> Values:
-        """Everything nmt-train needs for a run, by dotted keys."""
-        values = flatten(plain(self.config), "recipe")
+        """Everything nmt-train needs for a run, by dotted keys.
+
+        What is recorded of tying is compared with the untied run of the same seed, where that is finished.
+        """
+        values, untied = flatten(plain(self.config), "recipe"), Run(Tying.UNTIED, run.seed)
         values |= {"paths.prepared": str(self.prepared), "paths.model": str(self.model(run))}
+        if self.config.training.record_tying and run != untied and self.scores(untied).is_file():
+            values["training.record_tying_against"] = str(self.model(untied))
         return values | {"model.tying": run.tying.value, "training.seed": run.seed}
 
     def recipe(self) -> Values:

@@ -26,7 +26,7 @@ from nmt.reproduce.experiment import Experiment, Run
 from nmt.tying import Tying
 
 VOCABULARY = f"{EMBEDDINGS}."
-PLACES = ("paths.", "runtime.")
+PLACES = ("paths.", "runtime.", "training.record_tying_against")
 "Keys that say where, not what."
 BATCHES = 50
 "Batches of the first epoch that are made again for each mode."

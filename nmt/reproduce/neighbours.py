@@ -18,9 +18,9 @@ from functools import cached_property
 import numpy as np
 
 from bpe.errors import UserError
+from nmt.evaluate.rankcorrelation import BLOCK_ROWS, unit_rows
 from nmt.folder.bundle import Bundle
 from nmt.reproduce.embeddings import matrix_values, part_ids
-from nmt.reproduce.rankcorrelation import BLOCK_ROWS, unit_rows
 from nmt.text.pipeline import SIDES, Side
 from nmt.text.vocabulary import UNK, Vocabulary
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bpe.progress import duration
-from bpe.textfiles import write_text
 from nmt.report.document import (
     Bullets,
     Heading,
@@ -17,17 +15,16 @@ from nmt.report.document import (
     Picture,
     Table,
     Text,
-    as_html,
-    as_markdown,
-    draw_pictures,
 )
 from nmt.report.tables import text_table
+from nmt.report.writing import report_files, write_files
 from nmt.reproduce.curves import KINDS, has_curve, learning_curves, size_against_bleu
 from nmt.reproduce.intervals import Summary
 from nmt.reproduce.results import Comparison, ModeResult, Results
 from nmt.tying import Tying
 
-FILES = ("report.md", "report.json", "report.html")
+STEM = "report"
+FILES = report_files(STEM)
 
 
 def write_report(results: Results, folder: Path, more: list[Part] | None = None, extra: Any = None) -> None:
@@ -35,14 +32,8 @@ def write_report(results: Results, folder: Path, more: list[Part] | None = None,
     name = f"{results.name} {results.pair.upper()}".strip()
     title = f"Table 8 on {name}, recipe {results.scale}"
     parts = [*_parts(results), *(more or []), *_last_parts(results)]
-    pictures = draw_pictures(parts)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, svg in pictures.items():
-        write_text(folder / f"{name}.svg", svg + "\n")
-    write_text(folder / "report.md", as_markdown(title, parts, pictures))
-    write_text(folder / "report.html", as_html(title, parts, pictures))
     body = results.as_dict() | ({"embeddings": extra} if extra is not None else {})
-    write_text(folder / "report.json", json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+    write_files(folder / STEM, title, parts, body)
 
 
 def summary_text(results: Results) -> str:

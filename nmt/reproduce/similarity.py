@@ -16,9 +16,11 @@ from typing import Any
 import torch
 
 from bpe.errors import UserError
+from nmt.evaluate.rankcorrelation import MIN_PIECES
 from nmt.folder.bundle import Bundle, load_bundle, read_config
 from nmt.report.document import Heading, Part, Table, Text
 from nmt.report.tables import Rows
+from nmt.reproduce.correlations import Correlation, check_memory, correlations
 from nmt.reproduce.embeddings import (
     MATRICES,
     OUTPUT,
@@ -30,7 +32,6 @@ from nmt.reproduce.embeddings import (
     name_models,
 )
 from nmt.reproduce.neighbours import Alignment, Neighbourhood, SharedSpace, frequent_words, sides_of
-from nmt.reproduce.rankcorrelation import MIN_PIECES, Correlation, check_memory, correlations
 from nmt.text.pipeline import Side
 from nmt.tying import Tying
 
@@ -114,7 +115,7 @@ def study(folders: Sequence[Path], options: StudyOptions) -> Study:
     """Compare all vocabulary matrices of the model folders, and look for neighbours in the three-way ones.
 
     The folders must share their vocabulary. One whole model is in memory at a time, and at most
-    rankcorrelation.MEMORY_LIMIT of ranks. Whatever is not a whole model folder is a UserError.
+    correlations.MEMORY_LIMIT of ranks. Whatever is not a whole model folder is a UserError.
     """
     models = name_models(folders)
     vocabulary = load_vocabulary(models)

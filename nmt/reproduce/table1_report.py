@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bpe.textfiles import write_text
-from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
+from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text
 from nmt.report.document import as_text as parts_as_text
 from nmt.report.pictures import figure_to_svg, line, new_figure
+from nmt.report.writing import report_files, write_files
 from nmt.reproduce import paper
 from nmt.reproduce.table1 import COVERED, RARE, Row, Table1
 from nmt.reproduce.table1_reading import RULES, pays, reading, vocabulary_range
 from nmt.tying import Tying
 
 FORMAT, FORMAT_VERSION = "nmt-table1", 1
-FILES = ("table1.md", "table1.json", "table1.html")
+STEM = "table1"
+FILES = report_files(STEM)
 CITATION = (
     "Paper: Press & Wolf (2017), Using the Output Embedding to Improve Language Models, Table 1: "
     f"{paper.MERGES:,} merges, WMT 2014 (EN-FR) and WMT 2015 (EN-DE), rounded to thousands as printed."
@@ -66,19 +66,8 @@ def as_dict(table: Table1) -> dict[str, Any]:
 
 
 def write(table: Table1, folder: Path) -> list[Path]:
-    """Write FILES and, with matplotlib, the pictures that the Markdown shows; returns their paths."""
-    parts = _parts(table)
-    pictures = draw_pictures(parts)
-    name = title(table)
-    files = {
-        "table1.md": as_markdown(name, parts, pictures),
-        "table1.json": json.dumps(as_dict(table), indent=1, ensure_ascii=False) + "\n",
-        "table1.html": as_html(name, parts, pictures),
-        **{f"{picture}.svg": svg + "\n" for picture, svg in pictures.items()},
-    }
-    for file, text in files.items():
-        write_text(folder / file, text)
-    return [folder / file for file in files]
+    """Write FILES and the pictures; returns their paths."""
+    return write_files(folder / STEM, title(table), _parts(table), as_dict(table))
 
 
 def _row_dict(row: Row) -> dict[str, Any]:

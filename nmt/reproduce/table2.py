@@ -21,17 +21,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bpe.command import num_cores
 from bpe.errors import UserError
 from bpe.textfiles import sha256_of, write_text
 from nmt.config import Word2VecConfig
-from nmt.corpora.catalogue import find
-from nmt.corpora.fetch import fetch
-from nmt.corpora.obtain import DownloadSettings
-from nmt.reproduce.rankcorrelation import centred_ranks, correlation, pair_cosines
-from nmt.reproduce.wordsimilarity import Agreement, Benchmark, agreement, read_benchmarks, word_index
+from nmt.evaluate.rankcorrelation import pairwise
+from nmt.reproduce import paper
+from nmt.reproduce.benchmarks import BenchmarkSource
+from nmt.reproduce.rowscores import ROLES, RowScores
+from nmt.reproduce.wordsimilarity import Agreement, Benchmark, agreement, word_index
 from nmt.word2vec.skipgram import SkipGram
 from nmt.word2vec.training import train
 from nmt.word2vec.vectors import read_vectors, write_vectors
@@ -40,7 +41,8 @@ from nmt.word2vec.words import WordText, read_words
 FORMAT, FORMAT_VERSION = "nmt-table2-experiment", 1
 MODES = {"untied": ("input", "output"), "tied": ("tied",)}
 "Mode -> what the rows of its matrices are called."
-ROLES = ("input", "output", "tied")
+CLAIMS = (("input", "output"), ("input", "tied"), ("output", "tied"))
+"The rows that score higher in the paper, and those that score lower."
 ALIKE_WORDS = 4000
 "The most frequent words, whose pairs Table 4's correlations are over: 8 million."
 
@@ -53,14 +55,11 @@ class Table2Order:
     scale: str
     texts: tuple[Path, ...]
     out: Path
+    benchmarks: BenchmarkSource
     seeds: int = 1
     jobs: int = 1
     "Trainings at a time."
     threads: int = 0
-    benchmarks: Path | None = None
-    "Folder of the word similarity sets; None: they are fetched."
-    source: DownloadSettings | None = None
-    "Where to fetch them from."
     command: str = "nmt-reproduce table2"
     name: str = ""
     "What the text is called in the report."
@@ -100,6 +99,11 @@ class Table2:
     alike: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     "Two roles -> rho of their matrices over the pairs of the most frequent words, seed by seed (Table 4)."
 
+    @property
+    def scores(self) -> RowScores:
+        """What it is read from."""
+        return RowScores(benchmarks=self.benchmarks, runs=self.runs, printed=paper.TABLE_2, claims=CLAIMS)
+
 
 def run_name(mode: str, seed: int) -> str:
     """untied-seed1 and the like."""
@@ -112,8 +116,7 @@ def reproduce(order: Table2Order) -> Table2:
         if not path.is_file():
             hint = "name the text with --text, or fetch one: nmt-data fetch text8"
             raise UserError("no such file", where=path, hint=hint)
-    folder = order.benchmarks or fetched_benchmarks(order)
-    benchmarks = read_benchmarks(folder)
+    benchmarks = order.benchmarks.read(order.out)
     names = [(mode, seed) for seed in range(1, order.seeds + 1) for mode in MODES]
     facts = claim(order)
     waiting = [(mode, seed) for mode, seed in names if read_run(order, mode, seed) is None]
@@ -133,14 +136,6 @@ def reproduce(order: Table2Order) -> Table2:
         missing=tuple(run_name(*name) for name in names if run_name(*name) not in there),
         alike=alike(order, runs),
     )
-
-
-def fetched_benchmarks(order: Table2Order) -> Path:
-    """The word similarity sets in OUT/benchmarks, fetched where they are not there yet."""
-    folder, corpus = order.out / "benchmarks", find("word-similarity")
-    assert order.source is not None
-    fetch(corpus, corpus.resolve(None, None), folder, order.source)
-    return folder
 
 
 def claim(order: Table2Order) -> dict[str, Any]:
@@ -203,7 +198,7 @@ def do_run(
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     index, found = word_index(text.words), {}
     for role, matrix in matrices(model, mode):
-        write_vectors(vectors_path(order, mode, seed, role), text.words, matrix.numpy())
+        write_vectors(vectors_path(order.out, mode, seed, role), text.words, matrix.numpy())
         found[role] = {each.name: agreement(each, index, matrix.numpy()) for each in benchmarks}
     run = VectorRun(
         mode=mode,
@@ -214,7 +209,7 @@ def do_run(
         num_parameters=model.num_parameters,
         agreements=found,
     )
-    write_text(run_path(order, mode, seed), json.dumps(asdict(run), indent=1) + "\n")
+    write_text(run_path(order.out, mode, seed), json.dumps(asdict(run), indent=1) + "\n")
 
 
 def matrices(model: SkipGram, mode: str) -> Iterator[tuple[str, torch.Tensor]]:
@@ -222,19 +217,32 @@ def matrices(model: SkipGram, mode: str) -> Iterator[tuple[str, torch.Tensor]]:
     return zip(MODES[mode], (model.inputs, model.outputs), strict=False)
 
 
-def vectors_path(order: Table2Order, mode: str, seed: int, role: str) -> Path:
+def vectors_path(out: Path, mode: str, seed: int, role: str) -> Path:
     """Where a matrix is written."""
-    return order.out / "vectors" / f"{run_name(mode, seed)}.{role}.txt"
+    return out / "vectors" / f"{run_name(mode, seed)}.{role}.txt"
 
 
-def run_path(order: Table2Order, mode: str, seed: int) -> Path:
+def run_path(out: Path, mode: str, seed: int) -> Path:
     """Where what a run found is written."""
-    return order.out / "runs" / f"{run_name(mode, seed)}.json"
+    return out / "runs" / f"{run_name(mode, seed)}.json"
+
+
+def finished_seeds(out: Path) -> tuple[int, ...]:
+    """The seeds whose runs of both modes are in a folder, in order."""
+    named = (path.stem.rpartition("-seed")[2] for path in (out / "runs").glob("*-seed*.json"))
+    seeds = sorted({int(name) for name in named if name.isdecimal()})
+    return tuple(seed for seed in seeds if all(run_path(out, mode, seed).is_file() for mode in MODES))
+
+
+def seed_rows(out: Path, seed: int, limit: int) -> dict[str, np.ndarray]:
+    """Role -> the vectors of the `limit` most frequent words that the runs of a seed wrote."""
+    files = {role: vectors_path(out, mode, seed, role) for mode, roles in MODES.items() for role in roles}
+    return {role: read_vectors(path, limit=limit)[1] for role, path in files.items()}
 
 
 def read_run(order: Table2Order, mode: str, seed: int) -> VectorRun | None:
     """What a run found; None where it is not finished."""
-    path = run_path(order, mode, seed)
+    path = run_path(order.out, mode, seed)
     if not path.exists():
         return None
     try:
@@ -253,13 +261,9 @@ def read_run(order: Table2Order, mode: str, seed: int) -> VectorRun | None:
 def alike(order: Table2Order, runs: Sequence[VectorRun]) -> dict[tuple[str, str], list[float]]:
     """Table2.alike, of the seeds whose runs of both modes are there."""
     found: dict[tuple[str, str], list[float]] = {pair: [] for pair in combinations(ROLES, 2)}
-    there = {(run.mode, run.seed) for run in runs}
-    for seed in sorted({seed for _, seed in there}):
-        if all((mode, seed) in there for mode in MODES):
-            files = {role: vectors_path(order, mode, seed, role) for mode, roles in MODES.items() for role in roles}
-            rows = {role: read_vectors(path, limit=ALIKE_WORDS)[1] for role, path in files.items()}
-            ranks = {role: centred_ranks(pair_cosines(matrix)) for role, matrix in rows.items()}
-            for pair, rhos in found.items():
-                rho = correlation(*(ranks[role] for role in pair))
-                rhos += [] if rho is None else [rho]
+    there = {run.seed for run in runs}
+    for seed in finished_seeds(order.out):
+        if seed in there:
+            for pair, rho in pairwise(seed_rows(order.out, seed, ALIKE_WORDS)).items():
+                found[pair] += [] if rho is None else [rho]
     return found

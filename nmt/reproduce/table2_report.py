@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from bpe.progress import duration
-from bpe.textfiles import write_text
 from nmt.device import machine
 from nmt.folder.bundle import versions
-from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
-from nmt.report.pictures import LOOKS, figure_to_svg, new_figure
+from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text
 from nmt.report.tables import text_table
+from nmt.report.writing import write_files
 from nmt.reproduce import paper
-from nmt.reproduce.table2 import ALIKE_WORDS, ROLES, Table2
-from nmt.reproduce.table2_reading import differences, mean_of, reading, rhos
+from nmt.reproduce.rowreport import draw_scores, score_table
+from nmt.reproduce.rowscores import ROLES, differences, reading
+from nmt.reproduce.table2 import ALIKE_WORDS, Table2
 
 FORMAT, FORMAT_VERSION = "nmt-table2", 1
-FILES = ("table2.md", "table2.json", "table2.html")
+STEM = "table2"
 TEXT_WIDTH = 100
-SHORT = {"input": "In", "output": "Out", "tied": "Tied"}
-"The paper's names of the columns."
 KEY = (
     "Spearman's rho of cosine similarity and people's judgement, over the pairs both of whose words have a vector. In "
     "and Out: rows of the untied model's input and output matrix. Tied: of the one matrix of the tied model. With "
@@ -47,8 +44,9 @@ def title(table: Table2) -> str:
 
 def as_text(table: Table2) -> str:
     """For a terminal."""
-    lines = [text_table(*main_table(table))] if table.runs else []
-    lines += [textwrap.fill(f"- {line}", TEXT_WIDTH, subsequent_indent="  ") for line in reading(table)]
+    shown = score_table(table.scores) if table.runs else None
+    lines = [text_table(shown.header, shown.rows)] if shown else []
+    lines += [textwrap.fill(f"- {line}", TEXT_WIDTH, subsequent_indent="  ") for line in reading(table.scores)]
     return "\n".join([*lines, *_missing(table)])
 
 
@@ -66,55 +64,22 @@ def as_dict(table: Table2) -> dict[str, Any]:
         "runs": [asdict(run) for run in table.runs],
         "missing": list(table.missing),
         "means": {
-            name: {role: asdict(found) for role in ROLES if (found := mean_of(table, role, name)) is not None}
+            name: {role: asdict(found) for role in ROLES if (found := table.scores.mean(role, name)) is not None}
             for name in table.benchmarks
         },
-        "differences": [asdict(each) for each in differences(table)],
-        "reading": reading(table),
+        "differences": [asdict(each) for each in differences(table.scores)],
+        "reading": reading(table.scores),
         "alike": {" and ".join(pair): rhos for pair, rhos in table.alike.items()},
         "paper": {
             "table2": {name: asdict(row) for name, row in paper.TABLE_2.items()},
-            "table4": {" and ".join(pair): rho for pair, rho in paper.TABLE_4_WORD2VEC.items()},
+            "table4": {" and ".join(pair): rho for pair, rho in paper.TABLE_4["word2vec"].items()},
         },
     }
 
 
 def write(table: Table2, folder: Path) -> list[Path]:
-    """Write FILES and, with matplotlib, the picture that the Markdown shows; returns their paths."""
-    parts = list(_parts(table))
-    pictures = draw_pictures(parts)
-    files = {
-        "table2.md": as_markdown(title(table), parts, pictures),
-        "table2.json": json.dumps(as_dict(table), indent=1, ensure_ascii=False) + "\n",
-        "table2.html": as_html(title(table), parts, pictures),
-        **{f"{name}.svg": svg + "\n" for name, svg in pictures.items()},
-    }
-    for name, content in files.items():
-        write_text(folder / name, content)
-    return [folder / name for name in files]
-
-
-def main_table(table: Table2) -> tuple[list[str], list[list[str]]]:
-    """Ours beside the paper's, a row a benchmark."""
-    header = ["benchmark", "pairs", *(SHORT[role] for role in ROLES), *(f"paper: {SHORT[role]}" for role in ROLES)]
-    rows = []
-    for name in table.benchmarks:
-        printed = paper.TABLE_2[name]
-        ours = [_with_margin(table, role, name) for role in ROLES]
-        rows.append([name, _pairs(table, name), *ours, *(f"{getattr(printed, role):.2f}" for role in ROLES)])
-    return header, rows
-
-
-def _with_margin(table: Table2, role: str, name: str) -> str:
-    found = mean_of(table, role, name)
-    if found is None:
-        return "-"
-    return f"{found.mean:.3f}" if found.margin is None else f"{found.mean:.3f} ± {found.margin:.3f}"
-
-
-def _pairs(table: Table2, name: str) -> str:
-    agreement = next(iter(table.runs[0].agreements.values()))[name]
-    return f"{agreement.num_known:,} of {agreement.num_pairs:,}"
+    """Write STEM.md, .json, .html and the picture; returns their paths."""
+    return write_files(folder / STEM, title(table), list(_parts(table)), as_dict(table))
 
 
 def _missing(table: Table2) -> list[str]:
@@ -128,11 +93,13 @@ def _parts(table: Table2) -> Iterator[Part]:
         yield Text(line.capitalize() + ".")
     if not table.runs:
         return
-    yield Table(*main_table(table))
+    yield score_table(table.scores)
     yield Text(KEY, note=True)
     yield Heading("Reading")
-    yield Bullets(reading(table))
-    yield Picture("table2", "Spearman's rho of each benchmark for the three kinds of rows", lambda: draw(table))
+    yield Bullets(reading(table.scores))
+    yield Picture(
+        "table2", "Spearman's rho of each benchmark for the three kinds of rows", lambda: draw_scores(table.scores)
+    )
     yield from _alike(table)
     yield Heading("Every run")
     yield _runs(table)
@@ -150,7 +117,11 @@ def _alike(table: Table2) -> Iterator[Part]:
         return
     yield Heading("Which rows are alike (Table 4, word2vec)")
     rows = [
-        [f"{first}, {second}", ", ".join(f"{rho:.3f}" for rho in found), f"{paper.TABLE_4_WORD2VEC[first, second]:.2f}"]
+        [
+            f"{first}, {second}",
+            ", ".join(f"{rho:.3f}" for rho in found),
+            f"{paper.TABLE_4['word2vec'][first, second]:.2f}",
+        ]
         for (first, second), found in table.alike.items()
     ]
     yield Table(["matrices", "rho, seed by seed", "paper"], rows, "lll")
@@ -179,36 +150,3 @@ def _text_words(table: Table2) -> str:
         f"Text: {facts['words']:,} words, {facts['kept']:,} of them of the {facts['types']:,} words that are there "
         f"{table.order.options.min_count} times or more. {files}"
     )
-
-
-def draw(table: Table2) -> str:
-    """Bars a benchmark for the three kinds of rows, the paper's figures as marks on them, as SVG."""
-    figure, (axes,) = new_figure(1, width=6.4)
-    width = 0.27
-    for number, role in enumerate(ROLES):
-        places = [place + (number - 1) * width for place in range(len(table.benchmarks))]
-        means = [found.mean if (found := mean_of(table, role, name)) else 0.0 for name in table.benchmarks]
-        axes.bar(places, means, width, color=LOOKS[number][0], label=SHORT[role])
-        for place, name in zip(places, table.benchmarks, strict=True):
-            values = rhos(table, role, name)
-            axes.plot([place] * len(values), values, linestyle="", marker=".", color="#000000", markersize=3)
-        printed = [getattr(paper.TABLE_2[name], role) for name in table.benchmarks]
-        label = "paper" if role == ROLES[-1] else None
-        axes.plot(places, printed, linestyle="", marker="_", markersize=14, color="#000000", label=label)
-    axes.set_xticks(range(len(table.benchmarks)), table.benchmarks)
-    axes.axhline(0, color="#1a1a1a", linewidth=0.8)
-    axes.set_ylabel("Spearman's rho")
-    axes.legend(ncols=4)
-    return figure_to_svg(figure, _described(table))
-
-
-def _described(table: Table2) -> str:
-    said: list[str] = []
-    header, rows = main_table(table)
-    for row in rows:
-        said.append(f"{row[0]}: " + ", ".join(f"{name} {value}" for name, value in _paired(header[2:5], row[2:5])))
-    return "; ".join(said)
-
-
-def _paired(names: Sequence[str], values: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return zip(names, values, strict=True)

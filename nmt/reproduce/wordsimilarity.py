@@ -10,7 +10,7 @@ import numpy as np
 
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
-from nmt.reproduce.rankcorrelation import centred_ranks, correlation, unit_rows
+from nmt.evaluate.rankcorrelation import centred_ranks, correlation, unit_rows
 
 FILES = {
     "SimLex-999": "EN-SIMLEX-999.txt",

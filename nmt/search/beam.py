@@ -6,7 +6,7 @@ sentence of which F hypotheses have ended. A sentence is done when no living hyp
 ended ones, which is exact: probabilities only fall and coverage is never positive, so that a hypothesis with
 log-probability L scores at most L / scale(longest allowed length). With a beam wide enough the result is that of
 exhaustive search. With a repetition penalty, L is what the penalty has made of it, which is never positive and only
-falls either.
+falls either. With a language model (`Step.fused`), L counts what it adds, which is never positive.
 
 Sentences are sorted by length. One that is done leaves: its rows are dropped from the memory, the state and every
 tensor of the frontier by index, and the next sentences take the places that became free, between two steps. Rows know
@@ -49,6 +49,7 @@ LEAVE_SHARE = 8
 CHECK_STEPS = {"cpu": 1, "cuda": 4, "mps": 4}
 "The host asks every so many steps who is done, since asking waits for the device."
 MAX_LENGTH_PENALTY, MAX_LENGTH_RATIO, MAX_PIECES, MAX_REPETITION_PENALTY = 10.0, 100.0, 10_000, 1000.0
+MAX_LANGUAGE_MODEL_WEIGHT = 1000.0
 "Limits of the settings: beyond them, float32 or the memory for back pointers overflows."
 
 
@@ -89,6 +90,9 @@ def check_settings(config: SearchConfig) -> None:
     most, least = MAX_REPETITION_PENALTY, 1 / MAX_REPETITION_PENALTY
     fits = least <= config.repetition_penalty <= most
     require(fits, "search.repetition_penalty", config.repetition_penalty, f"{least:g} to {most:g}")
+    weight = config.language_model_weight
+    fits = weight <= MAX_LANGUAGE_MODEL_WEIGHT
+    require(fits, "search.language_model_weight", weight, f"at most {MAX_LANGUAGE_MODEL_WEIGHT:g}")
     for name in ("min_length", "max_length"):
         require(getattr(config, name) <= MAX_PIECES, f"search.{name}", getattr(config, name), f"at most {MAX_PIECES:,}")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nmt.config import SearchConfig
 from nmt.device import sent
-from nmt.models.interface import Output, SearchModel
+from nmt.models.interface import Output, SearchModel, Step
 from nmt.search.request import Wanted
 from nmt.text.vocabulary import UNK
 
@@ -62,6 +62,12 @@ class Candidates:
     def pieces(self, columns: Tensor) -> Tensor:
         """Target ids of columns, any shape."""
         return columns if self.ids is None else self.ids[columns]
+
+
+def ranking(step: Step, barred: Tensor | None) -> Tensor:
+    """The step's log_probs, [B, K, N], written over: those of `restricted`, and what a language model adds to them."""
+    log_probs = restricted(step.log_probs, barred)
+    return log_probs if step.fused is None else log_probs.add_(step.fused)
 
 
 def restricted(log_probs: Tensor, barred: Tensor | None) -> Tensor:

@@ -18,7 +18,7 @@ from bpe.errors import UserError
 from nmt.config import SearchConfig
 from nmt.device import answers_at_once, sent
 from nmt.models.interface import Step
-from nmt.search.candidates import Candidates, restricted
+from nmt.search.candidates import Candidates, ranking
 from nmt.search.frontier import Ended, Frontier
 from nmt.search.hypothesis import Hypothesis, ranked
 from nmt.search.request import Wanted
@@ -44,7 +44,7 @@ class Expansion:
     def advance(self, frontier: Frontier, step: Step, mask: Tensor, candidates: Candidates) -> Frontier:
         """One piece more for every hypothesis. step: of the model, for this frontier. mask: [B, S] of its sources."""
         before, steps = frontier.log_probs, frontier.steps
-        log_probs = self._ruled(frontier, step.log_probs, candidates)
+        log_probs = self._ruled(frontier, step, candidates)
         count = self.config.beam if self.narrows else 2 * self.config.beam  # should all of the best end
         values, parents, columns = top_continuations(before, log_probs, count)
         pieces = candidates.pieces(columns)
@@ -102,9 +102,9 @@ class Expansion:
         length = (frontier.steps + 1).clamp(max=len(self.scales) - 1)
         return best / self.scales[length] <= worst
 
-    def _ruled(self, frontier: Frontier, log_probs: Tensor, candidates: Candidates) -> Tensor:
-        """log_probs [B, W, N], written over: -inf where a rule forbids the piece."""
-        log_probs = restricted(log_probs, frontier.barred)
+    def _ruled(self, frontier: Frontier, step: Step, candidates: Candidates) -> Tensor:
+        """The step's log_probs [B, W, N], written over: -inf where a rule forbids the piece."""
+        log_probs = ranking(step, frontier.barred)
         short = frontier.steps < self.config.min_length if self.config.min_length else None
         owed = None
         if frontier.owed is not None:

@@ -20,6 +20,8 @@ class Hypothesis:
     "What hypotheses are ranked by: see `nmt.search.scoring`."
     penalty: float = 0.0
     "What the repetition penalty added to log_prob where `score` was made of it."
+    language_log_prob: float = 0.0
+    "What a language model that joined in search says of the same pieces; 0: there was none."
     finished: bool = True
     "Whether the model ended it with </s>; False: it was cut at the length limit."
     attention: Tensor | None = None

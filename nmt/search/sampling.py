@@ -27,7 +27,7 @@ from nmt.device import answers_at_once, sent
 from nmt.models.interface import START, Memory, SearchModel, State, Step
 from nmt.search.arrivals import max_pieces, padded_sources, plan_batches
 from nmt.search.beam import CHECK_STEPS, check_settings
-from nmt.search.candidates import Candidates, forbidden_ids, restricted
+from nmt.search.candidates import Candidates, forbidden_ids, ranking
 from nmt.search.expansion import check_numbers
 from nmt.search.frontier import Rows
 from nmt.search.hypothesis import Hypothesis
@@ -218,7 +218,7 @@ def _advance(draws: _Draws, step: Step, number: int, candidates: Candidates, tas
     written = draws.written[:, : number + 1]
     forced = draws.forced[:, number] if number < draws.forced.size(1) else None
     log_probs = ruled(
-        restricted(step.log_probs, draws.barred),
+        ranking(step, draws.barred),
         candidates,
         config,
         written=written[:, None],

@@ -138,7 +138,7 @@ class Api:
         gauges = {
             "nmt_requests_in_work": self.service.num_requests,
             "nmt_sentences_in_search": self.service.pool.num_at_work,
-            "nmt_peak_memory_bytes": peak_memory(self.service.models.served[0].translator.bundle.model.device),
+            "nmt_peak_memory_bytes": peak_memory(self.service.models.served[0].device),
         }
         return Response(self.metrics.text(gauges), media_type=CONTENT_TYPE)
 

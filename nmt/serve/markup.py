@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 from nmt.explain.positions import solid
 from nmt.serve.placing import Element, Placing, escaped
 from nmt.text.pipeline import TextPipeline
-from nmt.translate.translator import Translation
+from nmt.translate.lines import Translation
 
 
 def _tags(names: str) -> frozenset[str]:

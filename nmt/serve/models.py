@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from nmt.serve.errors import Refused
+from nmt.serve.lane import Kind, Lane
 from nmt.serve.languages import name_of
+from nmt.serve.live_lane import LiveLane
+from nmt.translate.lines import LineReader
 from nmt.translate.translator import Translator
 
 
-@dataclass(frozen=True, kw_only=True)
-class Served:
-    """A model and its name."""
+class Served(ABC):
+    """A model, its name, and how lines are read for it."""
 
-    name: str
-    translator: Translator
+    device = torch.device("cpu")
+
+    def __init__(self, name: str, reader: LineReader) -> None:
+        self.name, self.reader = name, reader
+
+    @abstractmethod
+    def lane(self, kind: Kind) -> Lane:
+        """What searches texts of a kind."""
+
+    @abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What a client may know of it."""
 
     @property
     def source(self) -> str:
         """The code of the language it reads."""
-        return self.translator.bundle.text.options.source
+        return self.reader.text.options.source
 
     @property
     def target(self) -> str:
         """The code of the language it writes."""
-        return self.translator.bundle.text.options.target
+        return self.reader.text.options.target
+
+
+class ServedModel(Served):
+    """A model folder."""
+
+    def __init__(self, name: str, translator: Translator) -> None:
+        super().__init__(name, translator)
+        self.translator, self.device = translator, translator.bundle.model.device
+
+    def lane(self, kind: Kind) -> Lane:
+        """A search that goes on for as long as texts come."""
+        return LiveLane(self.translator.searcher, kind)
 
     def about(self) -> dict[str, Any]:
-        """What a client may know of it."""
+        """Its tying mode and its sizes, too."""
         model = self.translator.bundle.model
         return {
             "name": self.name,

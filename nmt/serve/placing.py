@@ -16,7 +16,7 @@ import numpy as np
 
 from nmt.explain.positions import piece_ends, places_of, solid
 from nmt.text.pipeline import TextPipeline
-from nmt.translate.translator import Translation
+from nmt.translate.lines import Translation
 
 NO_BREAK = "\xa0"
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from nmt.translate.translator import Translation
+from nmt.translate.lines import Translation
 
 SPACE = re.compile(r"\s+")
 LINE_ENDS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")

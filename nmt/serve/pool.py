@@ -10,17 +10,16 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
-from nmt.serve.lane import Found, SearchTask
+from nmt.serve.lane import Found, MakeLane, SearchTask
 from nmt.serve.worker import Worker
-from nmt.translate.searcher import Searcher
 
 
 class Pool:
     """Workers that are submitted to as if they were one."""
 
-    def __init__(self, searchers: Sequence[Searcher], wait_seconds: float, num_workers: int) -> None:
-        """searchers, wait_seconds: of each worker."""
-        self.workers = [Worker(searchers, wait_seconds) for _ in range(num_workers)]
+    def __init__(self, models: Sequence[MakeLane], wait_seconds: float, num_workers: int) -> None:
+        """models, wait_seconds: of each worker."""
+        self.workers = [Worker(models, wait_seconds) for _ in range(num_workers)]
         self._loads = [0] * num_workers
         "Pieces that each has still to search, </s> included."
         self._lock = threading.Lock()

@@ -12,7 +12,7 @@ from nmt.serve.lane import Found, Kind, SearchTask
 from nmt.serve.markup import Html
 from nmt.serve.plaintext import Document, PlainText
 from nmt.serve.worker import longest_of
-from nmt.translate.translator import SearchJob, Translation, Translator
+from nmt.translate.lines import LineReader, SearchJob, Translation
 
 NOTHING = Hypothesis(pieces=(), log_prob=0.0, score=0.0)
 "The translation of a part without pieces."
@@ -35,7 +35,7 @@ class Prepared:
 
     def __init__(
         self,
-        translator: Translator,
+        reader: LineReader,
         number: int,
         texts: Sequence[str],
         *,
@@ -46,21 +46,21 @@ class Prepared:
         """number: of the model. num_best: translations wanted of each text, the best first. words: `words` is wanted,
         which texts without markup have."""
         assert not (html and words), "places in markup are not told"
-        self._translator, self._num_best = translator, num_best
-        pipeline = translator.bundle.text
+        self._reader, self._num_best = reader, num_best
+        pipeline = reader.text
         self._documents: list[Document] = [Html(text, pipeline) if html else PlainText(text) for text in texts]
         self._attention = words or any(document.attention for document in self._documents)
-        self._jobs = [[translator.jobs(line) for line in document.lines] for document in self._documents]
+        self._jobs = [[reader.jobs(line) for line in document.lines] for document in self._documents]
         self._lanes: dict[int, list[SearchJob]] = {}
         distinct = dict.fromkeys(job for lines in self._jobs for jobs in lines for job in jobs if job.pieces)
         for job in distinct:
             self._lanes.setdefault(longest_of(len(job.pieces)), []).append(job)
-        attention = self._attention or translator.search.replace_unknown
+        attention = self._attention or reader.search.replace_unknown
         self.tasks = [
             SearchTask(
                 Kind(number, num_best, attention, longest),
-                [translator.source_ids(job.pieces) for job in jobs],
-                [translator.quota(job.pieces) for job in jobs] if translator.searcher.placeholders else None,
+                [reader.source_ids(job.pieces) for job in jobs],
+                [reader.quota(job.pieces) for job in jobs] if reader.text.placeholders else None,
             )
             for longest, jobs in self._lanes.items()
         ]
@@ -82,7 +82,7 @@ class Prepared:
     def words(self, found: Sequence[Found]) -> list[list[LineWords]]:
         """For each text its lines word by word, the best translation of each; found: of each task."""
         hypotheses = self._hypotheses(found)
-        pipeline = self._translator.bundle.text
+        pipeline = self._reader.text
         result = []
         for document, lines in zip(self._documents, self._jobs, strict=True):
             assert isinstance(document, PlainText)
@@ -107,8 +107,8 @@ class Prepared:
         listed = [found.get(job, [NOTHING]) for job in jobs]
         chosen = [best[min(rank, len(best) - 1)] for best in listed]
         if not self._attention or len(jobs) == 1:
-            return self._translator.read(jobs, chosen, attention=self._attention)
+            return self._reader.read(jobs, chosen, attention=self._attention)
         # The attention of a whole text has as many cells as its pieces squared: that of its parts is enough.
         pairs = zip(jobs, chosen, strict=True)
-        parts = [self._translator.read([job], [hypothesis], attention=True) for job, hypothesis in pairs]
-        return dataclasses.replace(self._translator.read(jobs, chosen), parts=tuple(parts))
+        parts = [self._reader.read([job], [hypothesis], attention=True) for job, hypothesis in pairs]
+        return dataclasses.replace(self._reader.read(jobs, chosen), parts=tuple(parts))

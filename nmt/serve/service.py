@@ -42,12 +42,11 @@ class Service:
     """Translates and detects. `start` before, `close` after: that finishes what was begun."""
 
     def __init__(self, models: Models, config: ServeConfig) -> None:
-        beam = min(one.translator.search.beam for one in models.served)
+        beam = min(one.reader.search.beam for one in models.served)
         limit = min(config.alternatives_limit, beam - 1)
         self.models, self.config = models, dataclasses.replace(config, alternatives_limit=limit)
         self.detector = Detector(models.codes)
-        searchers = [one.translator.searcher for one in models.served]
-        self.pool = Pool(searchers, config.batch_wait / 1000, config.searches)
+        self.pool = Pool([one.lane for one in models.served], config.batch_wait / 1000, config.searches)
         self.num_requests = 0
         "In work or waiting."
         self._texts = ThreadPoolExecutor(TEXT_THREADS, thread_name_prefix="text")
@@ -136,9 +135,9 @@ class Service:
         self, number: int, asked: TranslationRequest, texts: Sequence[str], *, words: bool = False
     ) -> Prepared:
         """Texts cut for one model."""
-        translator, num_best = self.models.served[number].translator, asked.alternatives + 1
+        reader, num_best = self.models.served[number].reader, asked.alternatives + 1
         return await self._in_texts(
-            asked, lambda: Prepared(translator, number, texts, html=asked.html, num_best=num_best, words=words)
+            asked, lambda: Prepared(reader, number, texts, html=asked.html, num_best=num_best, words=words)
         )
 
     async def _searched(self, prepared: Prepared) -> list[Found]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from nmt.serve.lane import Kind, Lane, SearchTask
-from nmt.translate.searcher import Searcher
+from nmt.serve.lane import Kind, Lane, MakeLane, SearchTask
 from nmt.translate.segments import MAX_SOURCE_PIECES
 
 SHORT_PIECES = 64
@@ -24,9 +23,9 @@ def longest_of(num_pieces: int) -> int:
 class Worker:
     """Searches what is submitted from other threads. `close` lets it finish that, and waits."""
 
-    def __init__(self, searchers: Sequence[Searcher], wait_seconds: float) -> None:
-        """searchers: of the models, by number. wait_seconds: how long a task waits for others, at most."""
-        self.searchers, self.wait_seconds = searchers, wait_seconds
+    def __init__(self, models: Sequence[MakeLane], wait_seconds: float) -> None:
+        """models: the lanes of each, by number. wait_seconds: how long a task waits for others, at most."""
+        self.models, self.wait_seconds = models, wait_seconds
         self._lanes: dict[Kind, Lane] = {}
         self._inbox: list[SearchTask] = []
         self._closing = False
@@ -75,5 +74,5 @@ class Worker:
 
     def _lane(self, kind: Kind) -> Lane:
         if kind not in self._lanes:
-            self._lanes[kind] = Lane(self.searchers[kind.model], kind)
+            self._lanes[kind] = self.models[kind.model](kind)
         return self._lanes[kind]

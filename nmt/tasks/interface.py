@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
@@ -127,6 +128,28 @@ class Change(Protocol):
         """An optimizer's states, NAME.KEY each -> the other model's."""
 
 
+class Watch(Protocol):
+    """Looks at what training does to a model, now and then. No number of training changes by it."""
+
+    kind: str
+    "What its records are called in metrics.jsonl."
+
+    def catching(self) -> AbstractContextManager[Sequence[Tensor]]:
+        """Around the passes of an update that is looked at: what is seen of them, summed over batches and parts.
+
+        Several workers sum theirs before `note`.
+        """
+
+    def note(self, caught: Sequence[Tensor]) -> None:
+        """Keep the figures of an update; the device is not waited for."""
+
+    def figures(self) -> Mapping[str, float]:
+        """Of the update that was noted last and of the weights as they are."""
+
+    def at_validation(self) -> Mapping[str, float | None]:
+        """Of the weights that are validated, for the record of the validation."""
+
+
 class Task(ABC):
     """Something to learn, and the data to learn it from. Made of a configuration, whose prepared folder it reads."""
 
@@ -208,6 +231,10 @@ class Task(ABC):
     @abstractmethod
     def validator(self, say: Callable[[str], None]) -> Validator:
         """say: tells people what is to be known of the validation."""
+
+    def watch(self, model: Any) -> Watch | None:
+        """What looks at the model while it is trained, where the configuration asks for something."""
+        return None
 
     @abstractmethod
     def after_training(self, folder: Path, *, quiet: bool) -> None:

@@ -246,6 +246,10 @@ class TextPipeline:
         spans = self.numbering.of_source(line, strings) if self.numbering and strings else []
         return self.pieces_of_words(self.words(line, "target", spans), "target")
 
+    def pieces_of_target_alone(self, line: str) -> list[str]:
+        """The pieces of a target line without a source: strings are numbered as if the source had all of them, too."""
+        return self.pieces_of_target(line, self.numbering.all(line)[1] if self.numbering else ())
+
     def sentencepiece(self, side: Side) -> SentencePieceSubwords:
         """The subwords of a side of sentencepiece."""
         subwords = self._subwords[side]

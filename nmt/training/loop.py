@@ -49,7 +49,8 @@ class Trainer:
     def _take(self, model: TrainableModel) -> None:
         """Train this model from here on."""
         self.validator = self.task.validator(self.reporter.say) if self.workers.first else None
-        self.updater = Updater(model, self.settings, self.task.objective, self.workers)
+        watch = self.task.watch(model)
+        self.updater = Updater(model, self.settings, self.task.objective, self.workers, watch=watch)
         self.readings = Readings(self.updater, self.settings, self.reporter)
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -155,7 +156,14 @@ class Trainer:
             if self._due(self.settings.log_every):
                 self.readings.read(state)
                 self.readings.log(state)
+                self._tell_watched()
                 self.readings.start_window()
+
+    def _tell_watched(self) -> None:
+        """Write down what was seen of the last update."""
+        watch = self.updater.watch
+        if watch is not None and self.workers.first:
+            self.reporter.record(watch.kind, self.progress.update, dict(watch.figures()))
 
     def _end(self, reason: str) -> None:
         """Choose the weights and save. Raises UserError where none were ever good."""
@@ -234,6 +242,7 @@ class Trainer:
         state, started = self.progress, time.monotonic()
         with self.updater.averaged():
             found = validator.run(self.updater.model, self.workers.interruption.check)
+            seen = self.updater.watch.at_validation() if self.updater.watch is not None else {}
             self.selection.judge(self.updater.model, found, state)
         took = time.monotonic() - started
         cost.note(state)
@@ -241,7 +250,7 @@ class Trainer:
         values = {**found.figures(), "epoch": state.epoch_of_last, "target_tokens": state.target_tokens}
         values["epoch_cross_entropy"] = state.epoch_cost / state.epoch_tokens if state.epoch_tokens else None
         values |= {"seconds": state.seconds, "cpu_seconds": state.cpu_seconds, "peak_memory": state.peak_memory}
-        self.reporter.record("validation", state.update, values)
+        self.reporter.record("validation", state.update, values | dict(seen))
         told = f"validation at update {state.update:,}: {found.describe()}"
         if not found.finite:
             self.reporter.warn(f"{told}: not finite, which counts as no improvement; these weights are not kept")

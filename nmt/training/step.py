@@ -17,7 +17,7 @@ from nmt.config import TrainingConfig
 from nmt.device import enough_memory
 from nmt.layers.tying import unique_parameters
 from nmt.models.interface import TrainableModel
-from nmt.tasks.interface import Carried, Loss, Objective
+from nmt.tasks.interface import Carried, Loss, Objective, Watch
 from nmt.training.distributed import Workers
 from nmt.training.optimizers import learning_rate, make_optimizer, try_step
 
@@ -63,8 +63,10 @@ class Updater:
         workers: Workers | None = None,
         *,
         deferred: bool | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.model, self.config, self.objective, self.workers = model, config, objective, workers or Workers()
+        self.watch = watch
         model.compute_dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         model.fast = config.fast
         self.parameters = unique_parameters(model)
@@ -98,16 +100,28 @@ class Updater:
         self.model.train()
         sums = torch.zeros(3, device=self.device)  # loss, smoothed, cross entropy
         carried, count = self.carried, sum(map(self.objective.count, batches))
-        for batch in batches:
-            carried = self._add(batch, count, carried, sums)
+        with self._watched(number) as caught:
+            for batch in batches:
+                carried = self._add(batch, count, carried, sums)
         gradients = self._gradients()
         totals = torch.cat([sums, sums.new_ones(1)])  # one worker more whose part is in them
-        self.workers.add_up([*gradients, *carried.values()], totals)
+        self.workers.add_up([*gradients, *carried.values(), *caught], totals)
+        if self.watch is not None and caught:
+            self.watch.note(caught)
         norm = torch.nn.utils.get_total_norm(gradients)
         refused = self._must_not(totals, norm)
         self.carried = {name: torch.where(refused, self.carried[name], left) for name, left in carried.items()}
         self._apply(gradients, norm, refused, number, learning_rate(self.config, number, epoch))
         self.unread.append(torch.cat([totals, norm[None]]))
+
+    @contextlib.contextmanager
+    def _watched(self, number: int) -> Iterator[Sequence[Tensor]]:
+        """Around the passes of an update: what is caught of them, where it is the last one of a progress line."""
+        if self.watch is None or number % self.config.log_every:
+            yield ()
+            return
+        with self.watch.catching() as caught:
+            yield caught
 
     def read(self) -> list[StepResult]:
         """What the updates since the last reading gave; waits for the device."""
@@ -211,9 +225,10 @@ class Updater:
     def _try_update(self, batch: Any) -> None:
         """An update of the batch that is left out in the end."""
         self.model.train()
-        for _ in range(min(self.config.update_every, 2)):
-            for part in self._parts(batch):
-                self._differentiate(part, 1.0, self.carried)
+        with self._watched(self.config.log_every):
+            for _ in range(min(self.config.update_every, 2)):
+                for part in self._parts(batch):
+                    self._differentiate(part, 1.0, self.carried)
         gradients = self._gradients()
         self._clip(gradients, torch.nn.utils.get_total_norm(gradients))
         try_step(self.optimizer)

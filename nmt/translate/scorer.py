@@ -26,10 +26,10 @@ from nmt.device import pick_device
 from nmt.folder.bundle import Bundle, load_bundle
 from nmt.search.expansion import check_numbers
 from nmt.text.vocabulary import PAD
-from nmt.translate.searcher import check_same, source_prefix
+from nmt.translate.alike import batches
+from nmt.translate.searcher import check_same
+from nmt.translate.segments import source_prefix
 
-BATCH_TOKENS = 2048
-"Padded positions of a side in one batch at most, unless one pair alone has more."
 MAX_SCORES = 2**24
 "Scores (positions x target rows) held at a time: 64 MiB in float32."
 
@@ -82,7 +82,7 @@ class Scorer:
         Raises UserError where the models do not go with the first.
         """
         self.bundle = bundle
-        self._source_prefix = source_prefix(bundle, search or bundle.config.search)
+        self._source_prefix = source_prefix(bundle.vocabulary, search or bundle.config.search)
         for other in ensemble:
             check_same(bundle, other)
         bundles = (bundle, *ensemble)
@@ -155,15 +155,3 @@ def ragged(lines: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Lists of ids as flat ids and n + 1 offsets."""
     offsets = np.array([0, *accumulate(len(line) for line in lines)], dtype=np.int64)
     return np.fromiter(chain.from_iterable(lines), dtype=np.int32, count=int(offsets[-1])), offsets
-
-
-def batches(lengths: Sequence[int]) -> list[list[int]]:
-    """Indices of like length together, at most BATCH_TOKENS padded positions a batch unless one alone has more."""
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    groups: list[list[int]] = []
-    for index in order:
-        if groups and lengths[groups[-1][0]] * (len(groups[-1]) + 1) <= BATCH_TOKENS:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
-    return groups

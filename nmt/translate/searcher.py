@@ -1,5 +1,6 @@
 """One model folder or several as one searchable model, made ready for the search that is asked for.
 
+A language model may join in (`nmt.translate.fusion`).
 Several are an ensemble: the probabilities of each piece are averaged. They must share the union vocabulary and the text
 pipeline; their tying modes and sizes may differ.
 """
@@ -18,6 +19,7 @@ from nmt.device import out_of_memory
 from nmt.folder.bundle import VOCABULARY, Bundle
 from nmt.layers.processor import usable_precision
 from nmt.models.ensemble import Ensemble, Member
+from nmt.models.fusion import FusedModel
 from nmt.models.inference import for_search
 from nmt.models.interface import SearchModel, TranslationModel
 from nmt.search.beam import beam_search
@@ -27,11 +29,8 @@ from nmt.search.request import Shortlist as Candidates
 from nmt.search.request import Wanted
 from nmt.search.sampling import sample
 from nmt.shortlist import Shortlist
-from nmt.text.pipeline import TARGET_CODE
 from nmt.text.vocabulary import SourceView, TargetView
-
-MAX_CODES = 12
-"So many are named where one is not known."
+from nmt.translate.fusion import JoiningModel
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class Searcher:
     "Target ids of pieces that only the source side has."
     placeholders: tuple[int, ...] = ()
     "Target ids, rising, of numbered placeholders, which a translation holds as often as its source."
+    language: JoiningModel | None = None
+    "A language model that joins in."
     note: str = ""
     "Why the products are in another precision than asked for, or ''."
 
@@ -62,6 +63,11 @@ class Searcher:
             pairs = zip(models, bundles, strict=True)
             model = ensemble = Ensemble([Member(each, b.source_view, b.target_view) for each, b in pairs])
             source_view, target_view = ensemble.source_view, ensemble.target_view
+        language = JoiningModel.of(config, first)
+        if language and not language.weight:
+            language = None
+        if language:
+            model = FusedModel(model, language.bundle.model, language.rows(target_view), language.weight)
         shortlist = None
         if config.shortlist:
             shortlist = Shortlist.load(first.folder, first.vocabulary).for_view(target_view)
@@ -69,13 +75,23 @@ class Searcher:
         numbered = np.array(first.vocabulary.encode(first.text.placeholders), dtype=np.int64)
         placeholders = tuple(sorted(target_view.from_union(numbered).tolist()))
         _, note = usable_precision(config.precision, first.model.device)
-        return cls(model, source_view, target_view, config, shortlist, source_only, placeholders, note)
+        return cls(model, source_view, target_view, config, shortlist, source_only, placeholders, language, note)
 
     def search(self, sources: Sequence[np.ndarray], wanted: Wanted) -> tuple[list[list[Hypothesis]], list[Amiss]]:
         """Beam search, or sampling where the settings say so; and what was amiss with placeholders, which is mended."""
         search = sample if self.config.sampling else beam_search
         with enough_memory():
-            return counted_search(lambda some, own: search(self.model, some, self.config, own), sources, wanted)
+            found, amiss = counted_search(lambda some, own: search(self.model, some, self.config, own), sources, wanted)
+            return found if self.language is None else self._taken_apart(found, sources), amiss
+
+    def _taken_apart(self, found: list[list[Hypothesis]], sources: Sequence[np.ndarray]) -> list[list[Hypothesis]]:
+        """With the language model's share told apart; an empty source has asked no model."""
+        assert self.language is not None
+        asked = [number for number, source in enumerate(sources) if len(source)]
+        apart = self.language.taken_apart([found[number] for number in asked], self.target_view)
+        for number, hypotheses in zip(asked, apart, strict=True):
+            found[number] = hypotheses
+        return found
 
 
 def searchable(model: TranslationModel) -> SearchModel:
@@ -93,18 +109,6 @@ def check_same(first: Bundle, other: Bundle) -> None:
         )
     if other.text.options != first.text.options or other.text.subwords != first.text.subwords:
         raise UserError(f"another text pipeline than that of {first.folder}", where=other.folder)
-
-
-def source_prefix(bundle: Bundle, config: SearchConfig) -> tuple[str, ...]:
-    """The pieces of `search.prefix_source`; one that the model does not have is a UserError that names some it has."""
-    pieces, known = tuple(config.prefix_source.split()), bundle.vocabulary.side("source")
-    for piece in pieces:
-        if piece not in known:
-            codes = [other for other in known if TARGET_CODE.fullmatch(other)]
-            more = f" and {len(codes) - MAX_CODES} more" if len(codes) > MAX_CODES else ""
-            hint = f"there are {', '.join(codes[:MAX_CODES])}{more}" if codes else "its vocabulary has no target codes"
-            raise UserError(f"the model does not know the piece {piece!r}", where="search.prefix_source", hint=hint)
-    return pieces
 
 
 @contextlib.contextmanager

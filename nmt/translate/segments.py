@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmt.text.pipeline import Reading, TextPipeline
+from bpe.errors import UserError
+from nmt.config import SearchConfig
+from nmt.text.pipeline import TARGET_CODE, Reading, TextPipeline
 from nmt.text.placeholders import Strings
 from nmt.text.reversible import JOINER
 from nmt.text.sentences import gap_after, split_sentences
+from nmt.text.vocabulary import Vocabulary
 from nmt.translate.glossary import Glossary
 
 MAX_SOURCE_PIECES = 256
@@ -19,6 +22,8 @@ MAX_SOURCE_PIECES = 256
 Parts end after a full stop or the like where there is one in their second half, else after a comma or the like, else
 after any word; a single word longer than this is cut anywhere.
 """
+MAX_CODES = 12
+"So many are named where one is not known."
 SENTENCE_ENDS, CLAUSE_ENDS = frozenset(".?!…。？！؟।"), frozenset(",;:、，；：،–—")
 
 
@@ -59,6 +64,18 @@ def segments_of(
         segments = [(*before, *pieces) if pieces else () for pieces in cut]
         found += [Segment(*each) for each in zip(segments, after, strings, strict=True)]
     return found or [Segment((), "")]
+
+
+def source_prefix(vocabulary: Vocabulary, config: SearchConfig) -> tuple[str, ...]:
+    """The pieces of `search.prefix_source`; one that the model does not have is a UserError that names some it has."""
+    pieces, known = tuple(config.prefix_source.split()), vocabulary.side("source")
+    for piece in pieces:
+        if piece not in known:
+            codes = [other for other in known if TARGET_CODE.fullmatch(other)]
+            more = f" and {len(codes) - MAX_CODES} more" if len(codes) > MAX_CODES else ""
+            hint = f"there are {', '.join(codes[:MAX_CODES])}{more}" if codes else "its vocabulary has no target codes"
+            raise UserError(f"the model does not know the piece {piece!r}", where="search.prefix_source", hint=hint)
+    return pieces
 
 
 def _whole(text: TextPipeline, sentences: list[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 Throughput: every client sends one line after the other, as raw HTTP. nmt-translate's search gets the same lines in
 blocks, with the same settings, in a process that has loaded the model; the two take turns. The clients' own work is
-done on the same cores as the server's. Then clients that vanish, malformed requests and slow senders come, and after
+done on the same cores as the server's. With --export in place of --model, a folder of nmt-export is served, and
+CTranslate2 gets the lines. Then clients that vanish, malformed requests and slow senders come, and after
 each the server must answer, hold no more memory than before, and have written nothing to standard error.
 """
 
@@ -19,7 +20,6 @@ import tempfile
 import time
 from argparse import Namespace
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,8 @@ from bpe.command import Parser
 from bpe.errors import UserError
 from bpe.textfiles import read_lines
 from nmt.cli.pipes import BLOCK_LINES
-from nmt.device import keep_freed_memory, set_threads
-from nmt.translate.translator import Translator
 from scripts.benchmarks.report import Column, Row, Table, as_json, facts, write_json
+from scripts.benchmarks.serve_alone import Alone, alone
 from scripts.benchmarks.serve_clients import ask_all, send_nonsense, send_slowly, translate_request, vanish
 
 MEGABYTE = 1 << 20
@@ -41,7 +40,7 @@ RECEIVE_SECONDS = 3.0
 SPEED_COLUMNS = (
     Column("what", "what"),
     Column("lines/s", "lines_per_second", ",.1f"),
-    Column("of nmt-translate", "share", ".1%"),
+    Column("of the first", "share", ".1%"),
     Column("CPU s", "cpu_seconds", ",.1f"),
     Column("median ms", "median", ",.0f", 1000),
     Column("99% ms", "percentile_99", ",.0f", 1000),
@@ -57,9 +56,9 @@ BAD_COLUMNS = (
     Column("open files", "files", ",.0f"),
 )
 NOTES = (
-    "of nmt-translate: its search on the same lines, loading not counted; median and 99%: of a request",
+    "the first: its search on the same lines, loading not counted; median and 99%: of a request",
     "CPU s: processor time, of the server alone without its clients'",
-    "other lines: whose translation is not nmt-translate's",
+    "other lines: whose translation is not that of the first",
 )
 BAD_NOTES = ("answers: how many of each status, 0: closed without one; then: the next proper request",)
 
@@ -68,7 +67,8 @@ def arguments(argv: list[str]) -> Namespace:
     """The command line."""
     parser = Parser(prog="scripts/bench serve", description=__doc__, allow_abbrev=False)
     add = parser.add_argument
-    add("--model", type=Path, required=True, metavar="DIR", help="a trained model")
+    add("--model", type=Path, metavar="DIR", help="a trained model")
+    add("--export", type=Path, metavar="DIR", help="or a folder of nmt-export --to ctranslate2")
     add("--source", type=Path, required=True, metavar="FILE", help="raw text, a sentence a line")
     add("--clients", type=int, nargs="+", default=[1, 64], metavar="N", help="default: 1 64")
     numbers = {"--lines": 1000, "--rounds": 3, "--threads": 2}
@@ -79,27 +79,26 @@ def arguments(argv: list[str]) -> Namespace:
     wanted = parser.parse_args(argv)
     if min(wanted.lines, wanted.rounds, wanted.threads, *wanted.clients) < 1:
         raise UserError("--lines, --rounds, --threads and --clients must be at least 1")
+    if bool(wanted.model) == bool(wanted.export):
+        parser.error("one of --model and --export is needed")
     return wanted
 
 
 def main(argv: list[str]) -> None:
     """Measure, print and write."""
     wanted = arguments(argv)
-    about = facts("serve", argv, ("torch", "starlette", "uvicorn"))
+    about = facts("serve", argv, ("torch", "ctranslate2", "starlette", "uvicorn"))
     print(about.text(), flush=True)
     lines = [line for line in islice(read_lines(wanted.source), wanted.lines) if line.strip()]
     if not lines:
         raise UserError("has no lines", where=wanted.source)
-    set_threads(wanted.threads)
-    keep_freed_memory()
-    translator = Translator.load(wanted.model, device="cpu")
-    translator = Translator(translator.bundle, replace(translator.search, split_sentences=True))
-    options = translator.bundle.text.options
+    first = alone(wanted)
+    options = first.reader.text.options
     requests = [translate_request(line, options.source, options.target) for line in lines]
     tables: list[Table] = []
     with Server(wanted) as server:
         for measure in (_speed, _bad_clients):
-            tables.append(measure(wanted, server, translator, lines, requests))
+            tables.append(measure(wanted, server, first, lines, requests))
             print(f"\n{tables[-1].text()}", flush=True)
     if wanted.json:
         given = {key: str(value) if isinstance(value, Path) else value for key, value in vars(wanted).items()}
@@ -110,7 +109,8 @@ class Server:
     """nmt-serve as a process, from when it answers until it is told to end."""
 
     def __init__(self, wanted: Namespace) -> None:
-        command = [sys.executable, "-P", "-m", "nmt.cli.serve", "--model", str(wanted.model), "--port", "0"]
+        command = [sys.executable, "-P", "-m", "nmt.cli.serve", "--port", "0"]
+        command += ["--export", str(wanted.export)] if wanted.export else ["--model", str(wanted.model)]
         command += ["--device", "cpu", "--threads", str(wanted.threads)]
         command += ["--set", f"serve.receive_timeout={RECEIVE_SECONDS}", "--queue-limit", "4096"]
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the process is)
@@ -154,10 +154,8 @@ class Server:
         return len(os.listdir(folder)) if os.path.isdir(folder) else None
 
 
-def _speed(
-    wanted: Namespace, server: Server, translator: Translator, lines: Sequence[str], requests: Sequence[bytes]
-) -> Table:
-    expected = translator.translate(lines[:WARM_UP])
+def _speed(wanted: Namespace, server: Server, first: Alone, lines: Sequence[str], requests: Sequence[bytes]) -> Table:
+    expected = first.translate(lines[:WARM_UP])
     asyncio.run(ask_all(server.port, requests[:WARM_UP], WARM_UP))
     seconds: list[float] = []
     cpu_seconds: list[float] = []
@@ -166,20 +164,20 @@ def _speed(
         print(f"round {number + 1} of {wanted.rounds}", file=sys.stderr, flush=True)
         begun, used = time.perf_counter(), time.process_time()
         blocks = (lines[start : start + BLOCK_LINES] for start in range(0, len(lines), BLOCK_LINES))
-        expected = [text for block in blocks for text in translator.translate(block)]
+        expected = [text for block in blocks for text in first.translate(block)]
         seconds.append(time.perf_counter() - begun)
         cpu_seconds.append(time.process_time() - used)
         for clients, rows in served.items():
             rows.append(_of_clients(server, requests, clients, expected))
     base = len(lines) / statistics.median(seconds)
-    first: Row = {"what": f"nmt-translate, blocks of {BLOCK_LINES:,}", "lines_per_second": base, "share": 1.0}
-    rows = [first | {"cpu_seconds": statistics.median(cpu_seconds)}]
+    own: Row = {"what": f"{first.name}, blocks of {BLOCK_LINES:,}", "lines_per_second": base, "share": 1.0}
+    rows = [own | {"cpu_seconds": statistics.median(cpu_seconds)}]
     for clients, found in served.items():
         names = ("lines_per_second", "cpu_seconds", "median", "percentile_99", "different")
         row: Row = {name: _median([each[name] for each in found]) for name in names}
         what = f"nmt-serve, {clients:,} client{'s' if clients > 1 else ''}"
         rows.append({"what": what, **row, "share": row["lines_per_second"] / base})
-    title = f"{len(lines):,} lines, beam {translator.search.beam}, {wanted.threads} threads, {wanted.rounds} rounds"
+    title = f"{len(lines):,} lines, beam {first.reader.search.beam}, {wanted.threads} threads, {wanted.rounds} rounds"
     return Table(title=title, columns=SPEED_COLUMNS, rows=rows, notes=NOTES)
 
 
@@ -205,7 +203,7 @@ def _of_clients(server: Server, requests: Sequence[bytes], clients: int, expecte
 
 
 def _bad_clients(
-    wanted: Namespace, server: Server, translator: Translator, lines: Sequence[str], requests: Sequence[bytes]
+    wanted: Namespace, server: Server, first: Alone, lines: Sequence[str], requests: Sequence[bytes]
 ) -> Table:
     some = [requests[number % len(requests)] for number in range(wanted.vanishing)]
     slow = [f"{wanted.slow:,} senders of a byte in 50 ms", send_slowly(server.port, wanted.slow, requests[0], 0.05)]

@@ -18,7 +18,8 @@ from nmt.device import keep_freed_memory, pick_device, set_threads
 from nmt.evaluate.scoring import Options, bleu
 from nmt.folder.bundle import load_bundle
 from nmt.shortlist.table import SHORTLIST
-from nmt.translate.translator import Translation, Translator
+from nmt.translate.lines import Translation
+from nmt.translate.translator import Translator
 from scripts.benchmarks.peers_translate import VARIANTS
 from scripts.benchmarks.report import Column, Row, Table
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import re
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import BinaryIO
 
 import pytest
 from safetensors.torch import load_file
 
 from nmt.cli import evaluate, reproduce
 from nmt.evaluate.testsets import every_test_set
-from nmt.reproduce import schedule, worker
+from tests.at_once import work_here
 from tests.forked import Forked
 from tests.tiny_corpus import make_corpus
 
@@ -61,26 +56,11 @@ def words(work: Path, out: Path, *more: str) -> list[str]:
     return ["table8", "--config", recipe, "--corpus", corpus, "--out", str(out), "--threads", "1", *more]
 
 
-class AtOnce:
-    """A worker whose work is done in this process by the time it is there: it spares the start of one of its own."""
-
-    returncode = 0
-
-    def __init__(self, command: list[str], *, stderr: BinaryIO, **_: object) -> None:
-        with contextlib.redirect_stderr(io.TextIOWrapper(stderr)) as log:
-            worker.perform(worker.WorkerTask(**json.loads(command[-1])))
-            log.detach()
-
-    def poll(self) -> int:
-        return self.returncode
-
-
 @pytest.fixture(scope="module")
 def here() -> Iterator[None]:
     """The workers of comparisons of this process are no processes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schedule, "POLL_SECONDS", 0)
-        patch.setattr(schedule, "subprocess", SimpleNamespace(Popen=AtOnce, DEVNULL=subprocess.DEVNULL))
+        work_here(patch)
         yield
 
 
@@ -318,11 +298,8 @@ def test_sizes_need_no_data(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "no table named; choose one of table8, table1, table2, table5, table6, similarity, render"),
-        (
-            ["table9"],
-            "unknown table 'table9'; choose one of table8, table1, table2, table5, table6, similarity, render",
-        ),
+        ([], f"no table named; choose one of {', '.join(reproduce.TABLES)}"),
+        (["table9"], f"unknown table 'table9'; choose one of {', '.join(reproduce.TABLES)}"),
         (["table8", "--scale", "huge"], "--scale: no recipe of scale 'huge'; choose one of paper, small, tiny"),
         (["table8", "--seeds", "0"], "--seeds: 0 is out of range: it must be 1 to 1,000"),
         (["table8", "--corpus", "nowhere"], "nowhere: no such folder"),

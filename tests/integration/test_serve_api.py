@@ -20,7 +20,7 @@ from nmt.config import SearchConfig, ServeConfig
 from nmt.explain.explained import doubt
 from nmt.folder.bundle import BEST
 from nmt.serve.app import HEADERS, make_app
-from nmt.serve.models import Models, Served
+from nmt.serve.models import Models, ServedModel
 from nmt.translate.translator import Translator
 from tests.tiny_model import make_model_folder
 
@@ -33,7 +33,7 @@ def models(tmp_path_factory):
     search = SearchConfig(beam=3, max_length_ratio=0.5, split_sentences=True)
     return Models(
         [
-            Served(name=name, translator=Translator.load(make_model_folder(folder / name, seed=seed), search=search))
+            ServedModel(name, Translator.load(make_model_folder(folder / name, seed=seed), search=search))
             for seed, name in enumerate(("first", "second"), 1)
         ]
     )

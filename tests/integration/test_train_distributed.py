@@ -112,6 +112,21 @@ def test_more_workers_than_pairs_in_a_batch_and_a_finished_run(prepared: Path, t
     assert place(alone) == place(model)
 
 
+def test_what_is_recorded_of_tying_is_of_the_whole_update(prepared: Path, tmp_path: Path) -> None:
+    """Of both workers' gradients; where a batch has a single pair, one of them has none."""
+    few = ["--set", "training.batch_sentences=3", "--set", "training.record_tying=true", "--max-updates", "8"]
+    assert train.main(arguments(prepared, tmp_path / "one", *few)) == 0
+    codes, _ = ended(start(arguments(prepared, tmp_path / "two", *few), 2))
+    assert codes == [0, 0]
+    one, two = (
+        [record for record in read_metrics(tmp_path / name / "metrics.jsonl") if record["kind"] == "tying"]
+        for name in ("one", "two")
+    )
+    assert [record["update"] for record in one] == [4, 8]
+    for left, right in zip(one, two, strict=True):
+        assert {**left, "kind": 0} == pytest.approx({**right, "kind": 0}, rel=1e-3, abs=1e-5)
+
+
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_lost_worker_ends_the_others_with_the_state_saved(lost: int, prepared: Path, tmp_path: Path) -> None:
     model, whole = tmp_path / "model", tmp_path / "whole"

@@ -17,7 +17,8 @@ from nmt.config import SearchConfig
 from nmt.folder.bundle import BEST, load_bundle
 from nmt.folder.weights import save_tensors, weight_tensors
 from nmt.text.vocabulary import UNK
-from nmt.translate.translator import Translation, Translator
+from nmt.translate.lines import Translation
+from nmt.translate.translator import Translator
 from tests.in_process import call
 from tests.tiny_model import make_model_folder
 

@@ -140,7 +140,7 @@ def test_a_model_is_known_by_its_interface_alone() -> None:
 
     What is searched is put together in nmt/translate/searcher.py. Exporters write down each part of a network.
     """
-    for_searcher = {"nmt.models.ensemble", "nmt.models.inference"}
+    for_searcher = {"nmt.models.ensemble", "nmt.models.fusion", "nmt.models.inference"}
     for module, tree in TREES.items():
         seen = {name for name in imports(tree) if is_in(name, "nmt.models")}
         if is_in(module, "nmt.search"):

@@ -1,7 +1,8 @@
-"""What the paper printed of language models: Press & Wolf (2017), Tables 5 and 6, and what was trained for each row."""
+"""What the paper printed of language models: Press & Wolf (2017), Tables 5 to 7, and what was trained for each row."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -27,9 +28,9 @@ class LanguageRow:
     best: bool = False
     "The best validation epoch is reported; otherwise the last."
     size: str
-    "Parameters as printed, in millions."
-    perplexity: tuple[float, float, float]
-    "As printed: train, valid, test."
+    "Parameters as printed, in millions; empty: none are."
+    perplexity: tuple[float, float | None, float]
+    "As printed: train, valid (None: not printed), test."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,8 @@ class LanguageTable:
     claims: tuple[Claim, ...]
     train: str
     "How the paper's Train column was measured."
+    splits: tuple[str, ...] = SPLITS
+    "What it reports. Where valid is not among them, the test text stands in for it in training, and chooses nothing."
 
     def row(self, key: str) -> LanguageRow:
         """A row by its key."""
@@ -148,5 +151,85 @@ TABLE_6 = LanguageTable(
     ),
     train="a running mean over the last epoch",
 )
-LANGUAGE_TABLES: Mapping[str, LanguageTable] = {"table5": TABLE_5, "table6": TABLE_6}
-"By the names of the subcommands."
+SMALL_PAIR, LARGE_PAIR = ("small", "small-wt"), ("large", "large-wt")
+"An untied model and the same one tied: what Tables 3 and 4 look at."
+TABLE_3 = LanguageTable(
+    title="Table 3: word similarity of a small model's rows",
+    rows=tuple(TABLE_6.row(key) for key in SMALL_PAIR),
+    claims=TABLE_6.claims[:1],
+    train=TABLE_6.train,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table7Text:
+    """A text of Table 7: small models on larger and smaller texts than the Penn Treebank."""
+
+    name: str
+    vocabulary: int = 0
+    "Rows; 0: as many as there are words that are frequent enough."
+    min_count: int = 1
+    perplexity: Mapping[str, tuple[float, float | None, float]]
+    "Row of Table 6 -> as printed: train, valid, test."
+
+    def table(self) -> LanguageTable:
+        """Table 6's models on this text; of its claims those that the paper's figures of this text bear out."""
+        rows = tuple(dataclasses.replace(row, size="", perplexity=self.perplexity[row.key]) for row in TABLE_6.rows)
+        tested = {row.key: row.perplexity[2] for row in rows}
+        return LanguageTable(
+            title=f"Table 7: small models on {self.name}",
+            rows=rows,
+            claims=tuple(claim for claim in TABLE_6.claims if tested[claim.lower] < tested[claim.higher]),
+            train=TABLE_6.train,
+            splits=tuple(s for s, n in zip(SPLITS, rows[0].perplexity, strict=True) if n is not None),
+        )
+
+
+TABLE_7 = {
+    "text8": Table7Text(
+        name="text8",
+        min_count=11,
+        perplexity={
+            "small": (90.4, None, 195.3),
+            "small-wt": (95.6, None, 187.1),
+            "small-pr": (92.6, None, 199.0),
+            "small-wt-pr": (95.3, None, 183.2),
+        },
+    ),
+    "imdb": Table7Text(
+        name="IMDB",
+        vocabulary=30_000,
+        perplexity={
+            "small": (71.3, 94.1, 94.3),
+            "small-wt": (75.4, 94.6, 94.8),
+            "small-pr": (72.0, 94.0, 94.4),
+            "small-wt-pr": (72.9, 91.2, 91.5),
+        },
+    ),
+    "bbc": Table7Text(
+        name="BBC",
+        vocabulary=10_000,
+        perplexity={
+            "small": (28.6, 103.6, 110.8),
+            "small-wt": (30.1, 99.4, 106.8),
+            "small-pr": (42.5, 104.9, 108.7),
+            "small-wt-pr": (45.7, 96.4, 98.9),
+        },
+    ),
+}
+"By text. text8: words that occur more than ten times; the others' most frequent words (Miyamoto and Cho, 2016)."
+
+
+def table_7_name(text: str) -> str:
+    """What a text's table is called among LANGUAGE_TABLES."""
+    return f"table7-{text}"
+
+
+LANGUAGE_TABLES: Mapping[str, LanguageTable] = {
+    "table3": TABLE_3,
+    "table5": TABLE_5,
+    "table6": TABLE_6,
+    **{table_7_name(text): found.table() for text, found in TABLE_7.items()},
+}
+"""By the names of the subcommands, Table 7's by text. Table 3's are for its rows: where no model of Table 6 is there,
+it trains its own."""

@@ -3,41 +3,34 @@
 from __future__ import annotations
 
 import functools
-import json
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 from bpe.progress import duration
-from bpe.textfiles import write_text
-from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text, as_html, as_markdown, draw_pictures
+from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text
 from nmt.report.pictures import figure_to_svg, line, new_figure
 from nmt.report.tables import text_table
+from nmt.report.writing import report_files, write_files
 from nmt.reproduce.intervals import Summary
 from nmt.reproduce.language.paper import SPLITS
 from nmt.reproduce.language.results import ClaimResult, LanguageResults
 
-FILES = ("report.md", "report.json", "report.html")
+STEM = "report"
+FILES = report_files(STEM)
 
 
 def write_language_report(results: LanguageResults, folder: Path) -> None:
     """Write the three files and the picture."""
     title = f"{results.title}{f', on {results.name}' if results.name else ''}, scale {results.scale}"
-    parts = list(_parts(results))
-    pictures = draw_pictures(parts)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, svg in pictures.items():
-        write_text(folder / f"{name}.svg", svg + "\n")
-    write_text(folder / "report.md", as_markdown(title, parts, pictures))
-    write_text(folder / "report.html", as_html(title, parts, pictures))
-    write_text(folder / "report.json", json.dumps(results.as_dict(), indent=1, ensure_ascii=False) + "\n")
+    write_files(folder / STEM, title, list(_parts(results)), results.as_dict())
 
 
 def language_summary(results: LanguageResults) -> str:
     """The table and its reading, for a terminal."""
     table = main_table(results)
     lines = [text_table(table.header, table.rows, table.align)] if results.rows else []
-    lines += [f"- {each}" for each in (*reading(results), *protocol(results))]
+    lines += [f"- {each}" for each in (*language_reading(results), *protocol(results))]
     return "\n".join([*lines, *([f"not there yet: {', '.join(results.missing)}"] if results.missing else [])])
 
 
@@ -51,7 +44,7 @@ def _parts(results: LanguageResults) -> Iterator[Part]:
     yield main_table(results)
     yield Text("± half of the 95% interval over seeds, by Student's t. Paper: the figures that it prints.", note=True)
     yield Heading("Reading")
-    yield Bullets(reading(results))
+    yield Bullets(language_reading(results))
     yield Heading("How perplexity was measured")
     yield Bullets(protocol(results))
     yield Heading("Learning curves")
@@ -67,13 +60,15 @@ def _parts(results: LanguageResults) -> Iterator[Part]:
 def main_table(results: LanguageResults) -> Table:
     """The paper's columns, ours first, the paper's beside them."""
     splits = [split for split in ("test", "valid", "train") if split in results.text["words"]]
-    header = ["model", "parameters", *splits, "paper: size", *(f"paper: {split}" for split in splits)]
+    sized = any(row.printed["size"] for row in results.rows)
+    header = ["model", "parameters", *splits, *(["paper: size"] if sized else [])]
+    header += [f"paper: {split}" for split in splits]
     rows = [
         [
             row.name,
             f"{row.parameters:,}",
             *(with_margin(row.perplexity[split]) for split in splits),
-            row.printed["size"],
+            *([row.printed["size"]] if sized else []),
             *(f"{row.printed[split]:.1f}" for split in splits),
         ]
         for row in results.rows
@@ -87,12 +82,13 @@ def with_margin(found: Summary, digits: int = 2) -> str:
     return f"{found.mean:,.{digits}f}{margin}"
 
 
-def reading(results: LanguageResults) -> list[str]:
+def language_reading(results: LanguageResults) -> list[str]:
     """What the numbers say, by rule."""
-    return [_verdict(claim, results.split) for claim in results.claims]
+    return [claim_line(claim, results.split) for claim in results.claims]
 
 
-def _verdict(claim: ClaimResult, split: str) -> str:
+def claim_line(claim: ClaimResult, split: str) -> str:
+    """One claim and what was found of it."""
     found, pair = claim.difference, f"{claim.lower} against {claim.higher}"
     printed = f"the paper: {claim.printed:+.1f}"
     if found is None:

@@ -70,13 +70,16 @@ def perform(work: LanguageWork) -> None:
         score(experiment, run)
 
 
+def weights_of(experiment: LanguageExperiment, run: LanguageRun) -> Path:
+    """The file of the weights that a finished run is measured with."""
+    return experiment.model(run) / (BEST if run.row.best else LAST_WEIGHTS)
+
+
 def score(experiment: LanguageExperiment, run: LanguageRun) -> None:
     """Measure the finished model and write it down."""
     config, text = experiment.config(run.row), RunningText.open(experiment.prepared)
     set_threads(config.runtime.threads)
-    bundle = load_language_bundle(
-        experiment.model(run) / (BEST if run.row.best else LAST_WEIGHTS), pick_device(config.runtime.device)
-    )
+    bundle = load_language_bundle(weights_of(experiment, run), pick_device(config.runtime.device))
     found: dict[str, Perplexity] = {}
     for split in ("train", "valid", "test"):
         if text.has_split(split):

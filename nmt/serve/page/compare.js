@@ -6,7 +6,8 @@ import { Written } from "/words.js";
 const large = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
 function sizes(model) {
-  return `${large.format(model.parameters)} parameters, ${(model.bytes / 1e6).toPrecision(3)}\u00a0MB`;
+  const stored = model.engine ? `, ${model.engine} ${model.quantization}` : "";
+  return `${large.format(model.parameters)} parameters, ${(model.bytes / 1e6).toPrecision(3)}\u00a0MB${stored}`;
 }
 
 export class Comparison {

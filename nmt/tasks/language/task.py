@@ -39,6 +39,8 @@ FOREIGN: dict[str, object] = {
     "shortlist": TrainingConfig.shortlist,
     "mix": TrainingConfig.mix,
     "validation_set": TrainingConfig.validation_set,
+    "record_tying": TrainingConfig.record_tying,
+    "record_tying_against": TrainingConfig.record_tying_against,
 }
 "Keys of translation, with the values that do nothing here."
 

@@ -25,13 +25,13 @@ from nmt.data.corpus import PreparedCorpus
 from nmt.data.mixing import describe_mix
 from nmt.folder.bundle import (
     BEST,
-    MANIFEST,
     VOCABULARY,
     Bundle,
     check_model_folder,
     config_of,
     load_bundle,
     read_manifest,
+    weights_in,
 )
 from nmt.folder.growth import Growth
 from nmt.folder.vectors import Filled, fill_rows, names_of, root_mean_square
@@ -109,14 +109,6 @@ def start_values(wanted: Values, folder: Path) -> Values:
                 hint = f"nmt-convert --tying {value} {owner} --model OTHER makes a model to start from"
             raise UserError(f"is {there!r} in {owner}, and cannot become {value!r}", where=key, hint=hint)
     return own
-
-
-def weights_in(start: Path) -> tuple[Path, str]:
-    """The model folder that is meant, and the name of its weights: start is the folder, or a weights file in one."""
-    if start.is_file():
-        owner = next((parent for parent in start.parents if (parent / MANIFEST).exists()), start.parent)
-        return owner, str(start.relative_to(owner))
-    return start, BEST
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from nmt.tasks.translation.introduction import introduction
 from nmt.tasks.translation.objective import TranslationObjective
 from nmt.tasks.translation.start import Beginning, beginning_of, check_same_beginning, check_same_mix
 from nmt.tasks.translation.tying_changes import TyingChange, check_plan, plan_of
+from nmt.tasks.translation.tying_watch import RowGroups, TyingWatch, check_against
 from nmt.tasks.translation.validation import TranslationValidator, can_score
 from nmt.tasks.translation.validation_sets import SetsValidator, chosen_split
 from nmt.text.vocabulary import SourceView, TargetView
@@ -82,7 +83,11 @@ class TranslationTask(Task):
             problem = "'epochs' is of language models, whose epochs have ends"
             raise UserError(problem, where="training.schedule", hint="choose another")
         check_plan(self.config)
+        if self.config.search.language_model is not None:
+            problem = "a language model joins in nmt-translate, not in training"
+            raise UserError(problem, where="search.language_model", hint="leave it out")
         chosen_split(self.corpus, self.settings.validation_set)
+        check_against(self.settings, self.corpus.vocabulary)
         if self.settings.bpe_dropout:
             check_merges(self.corpus)
         longest = self.settings.max_length
@@ -177,6 +182,13 @@ class TranslationTask(Task):
         batches = BatchMaker(self.corpus.split(split), *self.views)
         beam = self.settings.validation_beam
         return TranslationValidator(self.corpus, batches, beam=beam, with_bleu=with_bleu, split=split)
+
+    def watch(self, model: TranslationModel) -> TyingWatch | None:
+        """See Task.watch."""
+        if not self.settings.record_tying:
+            return None
+        groups = RowGroups(self.corpus.vocabulary, self.corpus.split("train"))
+        return TyingWatch(model.embeddings, self.corpus.vocabulary, groups, self.settings.record_tying_against)
 
     def after_training(self, folder: Path, *, quiet: bool) -> None:
         """Write the shortlist, where it is asked for."""

@@ -47,10 +47,10 @@ def most_merges_by_trial(merges, counts, occurrences):
 
 
 @pytest.mark.parametrize("occurrences", [2, 10, 100])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_undoing_merges_is_cutting_with_fewer(seed, occurrences):
     counts = random_counts(seed)
-    merges = learn_merges(counts, 300)
+    merges = learn_merges(counts, 200)
     pieces = count_pieces(counts, Segmenter(merges))
     assert most_merges(merges, pieces, occurrences) == most_merges_by_trial(merges, counts, occurrences)
 

@@ -13,7 +13,7 @@ from nmt.cli import reproduce_language
 from nmt.cli.reproduce import command
 from nmt.reproduce.intervals import summarize
 from nmt.reproduce.language.experiment import LanguageExperiment
-from nmt.reproduce.language.paper import LANGUAGE_TABLES, TABLE_5, TABLE_6
+from nmt.reproduce.language.paper import LANGUAGE_TABLES, TABLE_5, TABLE_6, TABLE_7
 from nmt.reproduce.language.recipes import config_of
 from nmt.reproduce.language.report import language_summary, write_language_report
 from nmt.reproduce.language.results import (
@@ -28,6 +28,18 @@ SIZES = {
     "table5": [66_022_000, 51_022_000, 66_022_000, 51_022_000, 32_082_040, 23_417_480],
     "table6": [4_651_600, 2_651_600, 4_691_800, 2_691_800],
 }
+
+
+def test_claims_of_table_7_are_those_that_its_figures_bear_out() -> None:
+    lower = {key: [claim.lower + "<" + claim.higher for claim in text.table().claims] for key, text in TABLE_7.items()}
+    both = ["small-wt-pr<small-wt", "small-wt-pr<small-pr", "small-wt-pr<small"]
+    assert lower == {
+        "text8": ["small-wt<small", *both],
+        "imdb": both,
+        "bbc": ["small-wt<small", "small-pr<small", *both],
+    }
+    assert TABLE_7["text8"].table().splits == ("train", "test")
+    assert TABLE_7["imdb"].table().splits == ("train", "valid", "test")
 
 
 @pytest.mark.parametrize("table", SIZES)

@@ -95,9 +95,9 @@ def test_two_preparations_of_one_text_are_the_same_bytes(corpus: Path) -> None:
         (b"\n \n", "ptb.train.txt: an empty text: it has no word; check the file"),
         (b"", "ptb.train.txt: an empty text: it has no word; check the file"),
         (b"a\nb \xff\n", "ptb.train.txt:2: invalid UTF-8: byte 0xff at byte 3 of the line"),
-        (b"a\n" + b"a " * 60, "ptb.train.txt:2: a line of more than 100 bytes; is it a text?"),
+        (b"a\n" + b"a" * 120, "ptb.train.txt:2: a word of more than 100 bytes; is it a text?"),
     ],
-    ids=["blank", "empty", "not UTF-8", "a line longer than memory"],
+    ids=["blank", "empty", "not UTF-8", "a word longer than memory"],
 )
 def test_no_text_is_one_line(
     content: bytes, told: str, corpus: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -107,6 +107,42 @@ def test_no_text_is_one_line(
     code, prepared = prep(corpus)
     assert refused(capsys, code).startswith(f"{corpus}/{told}")
     assert not prepared.exists()
+
+
+@pytest.mark.parametrize("content", ["a b  c \n\nd", "a b c ", " a\tb\r\nc d\n", "a", "a \n", "ä bö c\n" * 3])
+@pytest.mark.parametrize("portion", [1, 2, 3, 100])
+def test_long_lines_are_read_in_portions(
+    content: str, portion: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "text"
+    path.write_bytes(content.encode())
+    monkeypatch.setattr(nmt.text.lines, "PORTION", portion)
+    lines: list[list[str]] = [[]]
+    for text, ended in nmt.text.lines.word_portions(path):
+        lines[-1] += text.split()
+        lines += [[]] if ended else []
+    assert lines.pop() == []
+    assert lines == [line.split() for line in nmt.text.lines.bounded_lines(path)]
+
+
+def test_a_line_of_subwords_must_fit_in_memory(
+    corpus: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nmt.text.lines, "LONGEST_LINE", 100)
+    (corpus / "ptb.train.txt").write_bytes(b"a\n" + b"a " * 60)
+    told = refused(capsys, prep(corpus, "--joint-bpe", "4")[0])
+    assert told.startswith(f"{corpus}/ptb.train.txt:2: a line of more than 100 bytes; is it a text?")
+
+
+def test_rare_words_are_unknown(corpus: Path) -> None:
+    (corpus / "ptb.train.txt").write_text("a b a c\nb a c d\nc a\n")
+    code, prepared = prep(corpus, "--min-count", "3")
+    assert code == 0
+    assert WordVocabulary.load(prepared / "vocabulary.json").words == ("a", "<unk>", "c")
+    assert RunningText.open(prepared).manifest["splits"]["train"]["unknown"] == 3
+    code, prepared = prep(corpus, "--min-count", "3", "--vocabulary", "3", "--force")
+    assert code == 0
+    assert WordVocabulary.load(prepared / "vocabulary.json").words == ("<unk>", "a")
 
 
 def test_what_is_there_is_not_replaced_unasked(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

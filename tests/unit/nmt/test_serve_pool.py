@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import Future
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from nmt.folder.bundle import load_bundle
 from nmt.search.request import Wanted
 from nmt.serve.awaiting import Awaiting
 from nmt.serve.lane import Kind, SearchTask
+from nmt.serve.live_lane import LiveLane
 from nmt.serve.pool import Pool
 from nmt.serve.worker import SHORT_PIECES, Worker
 from nmt.translate.searcher import Searcher
@@ -33,7 +35,7 @@ def searcher(tmp_path_factory):
 
 @pytest.fixture
 def pool(searcher):
-    pool = Pool([searcher], 0.001, 3)
+    pool = Pool([partial(LiveLane, searcher)], 0.001, 3)
     pool.start()
     yield pool
     pool.close()
@@ -69,7 +71,7 @@ class Recorder(Worker):
 
 @pytest.fixture
 def recorded(searcher):
-    pool = Pool([searcher], 0.0, 2)
+    pool = Pool([partial(LiveLane, searcher)], 0.0, 2)
     pool.workers = [Recorder(), Recorder()]
     return pool
 

@@ -12,7 +12,7 @@ from nmt.serve.markup import Html
 from nmt.serve.placing import _best_run
 from nmt.serve.plaintext import PlainText
 from nmt.text.pipeline import TextOptions, TextPipeline
-from nmt.translate.translator import Translation
+from nmt.translate.lines import Translation
 
 PIPELINE = TextPipeline(TextOptions(source="en", target="de", tokenizer="none"), None)
 

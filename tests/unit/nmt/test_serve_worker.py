@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import torch
 from bpe.errors import UserError
 from nmt.folder.bundle import load_bundle
 from nmt.search.request import Wanted
-from nmt.serve.lane import Kind, Lane, SearchTask
+from nmt.serve.lane import Kind, SearchTask
+from nmt.serve.live_lane import LiveLane
 from nmt.serve.prepared import Prepared
 from nmt.serve.worker import SHORT_PIECES, Worker, longest_of
 from nmt.translate.searcher import Searcher
@@ -30,7 +32,7 @@ def searcher(tmp_path_factory):
 
 @pytest.fixture
 def worker(searcher):
-    worker = Worker([searcher], 0.001)
+    worker = Worker([partial(LiveLane, searcher)], 0.001)
     worker.start()
     yield worker
     worker.close()
@@ -61,7 +63,7 @@ def test_placeholders_are_as_often_as_in_the_source(change, tmp_path):
     translator = copying(make_folder(tmp_path / "model"), change)
     texts = ["a {one} b {two}", "c", "https://example.org/ {one} d"]
     request = Prepared(translator, 0, texts, html=False, num_best=1)
-    worker = Worker([translator.searcher], 0.001)
+    worker = Worker([partial(LiveLane, translator.searcher)], 0.001)
     worker.start()
     for task in request.tasks:
         worker.submit(task)
@@ -72,7 +74,7 @@ def test_placeholders_are_as_often_as_in_the_source(change, tmp_path):
 
 
 def test_closing_finishes_what_was_submitted(searcher):
-    worker = Worker([searcher], 0.0)
+    worker = Worker([partial(LiveLane, searcher)], 0.0)
     worker.start()
     task = SearchTask(Kind(0, longest=SHORT_PIECES), sources(30))
     worker.submit(task)
@@ -82,7 +84,7 @@ def test_closing_finishes_what_was_submitted(searcher):
 
 def lane_of(searcher, tokens):
     config = replace(searcher.config, batch_tokens=tokens, min_length=6, max_length=6)
-    return Lane(replace(searcher, config=config), Kind(0, longest=SHORT_PIECES))
+    return LiveLane(replace(searcher, config=config), Kind(0, longest=SHORT_PIECES))
 
 
 def test_a_short_text_is_not_held_up_by_a_book(searcher):

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from bpe.errors import UserError
+from nmt.evaluate import rankcorrelation
+from nmt.evaluate.rankcorrelation import centred_ranks, correlation, pair_cosines, spearman
 from nmt.folder.bundle import load_bundle
 from nmt.report.document import as_html, as_markdown
-from nmt.reproduce import rankcorrelation
+from nmt.reproduce.correlations import Correlation, check_memory, correlations
 from nmt.reproduce.embeddings import (
     DOMAINS,
     MATRICES,
@@ -25,15 +27,6 @@ from nmt.reproduce.embeddings import (
     name_models,
 )
 from nmt.reproduce.neighbours import SharedSpace, frequent_words, is_word, sides_of
-from nmt.reproduce.rankcorrelation import (
-    Correlation,
-    centred_ranks,
-    check_memory,
-    correlation,
-    correlations,
-    pair_cosines,
-    spearman,
-)
 from nmt.reproduce.similarity import Neighbours, Study, StudyOptions, study, study_parts
 from nmt.text.vocabulary import Vocabulary
 from nmt.tying import Tying

@@ -16,8 +16,9 @@ from nmt.config import SearchConfig
 from nmt.search.beam import beam_search
 from nmt.search.request import Wanted
 from nmt.text.pipeline import TextOptions, TextPipeline
+from nmt.translate.lines import one_line
 from nmt.translate.segments import MAX_SOURCE_PIECES, split_source
-from nmt.translate.translator import Translator, one_line
+from nmt.translate.translator import Translator
 from tests.tiny_model import make_model_folder
 
 pytestmark = pytest.mark.numeric

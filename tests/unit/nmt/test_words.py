@@ -12,7 +12,8 @@ from bpe.codes import MergeTable
 from nmt.explain.explained import DOUBTS, doubt
 from nmt.explain.words import words_of
 from nmt.text.pipeline import TextOptions, TextPipeline
-from nmt.translate.translator import Translation, Translator
+from nmt.translate.lines import Translation
+from nmt.translate.translator import Translator
 from tests.copy_model import copying, make_folder
 from tests.tiny_model import make_model_folder
 
