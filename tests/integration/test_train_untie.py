@@ -41,6 +41,7 @@ PLANS = {
 EVERYTHING = (
     "three-way", "training.untie_at=4", "model.output_rows=target", "model.normalized_rows=true",
     "model.role_projections=[source, output]", "training.tie_gradient_scale=output=0.5",
+    "training.record_tying=true", "training.log_every=2",
 )  # fmt: skip
 Weights = dict[str, Tensor]
 

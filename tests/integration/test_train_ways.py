@@ -29,6 +29,7 @@ from tests.integration.test_export_ctranslate2 import EVERYTHING, check_same, li
 from tests.integration.test_export_ctranslate2 import exported as exported_to_ctranslate2
 from tests.integration.test_export_onnx import check_steps
 from tests.integration.test_export_onnx import exported as exported_to_onnx
+from tests.integration.test_serve_export import served
 from tests.tiny_corpus import make_prepared
 from tests.tiny_model import make_model_folder
 
@@ -155,6 +156,8 @@ def test_ctranslate2_translates_as_nmt_translate(tmp_path: Path, ways: dict[str,
         save_tensors(model / BEST, tensors, metadata)
         theirs, ours = exported_to_ctranslate2(model, tmp_path / f"{name}-out"), Translator.load(model, device="cpu")
         check_same(ours, theirs, lines_of_letters(12), 5)
+        rows = served(tmp_path / f"{name}-out").reader.rows  # what nmt-serve reads of the folder
+        assert (rows.source, rows.target) == (ours.bundle.source_view, ours.bundle.target_view)
 
 
 @every_way
