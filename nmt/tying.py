@@ -21,10 +21,18 @@ class Tying(enum.Enum):
     THREE_WAY = "three-way"
     "U_s = U_t = V: one matrix for everything, over the union vocabulary of a joint BPE."
 
+    def shares(self, role: str) -> bool:
+        """Whether a role (source, target, output) has its matrix with another."""
+        return self is Tying.THREE_WAY or (self is Tying.DECODER and role != "source")
+
     @property
     def shares_source(self) -> bool:
         """Whether source and target ids index one matrix, so that both sides use the union vocabulary."""
         return self is Tying.THREE_WAY
+
+
+ROLES = ("source", "target", "output")
+"The roles of vocabulary matrices, as keys name them: source input, target input, output."
 
 
 class WordTying(enum.Enum):

@@ -60,6 +60,18 @@ FLAGS: dict[str, dict[str, object]] = {
     "lm.architecture": {"flag": "--architecture", "help": " or ".join(LANGUAGE_ARCHITECTURES)},
     "training.max_epochs": {"flag": "--max-epochs", "type": int, "metavar": "N", "help": "epochs in all"},
     "training.max_updates": {"flag": "--max-updates", "type": int, "metavar": "N", "help": "updates in all"},
+    "training.untie_at": {
+        "flag": "--untie-at",
+        "type": float,
+        "metavar": "N",
+        "help": "untied from this update on, or from this fraction of all",
+    },
+    "training.tie_at": {
+        "flag": "--tie-at",
+        "type": float,
+        "metavar": "N",
+        "help": "untied until this update, or fraction of all, and then tied",
+    },
     "training.seed": {"flag": "--seed", "type": int, "metavar": "N", "help": "random seed"},
     "training.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "target pieces a batch"},
     "search.batch_tokens": {"flag": "--batch-tokens", "type": int, "metavar": "N", "help": "source pieces a batch"},

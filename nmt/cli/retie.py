@@ -7,7 +7,8 @@ from pathlib import Path
 
 from nmt.cli.common import config_from, make_parser
 from nmt.config import choice
-from nmt.conversion.tying import KEPT, MEAN, change_tying
+from nmt.conversion.tying import change_tying
+from nmt.folder.retying import KEPT, MEAN
 from nmt.tying import Tying
 
 DESCRIPTION = """Write a model folder with the model of another in a tying mode. Matrices that become one are not the

@@ -20,6 +20,8 @@ KEYS = (
     "paths.embeddings",
     "training.mix",
     "model.tying",
+    "training.untie_at",
+    "training.tie_at",
     "model.architecture",
     "training.max_updates",
     "training.batch_tokens",

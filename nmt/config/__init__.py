@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from nmt.config.checks import choice, require
 from nmt.config.language import LanguageConfig
-from nmt.config.model import ModelConfig
+from nmt.config.model import WAYS, ModelConfig
 from nmt.config.places import PathsConfig, RuntimeConfig
 from nmt.config.prep import DROPPED, PrepConfig
 from nmt.config.search import SearchConfig
@@ -20,6 +20,7 @@ from nmt.config.word2vec import Word2VecConfig
 
 __all__ = [
     "DROPPED",
+    "WAYS",
     "Config",
     "LanguageConfig",
     "ModelConfig",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from bpe.errors import UserError
 from nmt.models.architectures import Architectures, applies, owners
@@ -24,6 +24,11 @@ def require(condition: bool, key: str, value: object, limit: str) -> None:
     """Raise a UserError naming the key, its value and what it must be."""
     if not condition:
         raise UserError(f"{value!r} is out of range: it must be {limit}", where=key)
+
+
+def refuse(key: str, value: object, why: str, hint: str = "leave it out") -> NoReturn:
+    """Raise a UserError for a value that makes no sense beside the others."""
+    raise UserError(f"is {value!r}: {why}", where=key, hint=hint)
 
 
 def choice(key: str, value: str, allowed: Collection[str]) -> None:

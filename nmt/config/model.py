@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
-from nmt.config.checks import choice, require, require_own_keys
+from nmt.config.checks import choice, refuse, require, require_own_keys
 from nmt.models.architectures import ARCHITECTURES, applies
-from nmt.tying import Tying
+from nmt.tying import ROLES, Tying
+
+WAYS = (
+    "output_rows",
+    "input_scale",
+    "output_scale",
+    "learned_output_scale",
+    "normalized_rows",
+    "role_projections",
+    "projection_rank",
+)
+"The keys of `nmt.layers.tying_ways`."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +33,21 @@ class ModelConfig:
     "rnn: the attention model of Press & Wolf's Table 8 (DL4MT's gru_cond). transformer: Vaswani et al. (2017)."
     tying: str = "three-way"
     "untied, decoder (target input = output) or three-way (source input = target input = output)."
+    output_rows: str = "all"
+    """three-way: all (every row of the table is a class) or target (pieces that only the source has are none, neither
+    in the softmax nor in label smoothing; the table stays one)."""
+    input_scale: float = 1.0
+    "Input embeddings of both sides are multiplied by this; 0: by the square root of embedding_size."
+    output_scale: float = 1.0
+    "Scores without their bias are multiplied by this; 0: by one over the square root of embedding_size."
+    learned_output_scale: bool = False
+    "output_scale is a parameter, which starts at this value."
+    normalized_rows: bool = False
+    "Scores take rows of the output of unit length, times a learned scale that starts at the length they had."
+    role_projections: tuple[str, ...] = ()
+    "Roles (source, target, output) with a map of their own before their matrix, of E numbers to E, at first none."
+    projection_rank: int = 0
+    "Rank of what role_projections add to the identity; 0: each is a whole matrix."
     embedding_size: int = 256
     "Width E of all three vocabulary matrices. The readout projects to it, so it never restricts the hidden size."
     hidden_size: int = 512
@@ -69,6 +96,7 @@ class ModelConfig:
         choice("model.architecture", self.architecture, ARCHITECTURES)
         require_own_keys(self, "model", ARCHITECTURES)
         choice("model.tying", self.tying, tuple(mode.value for mode in Tying))
+        self._check_ways()
         require(self.embedding_size >= 1, "model.embedding_size", self.embedding_size, "1 or more")
         require(self.hidden_size >= 1, "model.hidden_size", self.hidden_size, "1 or more")
         for name in ("dropout", "attention_dropout", "feedforward_dropout"):
@@ -89,6 +117,44 @@ class ModelConfig:
             width = self.width or self.embedding_size
             for name, heads in (("heads", self.heads), ("decoder_heads", self.decoder_heads or self.heads)):
                 require(width % heads == 0, f"model.{name}", heads, f"a divisor of the width ({width})")
+
+    def _check_ways(self) -> None:
+        """The ways to tie (nmt.layers.tying_ways), and that they go together."""
+        choice("model.output_rows", self.output_rows, ("all", "target"))
+        if self.output_rows == "target" and self.tying != Tying.THREE_WAY.value:
+            refuse("model.output_rows", self.output_rows, f"{self.tying} models score the target's rows alone already")
+        for name in ("input_scale", "output_scale"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"model.{name}", value, "0 or more and finite")
+        if self.input_scale == 0 and self.architecture == "transformer" and self.scale_embeddings:
+            refuse("model.input_scale", 0, "model.scale_embeddings multiplies by the root already")
+        if self.normalized_rows and (self.learned_output_scale or self.output_scale != 1):
+            refuse("model.normalized_rows", True, "it has a scale of its own", "leave model.output_scale out")
+        for role in self.role_projections:
+            choice("model.role_projections", role, ROLES)
+        if len(set(self.role_projections)) < len(self.role_projections):
+            refuse("model.role_projections", ", ".join(self.role_projections), "a role is named twice")
+        require(self.projection_rank >= 0, "model.projection_rank", self.projection_rank, "0 or more")
+        if self.projection_rank and not self.role_projections:
+            refuse("model.projection_rank", self.projection_rank, "no role has a projection (model.role_projections)")
+        if self.projection_rank and 2 * self.projection_rank >= self.embedding_size:
+            whole = "a whole matrix has no more parameters"
+            refuse("model.projection_rank", self.projection_rank, whole, "set it to 0, or lower it")
+
+    @property
+    def union_source(self) -> bool:
+        """Whether source ids are the union's, not those of the source view."""
+        return Tying(self.tying).shares_source
+
+    @property
+    def union_target(self) -> bool:
+        """Whether target ids are the union's, not those of the target view."""
+        return self.union_source and self.output_rows == "all"
+
+    def tied(self, mode: Tying) -> ModelConfig:
+        """The same model in another mode; a key that is of three-way tying alone falls back to its default."""
+        rows = self.output_rows if mode is Tying.THREE_WAY else "all"
+        return dataclasses.replace(self, tying=mode.value, output_rows=rows)
 
     def sizes(self) -> dict[str, int]:
         """The keys that say how large the model is, with their values."""

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 from nmt.config.checks import choice, require
+from nmt.config.tying import check_times, parse_scales
+from nmt.tying import ROLES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,14 @@ class TrainingConfig:
     "How likely a merge is left out where training text is cut, anew each epoch (Provilkov et al., 2020: 0.1). Fixed."
     mix: tuple[str, ...] = ()
     "Other prepared folders, FOLDER=WEIGHT each: so many of its pairs come for every pair of the training data."
+    tie_gradient_scale: tuple[str, ...] = ()
+    "ROLE=NUMBER each: the gradient that a role (source, target, output) gives to a matrix it shares, times the number."
+    untie_at: float = 0.0
+    "From this update on, or this fraction (below 1) of max_updates, the matrices are untied; 0: never. Fixed."
+    tie_at: float = 0.0
+    "Untied until this update, or fraction (below 1) of max_updates, then tied as model.tying says; 0: at once. Fixed."
+    tie_keep: str = "mean"
+    "tie_at: which of the matrices that become one stays: source, target, output, or the mean of them. Fixed."
     max_updates: int = 20_000
     "Training ends after this many updates in all, earlier sessions counted."
     max_epochs: int = 0
@@ -100,6 +110,9 @@ class TrainingConfig:
         choice("training.optimizer", self.optimizer, ("adam", "adadelta", "sgd"))
         choice("training.schedule", self.schedule, ("constant", "inverse-sqrt", "cosine", "epochs"))
         choice("training.normalization", self.normalization, ("tokens", "sentences"))
+        choice("training.tie_keep", self.tie_keep, (*ROLES, "mean"))
+        check_times(self.untie_at, self.tie_at)
+        self.gradient_scales()
         choice("training.validation_metric", self.validation_metric, ("bleu", "cost"))
         require(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
         require(0 < self.adam_beta2 < 1, "training.adam_beta2", self.adam_beta2, "between 0 and 1")
@@ -121,3 +134,7 @@ class TrainingConfig:
         counts = ("max_length", "max_updates", "validate_every", "validation_beam", "save_every", "log_every")
         for name in (*counts, "update_every", "decay_from"):
             require(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "1 or more")
+
+    def gradient_scales(self) -> dict[str, float]:
+        """tie_gradient_scale by role."""
+        return parse_scales(self.tie_gradient_scale)

@@ -73,8 +73,8 @@ class Specification:
 
     def __init__(self, bundle: Bundle, pieces: Pieces) -> None:
         """Raises UserError for models that CTranslate2 does not have, and where the package is missing."""
-        self.bundle, self.pieces = bundle, pieces
-        self.spec = specification(bundle, check_expressible(bundle), pieces)
+        self.bundle, self.pieces = bundle.plain(), pieces
+        self.spec = specification(self.bundle, check_expressible(self.bundle), pieces)
 
     def write(self, folder: Path, quantization: str) -> None:
         """Into an empty folder, a shortlist as vmap.txt with it; once."""

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bpe.errors import UserError
-from nmt.text.vocabulary import EOS, NUM_SPECIALS, PAD, UNK, Vocabulary
+from nmt.text.vocabulary import EOS, NUM_SPECIALS, PAD, UNK, SourceView, TargetView, Vocabulary
 from nmt.tying import Tying
 
 Arrays = dict[str, np.ndarray]
@@ -198,8 +198,12 @@ def network_weights(arrays: Arrays) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.ascontiguousarray(value, dtype=np.float32)) for name, value in weights.items()}
 
 
-def to_dl4mt(named: Mapping[str, Tensor], vocabulary: Vocabulary, shared: bool) -> tuple[Arrays, list[str], list[str]]:
+def to_dl4mt(
+    named: Mapping[str, Tensor], vocabulary: Vocabulary, views: tuple[SourceView, TargetView]
+) -> tuple[Arrays, list[str], list[str]]:
     """A model's parameters, aliases included, as their arrays and the two dictionaries in the order of their ids.
+
+    views: how the model sees source and target ids.
 
     Parameters that are not those of gru_cond, one more or one less, are a UserError.
     """
@@ -212,9 +216,9 @@ def to_dl4mt(named: Mapping[str, Tensor], vocabulary: Vocabulary, shared: bool) 
             whole = ours[f"{cell}.{name}"]
             size = whole.shape[-1] // 3
             arrays[prefix.format(gates)], arrays[prefix.format(candidate)] = np.split(whole, [2 * size], -1)
-    view = vocabulary.target_view(shared)
+    source, view = views
     target_ids = view.to_union(np.arange(view.size)).tolist()
-    orders = {SOURCE: list(range(vocabulary.source_view(shared).size)), TARGET: target_ids}
+    orders = {SOURCE: list(range(source.size)), TARGET: target_ids}
     for name, table in ((SOURCE, "source_input"), (TARGET, "target_input"), (OUTPUT, "output")):
         rows = in_their_order(ours[f"embeddings.{table}"])
         arrays[name] = np.ascontiguousarray(rows.T) if name == OUTPUT else rows

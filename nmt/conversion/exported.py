@@ -32,6 +32,8 @@ class Exported:
     """What stands in the file."""
 
     tying: Tying
+    union_target: bool
+    "Whether its target ids are the union's, not those of the target view."
     parameters: int
     "Of the model that was exported, each storage once."
     quantization: str
@@ -50,6 +52,7 @@ def describe_export(folder: Path, bundle: Bundle, quantization: str) -> None:
         "for": CTRANSLATE2,
         "quantization": quantization,
         "tying": model.embeddings.tying.value,
+        "union_target": model.embeddings.union_target,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "search": dataclasses.asdict(bundle.config.search),
         "files": {path.name: sha256_of(path) for path in sorted(folder.iterdir())},
@@ -76,7 +79,9 @@ def read_export(folder: Path) -> Exported:
     _check_files(folder, body["files"])
     search = build_config(flatten({"search": body["search"]}, str(path))).search
     named = {key: body[key] for key in ("quantization", "parameters")}
-    return Exported(**named, tying=Tying(body["tying"]), search=search)
+    tying = Tying(body["tying"])
+    union_target = bool(body.get("union_target", tying.shares_source))
+    return Exported(**named, tying=tying, union_target=union_target, search=search)
 
 
 def _body(folder: Path, path: Path) -> dict[str, Any]:

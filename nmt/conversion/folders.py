@@ -130,11 +130,10 @@ def export_dl4mt(folder: Path, files: Files) -> None:
     """Write a model folder's best weights as DL4MT's three files; a model of another architecture is a UserError."""
     read_manifest(folder)
     check_architecture(read_config(folder).model.architecture, folder)
-    bundle = load_bundle(folder, torch.device("cpu"))
-    shared = bundle.model.embeddings.tying.shares_source
+    bundle = load_bundle(folder, torch.device("cpu")).plain()
     named = dict(bundle.model.named_parameters(remove_duplicate=False))
     try:
-        arrays, source, target = to_dl4mt(named, bundle.vocabulary, shared)
+        arrays, source, target = to_dl4mt(named, bundle.vocabulary, (bundle.source_view, bundle.target_view))
     except UserError as error:
         raise UserError(error.problem, where=folder, hint=error.hint) from None
     buffer = io.BytesIO()

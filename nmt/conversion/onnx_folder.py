@@ -33,6 +33,7 @@ PIECES = "pieces.json"
 def export_onnx(bundle: Bundle, folder: Path) -> None:
     """Write the folder. A missing package is a UserError, so is a folder that is not free."""
     check_free(folder, "--output")
+    bundle = bundle.plain()
     bias = bundle.model.embeddings.output_bias.detach().clone()
     bias[PAD] = PADDING_BIAS
     weights = WeightsBeside(bias)

@@ -19,7 +19,7 @@ from torch import Tensor
 from bpe.errors import UserError
 from bpe.textfiles import atomic_write, no_space, remove_leftovers, sha256_of, write_text
 from nmt.folder.bundle import BEST, CONFIG, MANIFEST, VOCABULARY, load_bundle, read_config, read_manifest, versions
-from nmt.folder.weights import read_tensors, save_tensors
+from nmt.folder.weights import read_metadata, read_tensors, save_tensors
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.interface import TrainableModel
 from nmt.scratch import put_in_place, scratch_folder
@@ -118,9 +118,15 @@ class RecentWeights:
         found = [path for path in self.folder.glob("*.safetensors") if path.stem.isdecimal()]
         return sorted(found, key=lambda path: int(path.stem))
 
+    def alike(self) -> list[Path]:
+        """The kept files, the newest last, since the matrices are tied as they are in the newest."""
+        kept = self.files()[-self.count :] if self.count else []
+        modes = [read_metadata(path).get("tying") for path in kept]
+        return [path for number, path in enumerate(kept) if set(modes[number:]) == {modes[-1]}]
+
     def average(self) -> Average:
-        """Of the files that are kept."""
-        return average_files(self.files()[-self.count :])
+        """Of those."""
+        return average_files(self.alike())
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ last/, metrics.jsonl and tensorboard/ belong to training.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import platform
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from bpe.textfiles import atomic_write, write_text
 from nmt.config import Config
 from nmt.configfile import build_config, read_yaml, to_yaml
 from nmt.data.corpus import PreparedCorpus
-from nmt.folder.weights import load_weights
+from nmt.folder.weights import load_weights, read_metadata
 from nmt.models.build import VocabularySizes, build_empty
 from nmt.models.interface import TranslationModel
 from nmt.text.pipeline import TextPipeline
@@ -54,12 +55,21 @@ class Bundle:
     @property
     def source_view(self) -> SourceView:
         """How the model sees source ids."""
-        return self.vocabulary.source_view(self.model.embeddings.tying.shares_source)
+        return self.vocabulary.source_view(self.model.embeddings.union_source)
 
     @property
     def target_view(self) -> TargetView:
         """How the model sees target ids."""
-        return self.vocabulary.target_view(self.model.embeddings.tying.shares_source)
+        return self.vocabulary.target_view(self.model.embeddings.union_target)
+
+    def plain(self) -> Bundle:
+        """The same model with plain vocabulary matrices, which other formats know."""
+        tables = self.model.embeddings.plain()
+        return (
+            self
+            if tables is self.model.embeddings
+            else dataclasses.replace(self, model=self.model.with_matrices(tables))
+        )
 
 
 def create_folder(
@@ -166,6 +176,19 @@ def read_config(folder: Path) -> Config:
     return build_config(read_yaml(folder / CONFIG))
 
 
+def config_of(folder: Path, weights: str = BEST) -> Config:
+    """The configuration of the model that weights in the folder are: where a run's matrices are tied part of the time,
+    as they are tied in these, and no more to be changed."""
+    config = read_config(folder)
+    settings = config.training
+    if not (settings.untie_at or settings.tie_at) or not (folder / weights).exists():
+        return config
+    mode = read_metadata(folder / weights).get("tying")
+    plain = dataclasses.replace(settings, untie_at=0.0, tie_at=0.0, tie_keep="mean", tie_gradient_scale=())
+    tied = config.model.tied(Tying.UNTIED) if mode == Tying.UNTIED.value else config.model
+    return dataclasses.replace(config, model=tied, training=plain)
+
+
 def load_bundle(folder: Path | str, device: torch.device, weights: str = BEST) -> Bundle:
     """Load a model folder for translation: the model is in evaluation mode, on `device`, its tie checked.
 
@@ -173,7 +196,7 @@ def load_bundle(folder: Path | str, device: torch.device, weights: str = BEST) -
     """
     folder, weights = weights_in(Path(folder), weights)
     manifest = read_manifest(folder)
-    config = read_config(folder)
+    config = config_of(folder, weights)
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     if vocabulary.fingerprint != manifest.get("vocabulary"):
         raise UserError("this vocabulary does not belong to the model", where=folder / VOCABULARY, hint="restore it")

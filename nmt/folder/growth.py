@@ -59,16 +59,19 @@ class Growth:
 
     source: GrownRows
     target: GrownRows
+    scored: GrownRows
+    "The rows of the target view, which a three-way model may score alone."
 
     @classmethod
     def of(cls, before: Vocabulary, after: Vocabulary, text: TextPipeline, *, shared: bool) -> Growth:
         """text: the pipeline whose merges both vocabularies are of. shared: whether one matrix has the union's rows."""
-        if shared:
-            rows = GrownRows.of(before.pieces, after.pieces, text)
-            return cls(rows, rows)
         specials = before.pieces[:NUM_SPECIALS]
         views = [((*specials, *before.side(side)), (*specials, *after.side(side))) for side in ("source", "target")]
-        return cls(*(GrownRows.of(*view, text) for view in views))
+        source, target = (GrownRows.of(*view, text) for view in views)
+        if shared:
+            rows = GrownRows.of(before.pieces, after.pieces, text)
+            return cls(rows, rows, target)
+        return cls(source, target, target)
 
     @property
     def any(self) -> bool:
@@ -78,7 +81,9 @@ class Growth:
     def weights(self, model: TranslationModel) -> dict[str, Tensor]:
         """A model's weights, each storage once, for the vocabulary that has grown."""
         tensors = {name: parameter.detach() for name, parameter in unique_parameters(model).items()}
-        for name in [name for name in tensors if name.startswith(f"{EMBEDDINGS}.")]:
-            rows = self.source if name.endswith(".source_input") else self.target
-            tensors[name] = rows.grown(tensors[name])
+        own = self.target if model.embeddings.union_target == model.embeddings.union_source else self.scored
+        rows = {"source_input": self.source, "target_input": self.target, "output": self.target, "output_bias": own}
+        for role, grown in rows.items():
+            if (name := f"{EMBEDDINGS}.{role}") in tensors:
+                tensors[name] = grown.grown(tensors[name])
         return tensors

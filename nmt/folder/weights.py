@@ -5,9 +5,11 @@ A file never loads into a model of another mode: untied values would silently wi
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -70,9 +72,21 @@ def serialized(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> It
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; a missing or damaged one is a UserError."""
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What stands beside the tensors of a safetensors file; a missing or damaged one is a UserError."""
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            yield file
     except FileNotFoundError:
         raise UserError("no such file", where=path, hint="is this a model folder that nmt-train wrote?") from None
     except (SafetensorError, OSError, ValueError) as error:

@@ -6,7 +6,7 @@ file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ class TiedEmbeddings(nn.Module):
     tying both are the size of the union vocabulary. E is embedding_size.
 
     The output bias is there in every mode, and the hidden sizes of the network do not appear: modes differ in the tie
-    and in nothing else.
+    and in nothing else. What a role does with its matrix beyond reading it, `nmt.layers.tying_ways` adds.
     """
 
     source_input: nn.Parameter
@@ -38,6 +38,8 @@ class TiedEmbeddings(nn.Module):
         super().__init__()
         assert not tying.shares_source or source_size == target_size, "three-way tying needs the union vocabulary"
         self.tying = tying
+        self.gradient_scales: Mapping[str, float] = {}
+        "By role (source, target, output): what the gradient that it gives to its matrix is multiplied by."
         self.source_input = nn.Parameter(torch.empty(source_size, embedding_size))
         self.target_input = nn.Parameter(torch.empty(target_size, embedding_size))
         self.output = nn.Parameter(torch.empty(target_size, embedding_size))
@@ -64,17 +66,53 @@ class TiedEmbeddings(nn.Module):
         """The vocabulary matrices, each storage once."""
         return tuple({id(each): each for each in (self.source_input, self.target_input, self.output)}.values())
 
+    @property
+    def union_source(self) -> bool:
+        """Whether source ids are the union's, not those of the source view."""
+        return self.tying.shares_source
+
+    @property
+    def union_target(self) -> bool:
+        """Whether target ids are the union's, not those of the target view."""
+        return self.tying.shares_source
+
+    @property
+    def num_targets(self) -> int:
+        """Rows that are scored, padding's among them."""
+        return self.output_bias.shape[0]
+
     def source(self, ids: Tensor) -> Tensor:
         """Source input embeddings: [...] ids -> [..., E]. Padding is masked by the caller, not by a padding row."""
-        return functional.embedding(ids, self.source_input)
+        return self.used_by("source", functional.embedding(ids, self.source_input))
 
     def target(self, ids: Tensor) -> Tensor:
         """Target input embeddings: [...] ids -> [..., E]."""
-        return functional.embedding(ids, self.target_input)
+        return self.used_by("target", functional.embedding(ids, self.target_input))
+
+    def output_matrix(self) -> Tensor:
+        """[num_targets, E]: scores are a readout's products with its rows, and the bias."""
+        return self.used_by("output", self.output)
+
+    def scoring(self, readout: Tensor) -> tuple[Tensor, Tensor]:
+        """[N, E] -> readout and matrix of the same scores, bias apart, in a way that is cheap to differentiate."""
+        return readout, self.output_matrix()
 
     def scores(self, readout: Tensor) -> Tensor:
-        """Unnormalised scores of every target row: [..., E] -> [..., target_size]."""
-        return functional.linear(readout, self.output, self.output_bias)
+        """Unnormalised scores of every target row: [..., E] -> [..., num_targets]."""
+        return functional.linear(readout, self.output_matrix(), self.output_bias)
+
+    def used_by(self, role: str, rows: Tensor) -> Tensor:
+        """Rows of a role's matrix, whose gradient is scaled where that is asked for."""
+        scale = self.gradient_scales.get(role, 1.0)
+        if scale == 1 or not (rows.requires_grad and torch.is_grad_enabled()):
+            return rows
+        rows = rows.view_as(rows)
+        rows.register_hook(lambda gradient: gradient * scale)
+        return rows
+
+    def plain(self) -> TiedEmbeddings:
+        """Matrices of the same numbers that are only read and multiplied: what search copies and exports take."""
+        return self
 
     def assert_tied(self) -> None:
         """Check by storage identity that exactly the matrices that should be one are one."""

@@ -18,18 +18,18 @@ class FixedModel(SearchModel):
 
     @torch.no_grad()
     def __init__(self, embeddings: TiedEmbeddings, precision: str, bound: float | None) -> None:
-        self.embeddings, self.precision = embeddings, precision
-        self.scorer = FixedScorer(embeddings, precision, bound)
+        self.embeddings, self.precision = embeddings.plain(), precision
+        self.scorer = FixedScorer(self.embeddings, precision, bound)
 
     @property
     def device(self) -> torch.device:
         """See SearchModel.device."""
-        return self.embeddings.output.device
+        return self.embeddings.output_bias.device
 
     @property
     def num_targets(self) -> int:
         """See SearchModel.num_targets."""
-        return self.embeddings.output.shape[0]
+        return self.embeddings.num_targets
 
     @torch.no_grad()
     def output(self, targets: Tensor | None = None) -> FixedOutput:

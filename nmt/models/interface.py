@@ -12,11 +12,12 @@ that are scored, E embedding. Target ids are always ids of the model's target vi
 from __future__ import annotations
 
 import contextlib
+import copy
 import enum
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -165,15 +166,21 @@ class TranslationModel(TrainableModel):
         Scores are `readout @ output_weight.T + output_bias`; the loss computes them in chunks.
         """
 
+    def with_matrices(self, embeddings: TiedEmbeddings) -> Self:
+        """The same network, its weights shared, with other vocabulary matrices."""
+        other = copy.copy(self)
+        other._modules = {**self._modules, EMBEDDINGS: embeddings}
+        return other
+
     @property
     def device(self) -> torch.device:
         """Where its weights lie."""
-        return self.embeddings.output.device
+        return self.embeddings.output_bias.device
 
     @property
     def num_targets(self) -> int:
         """Rows of the target view, V."""
-        return self.embeddings.output.shape[0]
+        return self.embeddings.num_targets
 
     @abstractmethod
     def encode(self, source: Tensor, source_lengths: Tensor) -> Memory:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bpe.errors import UserError
-from nmt.folder.bundle import BEST, VOCABULARY, Bundle, read_config, read_manifest
+from nmt.folder.bundle import BEST, VOCABULARY, Bundle, config_of, read_manifest
 from nmt.text.vocabulary import NUM_SPECIALS, UNK, Vocabulary
 from nmt.tying import Tying
 
@@ -88,7 +88,7 @@ def name_models(folders: Sequence[Path]) -> list[ModelName]:
     names = [path.name for path in resolved]
     found = []
     for folder, name in zip(folders, names, strict=True):
-        config = read_config(folder)
+        config = config_of(folder)
         name, tying = (name if names.count(name) == 1 else str(folder)), Tying(config.model.tying)
         full = name if name == tying.value else f"{name} ({tying.value})"
         found.append(ModelName(folder=folder, tying=tying, seed=config.training.seed, name=full))

@@ -160,8 +160,8 @@ def start_of(config: Config, sizes: VocabularySizes) -> ModeStart:
 
 def batch_hashes(config: Config, corpus: PreparedCorpus) -> list[str]:
     """The first batches of the first epoch as a mode sees them, in union ids: pairs, source and target."""
-    shared = Tying(config.model.tying).shares_source
-    source_view, target_view = corpus.vocabulary.source_view(shared), corpus.vocabulary.target_view(shared)
+    source_view = corpus.vocabulary.source_view(config.model.union_source)
+    target_view = corpus.vocabulary.target_view(config.model.union_target)
     settings = config.training
     budget = Budget(settings.batch_tokens, settings.batch_sentences, settings.max_length)
     maker = BatchMaker(corpus.split("train"), source_view, target_view)

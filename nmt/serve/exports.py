@@ -63,8 +63,9 @@ class ServedExport(Served):
         """search: the folder's settings, and then the user's. Raises UserError where CTranslate2 cannot search so, is
         not installed, or cannot open the folder."""
         check_search(search, exported.search, folder)
-        vocabulary, shared = Vocabulary.load(folder / VOCABULARY), exported.tying.shares_source
-        rows = VocabularyRows(vocabulary, vocabulary.source_view(shared), vocabulary.target_view(shared))
+        vocabulary = Vocabulary.load(folder / VOCABULARY)
+        source, target = vocabulary.source_view(exported.tying.shares_source), exported.union_target
+        rows = VocabularyRows(vocabulary, source, vocabulary.target_view(target))
         super().__init__(name, LineReader(TextPipeline.load(folder), rows, search))
         self.folder, self.exported = folder, exported
         self.note, self._translator = opened(folder, computing)

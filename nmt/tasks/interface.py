@@ -110,6 +110,24 @@ class Validator(Protocol):
         """Run what needs the most memory; a UserError where it is refused."""
 
 
+class Change(Protocol):
+    """A model that becomes another one while it is trained."""
+
+    @property
+    def model(self) -> TrainableModel:
+        """The other one, in the processor's memory, its weights without values."""
+
+    @property
+    def told(self) -> str:
+        """What is done, for people."""
+
+    def weights(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights by name, or what is kept beside each, as their moving average -> the other model's."""
+
+    def states(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """An optimizer's states, NAME.KEY each -> the other model's."""
+
+
 class Watch(Protocol):
     """Looks at what training does to a model, now and then. No number of training changes by it."""
 
@@ -173,6 +191,18 @@ class Task(ABC):
 
         manifest: of its model folder. asked: the keys that the user set now.
         """
+
+    def stand_in(self, mode: str) -> None:  # noqa: B027
+        """Called before `build`: the run stands where its matrices are tied so (`VocabularyMatrices.tying`); '': at
+        its start. What no run of this configuration is tied like changes nothing."""
+
+    def changes(self, update: int) -> bool:
+        """Whether the model becomes another one once this update has been made."""
+        return False
+
+    def change(self) -> Change:
+        """Have all that the task gives from here on be for the model that it becomes, and say how it does."""
+        raise NotImplementedError("this task's models stay what they are")
 
     @abstractmethod
     def build(self) -> TrainableModel:

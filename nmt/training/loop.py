@@ -42,11 +42,16 @@ class Trainer:
     def __init__(self, model: TrainableModel, task: Task, reporter: Reporter, workers: Workers | None = None) -> None:
         self.task, self.settings, self.reporter, self.workers = task, task.settings, reporter, workers or Workers()
         self.folder = Path(task.config.paths.model)
-        self.validator = task.validator(reporter.say) if self.workers.first else None
-        self.updater = Updater(model, self.settings, task.objective, self.workers, watch=task.watch(model))
         self.selection = Selection(self.folder, self.settings, reporter.say)
-        self.readings = Readings(self.updater, self.settings, reporter)
         self.progress = TrainingProgress()
+        self._take(model)
+
+    def _take(self, model: TrainableModel) -> None:
+        """Train this model from here on."""
+        self.validator = self.task.validator(self.reporter.say) if self.workers.first else None
+        watch = self.task.watch(model)
+        self.updater = Updater(model, self.settings, self.task.objective, self.workers, watch=watch)
+        self.readings = Readings(self.updater, self.settings, self.reporter)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Continue from last/; one of another model is a UserError."""
@@ -69,10 +74,9 @@ class Trainer:
     def run(self) -> TrainingProgress:
         """Train until finished. Raises Interrupted, with the state saved, on Ctrl-C or SIGTERM."""
         with self.workers.interruption:
-            self._try_memory()
-            batches = prefetched(self.task.stream(self.progress.place), self.updater.device)
             try:
-                self._loop(batches)
+                while not self._run_stage():
+                    self._change_model()
             except Interrupted:
                 self.save()
                 with contextlib.suppress(LostWorker):
@@ -84,9 +88,33 @@ class Trainer:
             except LostWorker as error:
                 raise self._without(error) from None
             finally:
-                batches.close()
                 self.reporter.close()
         return self.progress
+
+    def _run_stage(self) -> bool:
+        """Train until the end, or, False, until the model becomes another one."""
+        self._try_memory()
+        batches = prefetched(self.task.stream(self.progress.place), self.updater.device)
+        try:
+            return self._loop(batches)
+        finally:
+            batches.close()
+
+    def _change_model(self) -> None:
+        """Go on with the model that this one becomes: as a run that continues from what is left of it."""
+        device, left = self.updater.device, self._state()
+        change = self.task.change()
+        self._take(change.model.to(device))
+        self.resume(
+            dataclasses.replace(
+                left,
+                weights=change.weights(left.weights),
+                optimizer=change.states(left.optimizer),
+                average=change.weights(left.average) if left.average else {},
+                metadata=weight_metadata(self.updater.model, update=self.progress.update),
+            )
+        )
+        self.reporter.say(f"update {self.progress.update:,}: {change.told}")
 
     def _try_memory(self) -> None:
         """Run what will need the most memory, or raise a UserError; no number changes."""
@@ -101,7 +129,8 @@ class Trainer:
             with enough_memory(average), self.updater.averaged():
                 self.validator.try_largest(model)
 
-    def _loop(self, batches: Iterator[Placed]) -> None:
+    def _loop(self, batches: Iterator[Placed]) -> bool:
+        """Whether training is over; else the model is to become another one."""
         state = self.progress
         cost = Cost(state)
         self.readings.start_window()
@@ -112,10 +141,15 @@ class Trainer:
                 self.readings.start_window()
                 ended = ended or self.reason_to_stop()
             if ended:
-                return self._end(ended)
+                self._end(ended)
+                return True
             if state.update and self._due(self.settings.save_every):
                 self.readings.read(state)
                 self.save()
+            if self.task.changes(state.update):
+                self.readings.read(state)
+                cost.note(state)
+                return False
             work = self._next(batches)
             self._meet(cost)
             self._update(work)

@@ -35,7 +35,7 @@ class Selection:
         self, model: TrainableModel, validator: Validator, tick: Callable[[], None], state: TrainingProgress
     ) -> None:
         """The mean of the last validations' weights becomes the best if it scores better; the run's own stay."""
-        if min(self.recent.count, len(self.recent.files())) < 2:
+        if len(self.recent.alike()) < 2:
             return
         average = self.recent.average()
         with with_weights(model, average.tensors):

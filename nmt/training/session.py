@@ -35,6 +35,9 @@ FIXED_KEYS = (
     "update_every",
     "max_length",
     "bpe_dropout",
+    "untie_at",
+    "tie_at",
+    "tie_keep",
     "ema",
     "validation_metric",
     "validation_set",
@@ -160,6 +163,7 @@ class Session:
 
     def run(self, checkpoint: Checkpoint | None, changes: list[str], *, quiet: bool = False) -> TrainingProgress:
         """Build, tell the ledger, resume, train."""
+        self.task.stand_in(self._mode(checkpoint))
         model = self.task.build().to(self.device)
         model.embeddings.assert_tied()
         resumed_at = checkpoint.progress.update if checkpoint else 0
@@ -192,6 +196,11 @@ class Session:
             f"in {self.folder / BEST}; {self.task.reader} --model {self.folder} reads it"
         )
         return progress
+
+    def _mode(self, checkpoint: Checkpoint | None) -> str:
+        """How the matrices of a checkpoint are tied; the first worker alone has read it."""
+        mode = checkpoint.metadata.get("tying", "") if checkpoint else ""
+        return mode if self.workers.size == 1 else self.workers.send(mode.encode()).decode()
 
     def _note_arithmetic(self, progress: TrainingProgress, reporter: Reporter) -> None:
         """Keep what numbers are rounded by from here on, and say where it is not what it was."""
@@ -228,14 +237,15 @@ def already_finished(folder: Path, reason: str) -> str:
 def changed_keys(before: Config, after: Config) -> list[str]:
     """'key old -> new' for what changed; a change that would make it another run is a UserError."""
     old, new = (flatten(dataclasses.asdict(config), "") for config in (before, after))
-    changes = []
+    changes, times = [], (before.training.untie_at, before.training.tie_at)
+    fixed = FIXED_KEYS + ("max_updates",) * any(0 < time < 1 for time in times)  # which they are fractions of
     for key, value in new.items():
         section, _, name = key.partition(".")
         if old[key] == value or section in ("paths", "prep", "runtime", "serve", "word2vec"):
             continue
         if key == "training.precision" and value == "auto":
             continue
-        if section in ("model", "lm") or (section == "training" and name in FIXED_KEYS):
+        if section in ("model", "lm") or (section == "training" and name in fixed):
             raise UserError(
                 f"this run has {key} = {old[key]!r}, which cannot become {value!r} half way",
                 where=after.paths.model,

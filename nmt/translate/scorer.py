@@ -55,7 +55,7 @@ class _Member:
     def matrix(self) -> tuple[Tensor, Tensor]:
         """Output weight and bias, [V, E] and [V]."""
         tables = self.bundle.model.embeddings
-        weight, bias = tables.output.detach(), tables.output_bias.detach()
+        weight, bias = tables.output_matrix().detach(), tables.output_bias.detach()
         return (weight, bias) if self.rows is None else (weight[self.rows], bias[self.rows])
 
     def log_probs(self, readout: Tensor, labels: Tensor) -> Tensor:

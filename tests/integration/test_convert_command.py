@@ -177,12 +177,13 @@ def test_models_that_the_format_cannot_hold_are_refused(tmp_path: Path, capsys: 
     assert from_dl4mt(tmp_path) == 0
     bundle = load_bundle(tmp_path / "out", torch.device("cpu"))
     named: dict[str, torch.Tensor] = dict(bundle.model.named_parameters(remove_duplicate=False))
-    assert to_dl4mt(named, bundle.vocabulary, False)[1][:2] == ["eos", "UNK"]
+    views = bundle.source_view, bundle.target_view
+    assert to_dl4mt(named, bundle.vocabulary, views)[1][:2] == ["eos", "UNK"]
     with pytest.raises(UserError, match=r"cannot hold a model that has encoder.ahead.scale; it holds"):
-        to_dl4mt(named | {"encoder.ahead.scale": torch.ones(2)}, bundle.vocabulary, False)
+        to_dl4mt(named | {"encoder.ahead.scale": torch.ones(2)}, bundle.vocabulary, views)
     del named["decoder.second.bias"]
     with pytest.raises(UserError, match=r"cannot hold a model that lacks decoder.second.bias"):
-        to_dl4mt(named, bundle.vocabulary, False)
+        to_dl4mt(named, bundle.vocabulary, views)
     config = tmp_path / "out/config.yaml"
     config.write_text(config.read_text().replace("architecture: rnn", "architecture: convolution"))
     capsys.readouterr()

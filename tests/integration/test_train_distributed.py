@@ -92,6 +92,15 @@ def test_two_workers_make_the_updates_of_one_and_either_goes_on_from_the_other(p
     assert place(one) == place(two)
 
 
+def test_workers_untie_together_and_continue_untied(prepared: Path, tmp_path: Path) -> None:
+    one, two, more = tmp_path / "one", tmp_path / "two", ["--untie-at", "5"]
+    assert train.main(arguments(prepared, one, *more, "--max-updates", "9")) == 0
+    for limit in ("7", "9"):
+        codes, printed = ended(start(arguments(prepared, two, *more, "--max-updates", limit), 2))
+        assert (codes, printed) == ([0, 0], ["", ""])
+    assert_close(one, two)
+
+
 def test_more_workers_than_pairs_in_a_batch_and_a_finished_run(prepared: Path, tmp_path: Path) -> None:
     model, alone = tmp_path / "model", tmp_path / "alone"
     few = ["--set", "training.batch_sentences=2", "--set", "training.normalization=sentences"]

@@ -11,6 +11,7 @@ from torch import nn
 
 from nmt.layers.gru import GRUCell
 from nmt.layers.initialization import Start, constant, glorot_normal, normal, orthogonal_gates
+from nmt.layers.tying_ways import vocabulary_starts
 from nmt.models.rnn.model import RNNModel
 
 SMALL = 0.01
@@ -20,8 +21,8 @@ SMALL = 0.01
 def rnn_starts(model: RNNModel, rule: str) -> dict[nn.Parameter, Start]:
     """Every parameter of the model. rule: dl4mt or scaled."""
     starts = {parameter: _start(parameter, rule) for parameter in model.parameters()}
-    for table in model.embeddings.matrices():
-        starts[table] = normal((1.0 / table.shape[1]) ** 0.5 if rule == "scaled" else SMALL)
+    width = model.embeddings.output.shape[1]
+    starts |= vocabulary_starts(model.embeddings, (1.0 / width) ** 0.5 if rule == "scaled" else SMALL)
     for cell in model.modules():
         if isinstance(cell, GRUCell):
             starts[cell.hidden_weight] = orthogonal_gates

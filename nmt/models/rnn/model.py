@@ -170,7 +170,7 @@ class RNNModel(TranslationModel):
 
     def output(self, targets: Tensor | None = None) -> RNNOutput:
         """See SearchModel.output."""
-        weight, bias = self.embeddings.output, self.embeddings.output_bias
+        weight, bias = self.embeddings.output_matrix(), self.embeddings.output_bias
         if targets is None:
             return RNNOutput(weight, bias, whole=True)
         return RNNOutput(weight.index_select(0, targets), bias.index_select(0, targets), whole=False)

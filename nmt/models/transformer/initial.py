@@ -15,6 +15,7 @@ from torch import nn
 
 from nmt.layers.initialization import Start, constant, glorot_normal, normal
 from nmt.layers.positions import LearnedPositions
+from nmt.layers.tying_ways import vocabulary_starts
 from nmt.models.transformer.model import TransformerModel
 
 SMALL = 0.01
@@ -26,8 +27,8 @@ def transformer_starts(model: TransformerModel, rule: str) -> dict[nn.Parameter,
     for parameter in model.parameters():
         if parameter.dim() == 2:
             starts[parameter] = glorot_normal if rule == "scaled" else normal(SMALL)
-    for table in model.embeddings.matrices():
-        starts[table] = normal(0.5 * table.shape[1] ** -0.5 if rule == "scaled" else SMALL)
+    width = model.embeddings.output.shape[1]
+    starts |= vocabulary_starts(model.embeddings, 0.5 * width**-0.5 if rule == "scaled" else SMALL)
     for module in model.modules():
         if isinstance(module, nn.LayerNorm):
             starts[module.weight] = constant(1.0)

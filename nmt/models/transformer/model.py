@@ -164,7 +164,7 @@ class TransformerModel(TranslationModel):
 
     def output(self, targets: Tensor | None = None) -> TransformerOutput:
         """See SearchModel.output."""
-        weight, bias = self.embeddings.output, self.embeddings.output_bias
+        weight, bias = self.embeddings.output_matrix(), self.embeddings.output_bias
         if targets is None:
             return TransformerOutput(weight, bias, whole=True)
         return TransformerOutput(weight.index_select(0, targets), bias.index_select(0, targets), whole=False)

@@ -7,7 +7,7 @@ import torch
 from nmt.config import Config
 from nmt.data.batching import EpochPlan
 from nmt.data.mixing import MixedPlan
-from nmt.folder.ledger import matrix_lines, mode_lines
+from nmt.folder.ledger import matrix_lines, mode_lines, way_lines
 from nmt.models.build import VocabularySizes, build_empty
 
 
@@ -22,6 +22,9 @@ def introduction(
     if matrices:
         lines.append("parameters (= NAME: the same storage, counted once):")
         lines += matrix_lines(build_empty(config.model, sizes, torch.device("meta")))
+    lines += way_lines(config.model, sizes)
+    if config.training.tie_gradient_scale:
+        lines.append(f"gradients of shared matrices, by role: {', '.join(config.training.tie_gradient_scale)}")
     lines += ["size in each tying mode:", *mode_lines(config.model, sizes)]
     settings, batches = config.training, plan.batches(0)
     lines.append(

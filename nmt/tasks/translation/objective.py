@@ -22,11 +22,11 @@ class TranslationObjective(Objective[Batch]):
 
     def loss(self, model: TranslationModel, batch: Batch, carried: Carried) -> Loss:
         """See Objective.loss."""
-        matrices = model.embeddings
+        readout, matrix = model.embeddings.scoring(model.readout(batch))
         costs = chunked_cross_entropy(
-            model.readout(batch),
-            matrices.output,
-            matrices.output_bias,
+            readout,
+            matrix,
+            model.embeddings.output_bias,
             batch.target_labels(),
             self.smoothing,
             model.compute_dtype,

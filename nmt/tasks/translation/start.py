@@ -28,8 +28,8 @@ from nmt.folder.bundle import (
     VOCABULARY,
     Bundle,
     check_model_folder,
+    config_of,
     load_bundle,
-    read_config,
     read_manifest,
     weights_in,
 )
@@ -92,12 +92,12 @@ def start_values(wanted: Values, folder: Path) -> Values:
     start = build_config({key: value for key, value in wanted.items() if key == KEY}).paths.start
     if not start:
         return {}
-    owner, _ = weights_in(Path(start))
+    owner, weights = weights_in(Path(start))
     check_model_folder(owner, f"name a model folder, or a weights file in one, with {FLAG}")
     read_manifest(owner)
     if owner.resolve() == folder.resolve():
         raise UserError("is the model to start from itself", where=folder, hint="name another folder with --model")
-    config = read_config(owner)
+    config = config_of(owner, weights)
     sections = {"model": {key: getattr(config.model, key) for key in config.model.own_keys()}}
     sections["search"] = dataclasses.asdict(config.search)
     own = {f"{section}.{key}": value for section, body in sections.items() for key, value in body.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bpe.errors import UserError
-from nmt.config import Config
+from nmt.config import Config, ModelConfig
 from nmt.configfile import Values, build_config, flatten
 from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import PreparedCorpus
@@ -26,6 +26,7 @@ from nmt.tasks.interface import Task, check_foreign
 from nmt.tasks.translation.introduction import introduction
 from nmt.tasks.translation.objective import TranslationObjective
 from nmt.tasks.translation.start import Beginning, beginning_of, check_same_beginning, check_same_mix
+from nmt.tasks.translation.tying_changes import TyingChange, check_plan, plan_of
 from nmt.tasks.translation.tying_watch import RowGroups, TyingWatch, check_against
 from nmt.tasks.translation.validation import TranslationValidator, can_score
 from nmt.tasks.translation.validation_sets import SetsValidator, chosen_split
@@ -42,6 +43,10 @@ class TranslationTask(Task):
     def __init__(self, config: Config) -> None:
         self.corpus = PreparedCorpus.open(config.paths.prepared)
         super().__init__(with_languages(config, self.corpus), TranslationObjective(config.training))
+        self.plan = plan_of(self.config)
+        "When which matrices are one."
+        self.tying = self.plan.mode_at(0)
+        "How they are tied now."
         self.start: Beginning | None = None
         "What the weights of a new run start from, if not at random."
 
@@ -55,11 +60,16 @@ class TranslationTask(Task):
         """Rows of the vocabulary's views."""
         return VocabularySizes.of(self.corpus.vocabulary)
 
+    @property
+    def model_config(self) -> ModelConfig:
+        """The model as it is tied now."""
+        return self.config.model.tied(self.tying)
+
     @cached_property
     def views(self) -> tuple[SourceView, TargetView]:
         """How the model sees source and target ids."""
-        shared, vocabulary = Tying(self.config.model.tying).shares_source, self.corpus.vocabulary
-        return vocabulary.source_view(shared), vocabulary.target_view(shared)
+        model, vocabulary = self.model_config, self.corpus.vocabulary
+        return vocabulary.source_view(model.union_source), vocabulary.target_view(model.union_target)
 
     @cached_property
     def feed(self) -> Feed:
@@ -72,6 +82,7 @@ class TranslationTask(Task):
         if self.settings.schedule == "epochs":
             problem = "'epochs' is of language models, whose epochs have ends"
             raise UserError(problem, where="training.schedule", hint="choose another")
+        check_plan(self.config)
         if self.config.search.language_model is not None:
             problem = "a language model joins in nmt-translate, not in training"
             raise UserError(problem, where="search.language_model", hint="leave it out")
@@ -94,23 +105,55 @@ class TranslationTask(Task):
     def begin(self) -> None:
         """See Task.begin: a model, or vectors."""
         self.start = beginning_of(self.config.paths)
+        if self.settings.tie_at and self.config.paths.start:
+            problem = f"the run would begin untied, and the model that it starts from is {self.config.model.tying}"
+            raise UserError(problem, where="training.tie_at", hint="leave it out, or --from")
 
     def check_continues(self, manifest: Mapping[str, Any], asked: Values) -> None:
         """See Task.check_continues: what it started from, and what is mixed in."""
         check_same_mix(manifest, self.settings.mix)
         check_same_beginning(manifest, asked, Path(self.config.paths.model))
 
+    def stand_in(self, mode: str) -> None:
+        """See Task.stand_in."""
+        self._become(next((tying for tying in self.plan.modes if tying.value == mode), self.plan.mode_at(0)))
+
+    def _become(self, tying: Tying) -> None:
+        self.tying = tying
+        for name in ("views", "feed"):
+            self.__dict__.pop(name, None)
+
+    def changes(self, update: int) -> bool:
+        """See Task.changes."""
+        return self.plan.mode_at(update) is not self.tying
+
+    def change(self) -> TyingChange:
+        """See Task.change: matrices are untied, or tied."""
+        before, after = self.tying, Tying.UNTIED if self.tying is not Tying.UNTIED else self.plan.tied
+        self._become(after)
+        found = TyingChange.of(self.config, self.corpus.vocabulary, before, after)
+        self._scale_gradients(found.model)
+        return found
+
     def build(self) -> TranslationModel:
         """See Task.build."""
-        model = build_model(self.config.model, self.sizes, seed=self.settings.seed)
+        model = build_model(self.model_config, self.sizes, seed=self.settings.seed)
         if self.start is not None:
             self.start.load_into(model, self.corpus)
+        self._scale_gradients(model)
         return model
+
+    def _scale_gradients(self, model: TranslationModel) -> None:
+        """Of roles that share their matrix now."""
+        scales = self.settings.gradient_scales().items()
+        model.embeddings.gradient_scales = {role: scale for role, scale in scales if self.tying.shares(role)}
 
     def introduction(self, *, matrices: bool) -> list[str]:
         """See Task.introduction."""
         num_pairs = len(self.corpus.split("train"))
-        lines = introduction(self.config, self.sizes, self.feed.plan, num_pairs, matrices=matrices)
+        config = dataclasses.replace(self.config, model=self.model_config)
+        lines = introduction(config, self.sizes, self.feed.plan, num_pairs, matrices=matrices)
+        lines += [f"tying over time: {self.plan.describe()}"] * self.plan.changes
         return lines + (self.start.lines(self.corpus) if self.start else [])
 
     def create_folder(self, folder: Path) -> None:

@@ -33,7 +33,7 @@ from bpe.errors import UserError
 from nmt.config import TrainingConfig
 from nmt.data.corpus import ParallelIds
 from nmt.evaluate.rankcorrelation import MIN_PIECES, centred_ranks, correlation, pair_cosines
-from nmt.folder.bundle import BEST, check_model_folder, load_bundle, read_config, read_manifest
+from nmt.folder.bundle import BEST, check_model_folder, config_of, load_bundle, read_manifest
 from nmt.layers.roles import ROLES, gradients_by_role
 from nmt.layers.tying import TiedEmbeddings
 from nmt.text.vocabulary import NUM_SPECIALS, SourceView, TargetView, Vocabulary
@@ -205,7 +205,7 @@ def check_untied(folder: str, vocabulary: Vocabulary) -> None:
     hint = f"name the model folder of an untied run on the same prepared data, or leave {AGAINST} empty"
     path = Path(folder)
     check_model_folder(path, hint)
-    manifest, tying = read_manifest(path), read_config(path).model.tying
+    manifest, tying = read_manifest(path), config_of(path).model.tying
     if Tying(tying) is not Tying.UNTIED:
         raise UserError(f"{folder} has {tying} tying", where=AGAINST, hint=hint)
     if manifest.get("vocabulary") != vocabulary.fingerprint:

@@ -167,11 +167,10 @@ class TranslationValidator:
 
     def _cross_entropy(self, model: TranslationModel, rows: np.ndarray) -> tuple[float, int]:
         """Of a batch's references, in nats, and their number of pieces."""
-        matrices = model.embeddings
         with model.in_float32(), torch.inference_mode():
             batch = self.maker.make(rows).to(model.device)
-            readout, labels = model.readout(batch), batch.target_labels()
-            costs = chunked_cross_entropy(readout, matrices.output, matrices.output_bias, labels, 0.0)
+            readout, matrix = model.embeddings.scoring(model.readout(batch))
+            costs = chunked_cross_entropy(readout, matrix, model.embeddings.output_bias, batch.target_labels(), 0.0)
             return float(costs.cross_entropy), batch.num_target_tokens
 
     def _bleu(self, translations: list[str], references: list[str]) -> float:
