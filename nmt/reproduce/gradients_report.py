@@ -28,8 +28,8 @@ COLUMNS = {
 KEY = (
     "Cosines of the tied matrix's gradient with the part that one of its roles gives. all rows: the mean over the "
     "rows; where a word was not read in the batch, the whole gradient of its row is the output's (cosine 1) and the "
-    "input gives nothing (0). read rows: the mean over the rows of the words that were read. matrix: of the matrix as a "
-    "whole, in which rows with long gradients count most. rows read, rows scored: the share of the rows that the "
+    "input gives nothing (0). read rows: the mean over the rows of the words that were read. matrix: of the matrix as "
+    "a whole, in which rows with long gradients count most. rows read, rows scored: the share of the rows that the "
     "input's part and the output's part change. Epoch 0 is the start. With several seeds ± is half the 95% interval of "
     "the mean (Student's t)."
 )
