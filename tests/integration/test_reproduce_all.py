@@ -23,9 +23,9 @@ TABLE_2, TABLE_8 = RESULTS / "table2", RESULTS / "table8/multi30k.en-de"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tables 3, 4 and 6 of tiny models where their commands put them, and a page of all there is."""
+    """Tables 3, 4 and half of 6 of tiny models where their commands put them, and a page of all there is."""
     folder = tmp_path_factory.mktemp("all")
-    experiment = finished(folder / "reproduction-table6", "table6", (1, 2))
+    experiment = finished(folder / "reproduction-table6", "table6", (1, 2), ("small", "small-wt"))
     write_benchmarks(folder / "sets")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -63,6 +63,7 @@ def test_what_is_missing_is_said(place: Path) -> None:
     assert found["missing"] == [
         "Table 1: not there yet; nmt-reproduce table1 --out table1",
         "Table 5: not there yet; nmt-reproduce table5 --scale paper, which takes a GPU and days",
+        "Table 6: not finished: small-pr-1, small-wt-pr-1, small-pr-2, small-wt-pr-2",
         "Table 7: not there yet; nmt-reproduce table7 --scale paper --seeds 3",
         "Section 3: not there yet; nmt-reproduce gradients --scale paper --seeds 3",
     ]
