@@ -15,6 +15,7 @@ from nmt.reproduce.provenance import Provenance
 from nmt.reproduce.whole.claims import abstract_claims, together
 from nmt.reproduce.whole.page import WholePaper
 from nmt.reproduce.whole.sources import KINDS, FoundReport
+from tests.chromium import Chromium, find_chromium
 from tests.tiny_language import FLAGS, finished, write_benchmarks
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs/results"
@@ -136,6 +137,22 @@ def test_render_writes_the_page_again(place: Path) -> None:
     assert (place / "page/paper.md").read_bytes() == before
     body = json.loads((place / "page/paper.json").read_text(encoding="utf-8"))
     assert restored(WholePaper, body).absent == ["table1", "table5", "table7", "gradients"]
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="needs Chromium; $CHROMIUM may name it")
+def test_no_column_is_hidden_where_there_is_room_and_the_page_fits_a_phone(place: Path) -> None:
+    path = find_chromium()
+    assert path is not None
+    hidden = "[...document.querySelectorAll('.scroll')].map(each => each.scrollWidth - each.clientWidth)"
+    chromium = Chromium(path)
+    try:
+        for width in (1200, 390):
+            chromium.open((place / "page/paper.html").as_uri(), width=width)
+            assert chromium.run("document.documentElement.scrollWidth") == width
+            assert width == 390 or not any(chromium.run(hidden))
+        assert not chromium.complaints()
+    finally:
+        chromium.close()
 
 
 def test_subfolders_of_out_come_first_and_nothing_at_all_is_a_page_too(
