@@ -26,6 +26,7 @@ LOOKS = (
 "Colour, line and marker of the first, second ... series."
 
 STYLE = {
+    "axes.axisbelow": True,
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -65,6 +66,11 @@ def line(axes: Any, x: Sequence[float], y: Sequence[float], look: int, label: st
     """Plot a series in the look of that number."""
     colour, style, marker = LOOKS[look % len(LOOKS)]
     axes.plot(x, y, color=colour, linestyle=style, marker=marker, label=label)
+
+
+def whole_numbers(axes: Any) -> None:
+    """Of an x axis that counts: no ticks between its numbers."""
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def figure_to_svg(figure: Any, description: str = "") -> str:

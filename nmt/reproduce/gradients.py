@@ -42,6 +42,11 @@ FORMAT, FORMAT_VERSION = "nmt-gradients", 1
 ROW = "small-wt"
 "Of Table 6."
 MEASURED = "gradients.json"
+ROWS = {
+    "all": "mean over all rows, as the paper argues",
+    "read": "mean over the rows of the words that were read, which both roles change",
+}
+"What is read."
 BATCHES = 16
 "That are measured at a time."
 
@@ -81,18 +86,24 @@ class GradientStudy:
         """Points that all runs have."""
         return min((len(run.points) for run in self.runs), default=0)
 
-    @property
-    def difference(self) -> Summary | None:
-        """How much more like the output's update than the input's a tied row's is: mean over the epochs, by seed."""
+    def difference(self, rows: str) -> Summary | None:
+        """How much more like the output's update than the input's a tied row's is: mean over the epochs, by seed.
+
+        rows: 'all', or 'read'.
+        """
         found = []
         for run in self.runs:
-            after = [point.rows_output - point.rows_input for point in run.points[1:]]
+            after = [getattr(point, f"{rows}_output") - getattr(point, f"{rows}_input") for point in run.points[1:]]
             found += [sum(after) / len(after)] if after else []
         return summarize(found) if found else None
 
-    def reading(self) -> str:
-        """The paper's argument, by the rule of Table 8's report."""
-        found, claim = self.difference, "a tied row's update is more like the output's update than like the input's"
+    def reading(self) -> list[str]:
+        """The paper's argument, of all rows and of those that were read, by the rule of Table 8's report."""
+        return [self._told(rows, words) for rows, words in ROWS.items()]
+
+    def _told(self, rows: str, words: str) -> str:
+        found = self.difference(rows)
+        claim = f"a tied row's update is more like the output's update than like the input's, {words}"
         if found is None:
             return f"{claim}: open; nothing is trained yet"
         if found.margin is None:
@@ -164,7 +175,7 @@ def _follow(
             write_text(folder / MEASURED, json.dumps(body, indent=1) + "\n")
         if not order.quiet:
             last = points[-1]
-            told = f"cosine with the output's update {last.rows_output:.3f}, with the input's {last.rows_input:.3f}"
+            told = f"cosine with the output's update {last.all_output:.3f}, with the input's {last.all_input:.3f}"
             print(f"{run.name}: after {epoch} epochs: {told}", file=sys.stderr, flush=True)
     return points
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nmt.report.document import TERMINAL_WIDTH, Bullets, Heading, Part, Picture, Table, Text
-from nmt.report.pictures import figure_to_svg, line, new_figure
+from nmt.report.pictures import figure_to_svg, line, new_figure, whole_numbers
 from nmt.report.tables import text_table
 from nmt.report.writing import write_files
 from nmt.reproduce.gradients import GradientStudy
@@ -15,8 +15,10 @@ from nmt.reproduce.rowreport import with_margin
 
 STEM = "gradients"
 COLUMNS = {
-    "rows_output": "row, output's",
-    "rows_input": "row, input's",
+    "all_output": "all rows, output's",
+    "all_input": "all rows, input's",
+    "read_output": "read rows, output's",
+    "read_input": "read rows, input's",
     "matrix_output": "matrix, output's",
     "matrix_input": "matrix, input's",
     "norms": "input's length by output's",
@@ -24,10 +26,12 @@ COLUMNS = {
     "output_share": "rows scored",
 }
 KEY = (
-    "Cosines of the tied matrix's gradient with the part that one of its roles gives. row: of each row of a word that "
-    "was read in the batch, their mean; of every other row the whole gradient is the output's. matrix: of the matrix "
-    "as a whole. rows read, rows scored: the share of the rows that the input's part and the output's part change. "
-    "Epoch 0 is the start. With several seeds ± is half the 95% interval of the mean (Student's t)."
+    "Cosines of the tied matrix's gradient with the part that one of its roles gives. all rows: the mean over the "
+    "rows; where a word was not read in the batch, the whole gradient of its row is the output's (cosine 1) and the "
+    "input gives nothing (0). read rows: the mean over the rows of the words that were read. matrix: of the matrix as "
+    "a whole, in which rows with long gradients count most. rows read, rows scored: the share of the rows that the "
+    "input's part and the output's part change. Epoch 0 is the start. With several seeds ± is half the 95% interval of "
+    "the mean (Student's t)."
 )
 
 
@@ -40,7 +44,7 @@ def gradients_title(study: GradientStudy) -> str:
 def gradients_text(study: GradientStudy) -> str:
     """For a terminal."""
     shown = epoch_table(study)
-    said = [study.reading(), *([f"not there yet: {', '.join(study.missing)}"] if study.missing else [])]
+    said = [*study.reading(), *([f"not there yet: {', '.join(study.missing)}"] if study.missing else [])]
     lines = [textwrap.fill(f"- {each}", TERMINAL_WIDTH, subsequent_indent="  ") for each in said]
     return "\n".join([text_table(shown.header, shown.rows), *lines])
 
@@ -68,7 +72,7 @@ def _parts(study: GradientStudy) -> Iterator[Part]:
         yield Text(f"Not finished: {', '.join(study.missing)} are not trained to the end.")
     if not study.runs:
         return
-    yield Bullets([study.reading()])
+    yield Bullets(study.reading())
     yield Picture(STEM, "Cosines of a tied row's update with that of each role", lambda: draw_epochs(study))
     yield epoch_table(study)
     yield Text(KEY, note=True)
@@ -84,11 +88,12 @@ def draw_epochs(study: GradientStudy) -> str:
     """The mean cosines over the epochs, as SVG."""
     figure, (axes,) = new_figure(1)
     epochs, told = list(range(study.num_points)), []
-    for look, name in enumerate(("rows_output", "rows_input", "matrix_output", "matrix_input")):
+    for look, name in enumerate(("all_output", "all_input", "read_output", "read_input")):
         means = [study.summary(point, name).mean for point in epochs]
         line(axes, epochs, means, look, f"{COLUMNS[name]} update")
         told.append(f"{COLUMNS[name]} {means[-1]:.3f}")
     axes.set_xlabel("epoch")
+    whole_numbers(axes)
     axes.set_ylabel("cosine with the tied update")
     axes.set_ylim(top=1.02)
     axes.legend()

@@ -17,7 +17,7 @@ ROLES = ("input", "output", "tied")
 "Rows of an untied model's two matrices, and of a tied model's one."
 SHORT = {"input": "In", "output": "Out", "tied": "Tied"}
 "The paper's names of the columns."
-WITHOUT_ORDER = {"shown": "higher", "the other way round": "lower", "not shown": "no difference shown"}
+WITHOUT_ORDER = {"shown": "higher", "the other way round": "lower", "not shown": "no difference shown", "open": "open"}
 "What a verdict says of two rows between which nothing is claimed."
 RowClaim = tuple[str, str]
 "The rows that score higher in the paper, and those that score lower."
@@ -107,9 +107,9 @@ def _difference(scores: RowScores, better: str, worse: str, benchmark: str) -> R
 
 
 def verdict(difference: Summary) -> str:
-    """shown: the 95% interval lies above 0; the other way round: below; not shown: it holds 0, or there is one seed."""
+    """shown: the 95% interval lies above 0; the other way round: below; not shown: it holds 0; open: at one seed."""
     if difference.margin is None:
-        return "not shown"
+        return "open"
     if difference.mean - difference.margin > 0:
         return "shown"
     return "the other way round" if difference.mean + difference.margin < 0 else "not shown"

@@ -31,7 +31,8 @@ def test_there_is_a_point_for_the_start_and_for_each_epoch(place: Path) -> None:
         assert run["points"][0] != run["points"][2]
         assert all(point["output_share"] == 1 for point in run["points"])
     text, page = ((place / f"out/gradients.{kind}").read_text(encoding="utf-8") for kind in ("md", "html"))
-    assert "a tied row's update is more like the output's update than like the input's: " in text
+    assert "than like the input's, mean over all rows, as the paper argues: " in text
+    assert "than like the input's, mean over the rows of the words that were read, which both roles change: " in text
     assert "16 batches of 20 words" in text
     assert "<svg" in page
 

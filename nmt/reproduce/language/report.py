@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bpe.progress import duration
 from nmt.report.document import Bullets, Heading, Part, Picture, Table, Text
-from nmt.report.pictures import figure_to_svg, line, new_figure
+from nmt.report.pictures import figure_to_svg, line, new_figure, whole_numbers
 from nmt.report.tables import text_table
 from nmt.report.writing import report_files, write_files
 from nmt.reproduce.intervals import Summary
@@ -117,6 +117,7 @@ def learning_curves(results: LanguageResults) -> str:
         mean = [statistics.fmean(run.curve[epoch] for run in row.runs) for epoch in range(epochs)]
         line(axes, list(range(1, epochs + 1)), mean, number, row.name)
     axes.set_xlabel("epoch")
+    whole_numbers(axes)
     axes.set_ylabel("validation perplexity")
     axes.set_yscale("log")
     axes.legend()

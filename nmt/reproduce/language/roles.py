@@ -32,10 +32,14 @@ class RoleGradients:
 class RoleLikeness:
     """How like a tied matrix's gradient is to what each of its roles gives, as cosines; means over some batches."""
 
-    rows_output: float
-    "Of a row with what the output gives it, mean over the rows of the words that were read; the others equal it."
-    rows_input: float
-    "Of such a row with what the input gives it."
+    all_output: float
+    "Of a row with what the output gives it, mean over all rows; 1 where the word was not read."
+    all_input: float
+    "Of a row with what the input gives it, mean over all rows; 0 where the word was not read, which gives nothing."
+    read_output: float
+    "As all_output, over the rows of the words that were read."
+    read_input: float
+    "As all_input, over the rows of the words that were read."
     matrix_output: float
     "Of the whole matrix with the output's part."
     matrix_input: float
@@ -66,11 +70,13 @@ def likeness(found: RoleGradients) -> RoleLikeness:
     """Of one batch of a tied model."""
     both = found.input + found.output
     read = found.input.any(1)
-    rows = [torch.cosine_similarity(both[read], part[read], dim=1).mean() for part in (found.output, found.input)]
+    rows = [torch.cosine_similarity(both, part, dim=1) for part in (found.output, found.input)]
     whole = [torch.cosine_similarity(both.flatten(), part.flatten(), dim=0) for part in (found.output, found.input)]
     return RoleLikeness(
-        rows_output=float(rows[0]),
-        rows_input=float(rows[1]),
+        all_output=float(rows[0].mean()),
+        all_input=float(rows[1].mean()),
+        read_output=float(rows[0][read].mean()),
+        read_input=float(rows[1][read].mean()),
         matrix_output=float(whole[0]),
         matrix_input=float(whole[1]),
         input_share=float(read.float().mean()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from nmt.reproduce.gradients import ROWS
 from nmt.reproduce.intervals import Summary
 from nmt.reproduce.language.paper import LANGUAGE_TABLES
 from nmt.reproduce.language.report import claim_line
@@ -97,7 +98,7 @@ def abstract_claims(paper: WholePaper) -> list[AbstractClaim]:
 
 def side(found: Summary | None) -> str:
     """shown: the interval lies above 0; open: there is none."""
-    return "open" if found is None or found.margin is None else verdict(found)
+    return "open" if found is None else verdict(found)
 
 
 def reduced(scale: str) -> str:
@@ -153,7 +154,8 @@ def _like_output(paper: WholePaper) -> Iterator[Evidence]:
     if not paper.records["gradients"]:
         yield _absent("gradients")
     for study in paper.records["gradients"]:
-        yield Evidence((side(study.difference),), f"Section 3{reduced(study.scale)}: {study.reading()}")
+        for rows, line in zip(ROWS, study.reading(), strict=True):
+            yield Evidence((side(study.difference(rows)),), f"Section 3{reduced(study.scale)}: {line}")
 
 
 def _perplexity(paper: WholePaper) -> Iterator[Evidence]:

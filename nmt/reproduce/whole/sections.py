@@ -20,6 +20,7 @@ from nmt.reproduce.report import comparison, reading
 from nmt.reproduce.results import Results
 from nmt.reproduce.rowreport import draw_scores, score_table
 from nmt.reproduce.rowscores import RowScores
+from nmt.reproduce.rowscores import reading as row_reading
 from nmt.reproduce.table3 import Table3
 from nmt.reproduce.table3_report import TEXTS, notes
 from nmt.reproduce.table4 import Table4
@@ -63,7 +64,7 @@ def _pieces(rows: Sequence[tuple[str, ...]]) -> Table:
 def _table2(report: Table2Report, name: str) -> Section:
     yield Text(f"Scale {report.scale}. Command: {report.command}", note=True)
     yield score_table(report.scores)
-    yield Bullets(report.reading)
+    yield Bullets(row_reading(report.scores))
     if report.runs:
         yield _rho_picture(name, report.scores)
 
@@ -163,7 +164,7 @@ def table_1_of(translations: Sequence[Results]) -> Section:
 
 def _gradients(study: GradientStudy, name: str) -> Section:
     yield Text(f"{study.name or 'a text'}, scale {study.scale}. {study.made.line}", note=True)
-    yield Bullets([study.reading()])
+    yield Bullets(study.reading())
     if study.runs:
         yield epoch_table(study)
         yield Picture(

@@ -48,7 +48,6 @@ class Table2Report:
     scale: str
     runs: tuple[VectorRun, ...]
     missing: tuple[str, ...]
-    reading: tuple[str, ...]
 
     @property
     def scores(self) -> RowScores:
