@@ -16,8 +16,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nmt.layers.onednn import int8_product, onednn_linear, pack_int8, packed, padded_rows, padded_to_eights
-from nmt.layers.processor import has_onednn, int8_inputs, names_onednn
+from nmt.layers.onednn import (
+    int8_product,
+    onednn_linear,
+    pack_int8,
+    packed,
+    padded_rows,
+    padded_to_eights,
+    signed_sums,
+)
+from nmt.layers.processor import has_onednn, int8_inputs, names_onednn, sums_signed
 
 Affine = Callable[[Tensor], Tensor]
 "rows, [R, X] float32 -> rows @ weight.T + bias, [R, Y] float32. Keeps nothing between calls."
@@ -25,6 +33,8 @@ Affine = Callable[[Tensor], Tensor]
 PRECISIONS = ("float32", "bf16", "int8")
 PACKED_BYTES = 2**25
 "A larger float32 weight is used where it lies: a packed copy gains little once there are many rows."
+SIGNED_OUTPUTS, SIGNED_WEIGHTS = 2048, 2**20
+"Of int8, at most, where sums are scaled in a pass of their own: more sums take longer so, and so do more weights."
 
 
 def affine(weight: Tensor, bias: Tensor, precision: str, *, bound: float | None = 1.0, relu: bool = False) -> Affine:
@@ -105,42 +115,54 @@ class PackedBFloat16Affine:
 
 
 class Int8Weight:
-    """oneDNN: unsigned 8-bit inputs, signed 8-bit weights, each output with its scale, 32-bit sums, float32 results."""
+    """Signed 8-bit weights, each output with its scale; whole sums, which are the same in both ways to make them.
 
-    def __init__(self, weight: Tensor) -> None:
+    oneDNN by name takes unsigned inputs and a packed weight, and scales its sums. torch takes signed inputs and the
+    weight as it is, which for few rows and weights is several times as fast, and leaves the scaling to a further pass.
+    """
+
+    def __init__(self, weight: Tensor, bound: float | None = None) -> None:
+        """bound: the magnitude of the largest level of inputs; None: levels are whole numbers."""
         inputs = int8_inputs()
         assert inputs is not None, "no int8 products here"
         self.inputs = inputs
         self.scales = (weight.abs().amax(1) / 127).clamp_(min=torch.finfo(torch.float32).tiny)
-        self.weight = pack_int8((weight / self.scales[:, None]).round_().to(torch.int8))
+        levels = (weight / self.scales[:, None]).round_().to(torch.int8)
+        if bound is not None:
+            self.scales *= bound / inputs.limit
+        self.signed = len(weight) <= SIGNED_OUTPUTS and weight.numel() <= SIGNED_WEIGHTS and sums_signed()
+        self.weight = levels.t().contiguous() if self.signed else pack_int8(levels)
 
-    def product(self, numbers: Tensor, step: float, bias: Tensor) -> Tensor:
-        """step * levels @ weight.T + bias, [R, Y]. numbers: the levels, not yet rounded, [R, X]; written over."""
-        levels = padded_to_eights(numbers.round_().to(torch.int8), torch.int8)
-        return int8_product(levels, self.inputs.zero, step, self.weight, self.scales, bias)[: len(numbers)]
+    def product(self, numbers: Tensor, bias: Tensor | None) -> Tensor:
+        """inputs @ weight.T + bias, [R, Y]. numbers: the inputs' levels, not yet rounded, [R, X]; written over."""
+        count, levels = len(numbers), padded_to_eights(numbers.round_().to(torch.int8), torch.int8)
+        if not self.signed:
+            return int8_product(levels, self.inputs.zero, 1.0, self.weight, self.scales, bias)[:count]
+        sums = signed_sums(levels, self.weight)[:count]
+        return sums * self.scales if bias is None else torch.addcmul(bias, sums, self.scales)
 
 
 class Int8Affine:
     """Inputs are cut into levels between fixed bounds."""
 
     def __init__(self, weight: Tensor, bias: Tensor, bound: float) -> None:
-        self.weight, self.bias = Int8Weight(weight), bias
+        self.weight, self.bias = Int8Weight(weight, bound), bias
         self.limit = self.weight.inputs.limit
-        self.step = bound / self.limit
+        self.per_unit = self.limit / bound
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
-        return self.weight.product(rows.mul(1 / self.step).clamp_(-self.limit, self.limit), self.step, self.bias)
+        return self.weight.product(rows.mul(self.per_unit).clamp_(-self.limit, self.limit), self.bias)
 
 
 class RowwiseInt8Affine:
     """Each row is cut into levels up to its own largest magnitude, where no bound is known before."""
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self.weight, self.bias, self.zeros = Int8Weight(weight), bias, torch.zeros_like(bias)
+        self.weight, self.bias = Int8Weight(weight), bias
         self.limit = self.weight.inputs.limit
 
     def __call__(self, rows: Tensor) -> Tensor:
         """See Affine."""
         steps = rows.abs().amax(1, keepdim=True).mul_(1 / self.limit).clamp_(min=torch.finfo(torch.float32).tiny)
-        return torch.addcmul(self.bias, self.weight.product(rows / steps, 1.0, self.zeros), steps)
+        return torch.addcmul(self.bias, self.weight.product(rows / steps, None), steps)

@@ -51,13 +51,18 @@ def pack_int8(weight: Tensor) -> Tensor:
     return torch.ops.onednn.qlinear_prepack(weight, None)  # type: ignore[no-any-return]
 
 
-def int8_product(levels: Tensor, zero: int, step: float, weight: Tensor, scales: Tensor, bias: Tensor) -> Tensor:
+def signed_sums(levels: Tensor, weight: Tensor) -> Tensor:
+    """levels @ weight, [R, X] and [X, Y] int8 -> [R, Y] int32."""
+    return torch._int_mm(levels, weight)
+
+
+def int8_product(levels: Tensor, zero: int, step: float, weight: Tensor, scales: Tensor, bias: Tensor | None) -> Tensor:
     """step * levels @ (scales * weight).T + bias, [R, Y] float32, summed in whole numbers.
 
     levels: [R, X] int8, at most as far from 0 as `zero` allows. weight: packed. scales, bias: [Y] float32.
     """
     shifted = levels.view(torch.uint8) + zero  # wraps around; much faster than a conversion to unsigned
-    zeros = torch.zeros(len(bias), dtype=torch.int32)
+    zeros = torch.zeros(len(scales), dtype=torch.int32)
     return torch.ops.onednn.qlinear_pointwise(  # type: ignore[no-any-return]
         shifted, step, zero, weight, scales, zeros, bias, 1.0, 0, torch.float32, "none", [], "",
     )  # fmt: skip

@@ -13,8 +13,9 @@ import platform
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from nmt.layers.onednn import int8_product, pack_int8
+from nmt.layers.onednn import int8_product, pack_int8, signed_sums
 
 INTEL_AND_AMD = ("x86_64", "AMD64")
 INT8_SIZES = (6, 64, 1000)
@@ -77,6 +78,15 @@ def int8_inputs() -> Int8Inputs | None:
     return next((inputs for inputs in (WIDE, NARROW) if _int8_is_exact(inputs)), None)
 
 
+@functools.cache
+def sums_signed() -> bool:
+    """Whether `signed_sums` are right, and faster than `int8_product` where they are few: with VNNI they are."""
+    try:
+        return int8_inputs() == WIDE and all(_signed_sums_are_right(size) for size in INT8_SIZES)
+    except (AttributeError, RuntimeError):
+        return False
+
+
 def usable_precision(precision: str, device: torch.device) -> tuple[str, str]:
     """The precision that search computes in where `precision` is asked for, and why it is another one, or ''."""
     machine = f"this machine's {device.type}" + (f" ({instruction_set()})" if device.type == "cpu" else "")
@@ -124,10 +134,20 @@ def _int8_is_exact(inputs: Int8Inputs) -> bool:
 
 def _int8_error(size: int, inputs: Int8Inputs) -> float:
     """The largest error of products of `size` inputs, in units of one input's step and one weight's."""
-    signs = torch.ones(2, size, dtype=torch.int64)
-    signs[1, ::2] = -1
-    weight = (127 * signs.repeat(12, 1)).to(torch.int8)
-    levels = (inputs.limit * signs.repeat(9, 1)).to(torch.int8)
+    weight, levels = _largest(size, inputs.limit)
     found = int8_product(levels, inputs.zero, 1.0, pack_int8(weight), torch.ones(len(weight)), torch.zeros(len(weight)))
     exact = levels.double() @ weight.double().t()
     return float((found.double() - exact).abs().max())
+
+
+def _signed_sums_are_right(size: int) -> bool:
+    weight, levels = _largest(size, WIDE.limit)
+    exact = levels.double() @ weight.double().t()
+    return bool((signed_sums(levels, weight.t().contiguous()).double() == exact).all())
+
+
+def _largest(size: int, limit: int) -> tuple[Tensor, Tensor]:
+    """Weight, [24, size], and levels, [18, size], int8, as large as they may be, of one sign and of both."""
+    signs = torch.ones(2, size, dtype=torch.int64)
+    signs[1, ::2] = -1
+    return (127 * signs.repeat(12, 1)).to(torch.int8), (limit * signs.repeat(9, 1)).to(torch.int8)

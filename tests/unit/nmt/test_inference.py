@@ -276,6 +276,16 @@ def test_int8_without_a_bound_has_levels_for_each_row() -> None:
 
 
 @pytest.mark.skipif("int8" not in PRECISIONS, reason="needs oneDNN")
+@pytest.mark.parametrize("bound", [None, 1.5])
+def test_int8_sums_are_the_same_in_both_ways(bound: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(4)
+    rows, weight, bias = (torch.randn(*size, generator=generator) for size in ((37, 48), (96, 48), (96,)))
+    chosen = affine(weight, bias, "int8", bound=bound)(rows)
+    monkeypatch.setattr("nmt.layers.fixed.sums_signed", lambda: False)
+    torch.testing.assert_close(chosen, affine(weight, bias, "int8", bound=bound)(rows), rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.skipif("int8" not in PRECISIONS, reason="needs oneDNN")
 def test_int8_cuts_inputs_at_the_bound() -> None:
     mapped = affine(torch.eye(2), torch.zeros(2), "int8", bound=0.5)(torch.tensor([[0.25, 7.0], [-7.0, 0.0]]))
     torch.testing.assert_close(mapped, torch.tensor([[0.25, 0.5], [-0.5, 0.0]]), atol=0.005, rtol=0)

@@ -37,6 +37,26 @@ def test_the_inputs_in_use_never_overflow() -> None:
     assert max(processor._int8_error(size, inputs) for size in (2, 24, 33, 512)) < 1e-3
 
 
+@pytest.mark.skipif(not processor.sums_signed(), reason="no signed products here")
+def test_signed_sums_never_overflow() -> None:
+    """Sums of the largest products, at sizes beside those that are tried at the start, and of few and many rows."""
+    for size in (2, 24, 33, 512, 1024):
+        assert processor._signed_sums_are_right(size)
+
+
+def test_signed_sums_that_are_wrong_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def saturating_sums(levels: Tensor, weight: Tensor) -> Tensor:
+        return saturating(levels, 128, 1.0, weight.t(), torch.ones(weight.shape[1]), torch.zeros(weight.shape[1]))
+
+    monkeypatch.setattr(processor, "int8_inputs", lambda: WIDE)
+    monkeypatch.setattr(processor, "signed_sums", saturating_sums)
+    assert not processor.sums_signed.__wrapped__()
+    monkeypatch.setattr(processor, "signed_sums", lambda levels, weight: levels.int() @ weight.int())
+    assert processor.sums_signed.__wrapped__()
+    monkeypatch.setattr(processor, "int8_inputs", lambda: NARROW)
+    assert not processor.sums_signed.__wrapped__()
+
+
 def saturating(levels: Tensor, zero: int, step: float, weight: Tensor, scales: Tensor, bias: Tensor) -> Tensor:
     """`int8_product` as processors without VNNI have it: the sum of each two products is cut at 16 bits."""
     products = (levels.int() + zero)[:, None] * weight.int()
