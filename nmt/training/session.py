@@ -15,6 +15,7 @@ from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.device import arithmetic, keep_freed_memory, pick_device, repeat_bits, set_threads
 from nmt.folder.bundle import BEST, CONFIG, MANIFEST, read_config, read_manifest
 from nmt.layers.processor import native_bfloat16
+from nmt.layers.triton.available import kernels_used, what_is_missing
 from nmt.tasks.interface import OpenTask, Task
 from nmt.training.checkpoint import Checkpoint, mark_begun
 from nmt.training.distributed import Workers
@@ -169,6 +170,8 @@ class Session:
         reporter.say(self._where())
         if self.config.training.precision == "bf16" and not native_bfloat16(self.device):
             reporter.say(ROUNDED_ONLY)
+        if self.device.type == "cuda" and (missing := what_is_missing()):
+            reporter.say(f"training in more and smaller steps than the GPU could, without Triton's kernels: {missing}")
         for change in changes:
             reporter.say(f"changed: {change} (the new value is used)")
         if checkpoint:
@@ -196,6 +199,8 @@ class Session:
     def _note_arithmetic(self, progress: TrainingProgress, reporter: Reporter) -> None:
         """Keep what numbers are rounded by from here on, and say where it is not what it was."""
         before, now = progress.arithmetic, arithmetic(self.device, self.threads, self.workers.size)
+        if self.device.type == "cuda":
+            now["Triton"] = kernels_used()
         changed = [f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
         if before and before.keys() != now.keys():
             changed.append(f"device -> {self.device.type}")
