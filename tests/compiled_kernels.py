@@ -19,7 +19,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-HIDDEN, ANNOTATION = 1000, 2000
+HIDDEN, ANNOTATION, ROWS = 1000, 2000, 94_000
 COMPILED: dict[str, str] = {}
 "What was compiled: the hash of each variant, and its kernel's name."
 
@@ -53,8 +53,10 @@ def zeros(*shape: int) -> Tensor:
 
 
 def train(dtype: torch.dtype) -> None:
-    """A step of both recurrences."""
+    """A step of both recurrences, the loss, and an update."""
+    from nmt.layers.triton.adadelta import adadelta_step
     from nmt.layers.triton.decoder import TritonConditionalGRU
+    from nmt.layers.triton.loss import TritonCrossEntropy
     from nmt.layers.triton.recurrence import run_directions
 
     steps, batch, length, gates = 1, 2, 5, 3 * HIDDEN
@@ -65,6 +67,10 @@ def train(dtype: torch.dtype) -> None:
     )  # fmt: skip
     found = TritonConditionalGRU.apply(*inputs, torch.ones(batch, length, dtype=torch.bool), *weights, dtype, True)
     torch.autograd.backward(found, [torch.zeros_like(each) for each in found])
+    values = zeros(3, 500), zeros(ROWS, 500), zeros(ROWS)
+    TritonCrossEntropy.apply(*values, torch.ones(3, dtype=torch.int64), (0.0, dtype, 3, True))
+    tensors = [torch.zeros(HIDDEN) for _ in range(4)]
+    adadelta_step(*tensors, torch.ones(()), torch.zeros(()), 0.95, 1e-6)
     run_directions(zeros(length, 2, batch, gates), zeros(2, HIDDEN, gates), dtype).sum().backward()
 
 

@@ -12,6 +12,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,6 +134,7 @@ def pretended_cuda(told: Told | None = None, *, kernels: bool = True) -> Iterato
     devices = (*foreach._get_foreach_kernels_supported_devices(), "meta")
     with pytest.MonkeyPatch.context() as patch, kernels_told("" if kernels else "none"):
         patch.setattr(torch.cuda, "get_device_capability", lambda _=None: (9, 0))
+        patch.setattr(torch.cuda, "get_device_properties", lambda _=None: SimpleNamespace(total_memory=80 * 2**30))
         patch.setattr(foreach, "_get_foreach_kernels_supported_devices", functools.partial(list, devices))
         with Pretence(told) as pretence:
             yield pretence

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import TrainingConfig
+from nmt.layers.triton.available import uses_kernels
 
 
 def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
@@ -78,7 +79,22 @@ class Adadelta(Bare, torch.optim.Adadelta):
             self._torchs_step(closure)
             return
         for group in self.param_groups:
-            self._step_unless(self.found_inf > 0, group)
+            if uses_kernels(group["params"][0], torch.float32):
+                self._step_of_kernels(self.found_inf, group)
+            else:
+                self._step_unless(self.found_inf > 0, group)
+
+    def _step_of_kernels(self, refused: Tensor, group: dict[str, Any]) -> None:
+        """One pass over each parameter. refused: [], 0 or 1."""
+        from nmt.layers.triton.adadelta import adadelta_step
+
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        steps, squares, changes = self._states(parameters)
+        torch._foreach_add_(steps, [1 - refused] * len(steps))  # given one tensor, torch would read it
+        rate = torch.full_like(refused, group["lr"])
+        for parameter, square, change in zip(parameters, squares, changes, strict=True):
+            gradient = parameter.grad.contiguous()
+            adadelta_step(parameter, gradient, square, change, rate, refused, group["rho"], group["eps"])
 
     def _step_unless(self, refused: Tensor, group: dict[str, Any]) -> None:
         """torch's `_multi_tensor_adadelta`, operation by operation. refused: [], bool."""

@@ -19,10 +19,12 @@ from torch import Tensor
 from nmt.config import ModelConfig
 from nmt.data.batching import Batch
 from nmt.layers.conditional_gru import AnnotatedSource, ConditionalGRU
+from nmt.layers.cross_entropy import FIRST, PAD, plain_cross_entropy
 from nmt.layers.gru import run_gru
 from nmt.layers.triton.available import kernels_told, uses_kernels
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
+from nmt.training.optimizers import Adadelta
 
 pytest.importorskip("triton", reason="Triton is not installed (it has wheels for Linux alone)")
 if os.environ.get("TRITON_INTERPRET") != "1":
@@ -30,7 +32,7 @@ if os.environ.get("TRITON_INTERPRET") != "1":
         "kernels are not interpreted where there is a GPU: test_cuda.py has it run them", allow_module_level=True
     )
 
-KERNELS = ("gate_kernels", "attention_kernels")
+KERNELS = ("gate_kernels", "attention_kernels", "loss_kernels", "optimizer_kernels")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -151,6 +153,59 @@ def test_steps_reversed_are_differentiated_as_torch_does() -> None:
         each.backward(grad)
     assert torch.equal(found, expected)
     assert torch.equal(steps.grad, again.grad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("size", "smoothing"), [(13, 0.1), (4100, 0.0), (4100, 0.1)])
+def test_the_loss_equals_all_scores_at_once_in_float64(size: int, smoothing: float) -> None:
+    from nmt.layers.triton.loss import TritonCrossEntropy
+
+    torch.manual_seed(3)
+    values = numbers(4, 3), numbers(size, 3), numbers(size)
+    exact = [value.detach().double().requires_grad_() for value in values]
+    labels = torch.tensor([size - 1, 5, PAD, FIRST])
+    found = TritonCrossEntropy.apply(*values, labels, (smoothing, torch.float32, 3, True))
+    real = labels != PAD  # the others cost nothing
+    expected = plain_cross_entropy(exact[0][real], exact[1], exact[2], labels[real], smoothing)
+    found[0].mul(0.5).backward()
+    expected.smoothed.mul(0.5).backward()  # type: ignore[no-untyped-call]
+    for mine, right in zip(found, expected, strict=True):
+        assert mine.item() == pytest.approx(right.item(), rel=1e-6)
+    assert max(distance(a.grad, b.grad) for a, b in zip(values, exact, strict=True)) < 2e-6
+
+
+def test_the_loss_in_bfloat16_is_near() -> None:
+    from nmt.layers.triton.loss import TritonCrossEntropy
+
+    torch.manual_seed(3)
+    values = numbers(5, 8), numbers(20, 8), numbers(20)
+    exact, labels = [value.detach().double().requires_grad_() for value in values], torch.tensor([3, 5, 19, 1, 7])
+    found = TritonCrossEntropy.apply(*values, labels, (0.1, torch.bfloat16, 2, True))[0]
+    expected = plain_cross_entropy(*exact, labels, 0.1).smoothed
+    for each in (found, expected):
+        each.backward()
+    assert found.item() == pytest.approx(expected.item(), rel=2e-3)
+    assert max(distance(a.grad, b.grad) for a, b in zip(values, exact, strict=True)) < 2e-2
+    assert not TritonCrossEntropy.apply(*values, labels, (0.1, torch.bfloat16, 2, False))[1].requires_grad
+
+
+def test_adadelta_makes_torchs_steps_and_leaves_them_out_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nmt.training.optimizers.uses_kernels", lambda *_: True)
+    torch.manual_seed(4)
+    start = torch.randn(1030)
+    mine, right = start.clone().requires_grad_(), start.clone().requires_grad_()
+    kernel = Adadelta([mine], lr=0.5, rho=0.95, eps=1e-6)
+    torchs = torch.optim.Adadelta([right], lr=0.5, rho=0.95, eps=1e-6, foreach=False)
+    for refused in (0.0, 0.0, 1.0, 0.0):
+        gradient, before = torch.randn(1030), [mine.detach().clone(), *map(torch.clone, kernel.state[mine].values())]
+        mine.grad, right.grad = gradient.clone().fill_(torch.nan) if refused else gradient.clone(), gradient.clone()
+        kernel.found_inf = torch.tensor(refused)
+        kernel.step()
+        if refused:
+            assert all(map(torch.equal, before, [mine, *kernel.state[mine].values()]))
+        else:
+            torchs.step()
+    assert distance(mine - start, right - start) < 1e-5
+    assert float(kernel.state[mine]["step"]) == 3
 
 
 def test_kernels_are_for_cuda_where_triton_works() -> None:

@@ -142,7 +142,7 @@ def _attention_keys_backward(
     )  # fmt: skip
 
 
-def _operator(schema: str, function: Callable[..., None]) -> Any:
+def operator(schema: str, function: Callable[..., None]) -> Any:
     """Define an operator of a schema, with the function behind it and nothing behind it on the meta device."""
     name = schema.partition("(")[0]
     LIBRARY.define(f"{schema} -> ()")
@@ -152,7 +152,7 @@ def _operator(schema: str, function: Callable[..., None]) -> Any:
     return getattr(torch.ops.nmt, name).default
 
 
-gates_forward = _operator(
+gates_forward = operator(
     "gates_forward(Tensor from_input, Tensor from_hidden, Tensor? bias, Tensor hidden, Tensor(a!) gates,"
     " Tensor(b!) candidates, Tensor(c!) new, Tensor(d!)? rounded)",
     _gates_forward,
@@ -161,7 +161,7 @@ gates_forward = _operator(
 the hidden side, [3H]. hidden: [R, H]. Writes gates, [R, 3H], candidates (the hidden side of n) and new, [R, H], and new
 once more, rounded, where that is given."""
 
-gates_backward = _operator(
+gates_backward = operator(
     "gates_backward(Tensor(a!) direct, Tensor? from_product, Tensor? from_output, Tensor gates, Tensor candidates,"
     " Tensor hidden, Tensor(b!) grad_input, Tensor(c!) grad_hidden, Tensor(d!)? exact)",
     _gates_backward,
@@ -170,34 +170,34 @@ gates_backward = _operator(
 part of the old state's that does not go through a product. Writes those of both sides' gates, [R, 3H]: grad_input, and
 grad_hidden, with room between its rows; the latter once more, not rounded, into exact where that is given."""
 
-attention_energies = _operator(
+attention_energies = operator(
     "attention_energies(Tensor keys, Tensor query, Tensor weight, Tensor mask, Tensor(a!) energies)",
     _attention_energies,
 )
 "keys: [B, S, C]. query: [B, C], with room between its rows. weight: v, [C]. mask: [B, S]. Writes energies, [B, S]."
 
-attention_context = _operator(
+attention_context = operator(
     "attention_context(Tensor energies, Tensor annotations, Tensor(a!) weights, Tensor(b!) contexts,"
     " Tensor(c!)? rounded)",
     _attention_context,
 )
 "Writes weights, [B, S], and contexts, [B, C], these once more, rounded, where that is given."
 
-attention_weights_backward = _operator(
+attention_weights_backward = operator(
     "attention_weights_backward(Tensor grad_context, Tensor from_product, Tensor annotations, Tensor mask,"
     " Tensor(a!) total, Tensor(b!) grad_weights)",
     _attention_weights_backward,
 )
 "The context's gradient is the sum of the first two, [B, C], written into total. Writes the weights', [B, S], too."
 
-attention_query_backward = _operator(
+attention_query_backward = operator(
     "attention_query_backward(Tensor keys, Tensor query, Tensor weight, Tensor weights, Tensor grad_weights,"
     " Tensor(a!) grad_energies, Tensor(b!) grad_query)",
     _attention_query_backward,
 )
 "query and grad_query have room between their rows. Writes the gradients of energies, [B, S], and of the query, [B, C]."
 
-attention_keys_backward = _operator(
+attention_keys_backward = operator(
     "attention_keys_backward(Tensor keys, Tensor queries, Tensor weight, Tensor grad_energies, Tensor(a!) grad_keys,"
     " Tensor(b!) grad_weight)",
     _attention_keys_backward,
