@@ -95,6 +95,8 @@ class Trace(TorchDispatchMode):
         self.launches: Counter[str] = Counter()
         self.views: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()
+        "Copies from the processor's memory that are not waited for."
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
@@ -107,7 +109,9 @@ class Trace(TorchDispatchMode):
             (self.views if func.is_view or name in FREE else self.launches)[name] += 1
             others = [tensor for tensor in tensors if not tensor.is_meta]
             sent = (bool(args) and args[-1] is True) or bool((kwargs or {}).get("non_blocking"))
-            if others and not (sent and all(tensor.data_ptr() in PINNED for tensor in others)):
+            if others and sent and all(tensor.data_ptr() in PINNED for tensor in others):
+                self.sent[name] += 1
+            elif others:
                 self.waits[f"{name} with a tensor in the processor's memory"] += 1
         return found
 

@@ -67,6 +67,14 @@ class Objective(ABC, Generic[B]):
         """What is carried into the first update of a run, on the model's device."""
         return {}
 
+    fills: ClassVar[bool] = False
+    "Whether batches can be filled up to few shapes."
+
+    def filled(self, batch: B) -> B:
+        """The batch, in the processor's memory, filled up to one of few shapes: the same cost but for rounding, all
+        that changes from batch to batch in tensors."""
+        return batch
+
     @abstractmethod
     def describe(self, batches: Sequence[B]) -> str:
         """What the batches of an update hold, for people."""

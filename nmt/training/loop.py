@@ -24,6 +24,7 @@ from nmt.tasks.interface import Task, Validator
 from nmt.training.checkpoint import Checkpoint, check_belongs, save_checkpoint
 from nmt.training.distributed import LostWorker, Workers
 from nmt.training.ending import diverged, reason_to_stop, without_best
+from nmt.training.graphs import CudaRecorder, graphs_wanted
 from nmt.training.interruption import Interrupted
 from nmt.training.optimizers import load_optimizer, optimizer_tensors
 from nmt.training.progress import TrainingProgress
@@ -44,6 +45,9 @@ class Trainer:
         self.folder = Path(task.config.paths.model)
         self.validator = task.validator(reporter.say) if self.workers.first else None
         self.updater = Updater(model, self.settings, task.objective, self.workers)
+        self.fills = graphs_wanted(self.settings, self.updater.device, self.workers.size, task.objective)
+        if self.fills:
+            self.updater.record(CudaRecorder(), reporter.warn)
         self.selection = Selection(self.folder, self.settings, reporter.say)
         self.readings = Readings(self.updater, self.settings, reporter)
         self.progress = TrainingProgress()
@@ -70,7 +74,7 @@ class Trainer:
         """Train until finished. Raises Interrupted, with the state saved, on Ctrl-C or SIGTERM."""
         with self.workers.interruption:
             self._try_memory()
-            batches = prefetched(self.task.stream(self.progress.place), self.updater.device)
+            batches = prefetched(self._stream(), self.updater.device)
             try:
                 self._loop(batches)
             except Interrupted:
@@ -88,9 +92,15 @@ class Trainer:
                 self.reporter.close()
         return self.progress
 
+    def _stream(self) -> Iterator[Placed]:
+        """The task's batches from where training stands, filled up where updates are recorded."""
+        for place, batch in self.task.stream(self.progress.place):
+            yield place, self.task.objective.filled(batch) if self.fills else batch
+
     def _try_memory(self) -> None:
         """Run what will need the most memory, or raise a UserError; no number changes."""
-        self.updater.try_largest(self.task.largest())
+        largest = self.task.largest()
+        self.updater.try_largest(self.task.objective.filled(largest) if self.fills else largest)
         if self.validator is not None:
             model = self.updater.model
             average = UserError(

@@ -20,6 +20,7 @@ from nmt.tasks.interface import OpenTask, Task
 from nmt.training.checkpoint import Checkpoint, mark_begun
 from nmt.training.distributed import Workers
 from nmt.training.folder import check_room, in_progress, last_checkpoint, locked, make_room, tidy
+from nmt.training.graphs import graphs_wanted
 from nmt.training.loop import LAST, Trainer
 from nmt.training.progress import TrainingProgress
 from nmt.training.reporting import Reporter
@@ -148,6 +149,7 @@ class Session:
         self.threads = set_threads(workers.threads(self.config.runtime.threads))
         keep_freed_memory()
         repeat_bits(self.device)
+        self.graphs = graphs_wanted(self.config.training, self.device, workers.size, task.objective)
 
     def open_folder(self, *, continues: bool) -> None:
         """Make the model folder ready for a new run, in place of what is there, or for one that goes on."""
@@ -200,7 +202,7 @@ class Session:
         """Keep what numbers are rounded by from here on, and say where it is not what it was."""
         before, now = progress.arithmetic, arithmetic(self.device, self.threads, self.workers.size)
         if self.device.type == "cuda":
-            now["Triton"] = kernels_used()
+            now |= {"Triton": kernels_used(), "graphs": "on" if self.graphs else "off"}
         changed = [f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
         if before and before.keys() != now.keys():
             changed.append(f"device -> {self.device.type}")

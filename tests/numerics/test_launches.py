@@ -73,21 +73,53 @@ def update(architecture: str, length: int, *, kernels: bool = True, **settings: 
     return trace, pretence
 
 
+RECIPES = {
+    "adam": {"precision": "bf16", "optimizer": "adam", "ema": 0.999, "label_smoothing": 0.1, "dropout": 0.2},
+    "adadelta": {"precision": "float32", "optimizer": "adadelta", "clip_norm": 1.0, "ema": 0.0},
+    "parts": {"precision": "bf16", "part_tokens": 12, "update_every": 2, "normalization": "sentences"},
+}
+
+
 @pytest.mark.parametrize("architecture", MODELS)
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"precision": "bf16", "optimizer": "adam", "ema": 0.999, "label_smoothing": 0.1, "dropout": 0.2},
-        {"precision": "float32", "optimizer": "adadelta", "clip_norm": 1.0, "ema": 0.0},
-        {"precision": "bf16", "part_tokens": 12, "update_every": 2, "normalization": "sentences"},
-    ],
-    ids=["adam", "adadelta", "parts"],
-)
+@pytest.mark.parametrize("settings", RECIPES.values(), ids=RECIPES)
 def test_an_update_asks_the_device_for_nothing(architecture: str, settings: dict[str, Any]) -> None:
     trace, pretence = update(architecture, 4, **settings)
     assert trace.waits == {}
     assert pretence.single_writes == 0
     assert trace.launches["mm"] + trace.launches["addmm"] > 0
+
+
+class TracingRecorder:
+    """In the place of CUDA graphs: what is recorded is traced, and nothing is played."""
+
+    def __init__(self) -> None:
+        self.trace = Trace()
+
+    def record(self, function: Callable[[], None]) -> Callable[[], object]:
+        with self.trace:
+            function()
+        return lambda: None
+
+
+@pytest.mark.parametrize("architecture", MODELS)
+@pytest.mark.parametrize("settings", [RECIPES["adam"], RECIPES["adadelta"]], ids=["adam", "adadelta"])
+def test_what_is_recorded_of_an_update_needs_nothing_of_the_host(architecture: str, settings: dict[str, Any]) -> None:
+    wanted = {key: value for key, value in settings.items() if key != "dropout"}
+    model, recorder = model_of(architecture, dropout=settings.get("dropout", 0.0)), TracingRecorder()
+    with pretended_cuda() as pretence:
+        config = TrainingConfig(**wanted)
+        updater = Updater(model, config, TranslationObjective(config))
+        updater.record(recorder, lambda _: None)
+        batch = updater.objective.filled(batch_of(5)).to(CUDA)
+        with Trace():  # which knows what fused Adam does on meta
+            for number in range(1, 4):
+                pretence.single_writes = 0
+                updater.begin([batch], number)
+    trace = recorder.trace
+    assert trace.launches.total() > 100
+    assert trace.waits == {}
+    assert trace.sent == {}
+    assert pretence.single_writes == 0
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "rhn"])

@@ -167,8 +167,7 @@ class RNNModel(TranslationModel):
         dtype = self.compute_dtype
         projected = self.decoder.first.project(previous, dtype)
         states, contexts = self.decoder(projected, first, source, dtype, fast=self.fast)
-        positions = batch.target_positions
-        real = (tensor.flatten(0, 1).index_select(0, positions) for tensor in (states, previous, contexts))
+        real = (batch.scored(tensor.flatten(0, 1)) for tensor in (states, previous, contexts))
         rows: Tensor = self.dropout(self.output_layer(*real, dtype))
         return rows
 
