@@ -25,7 +25,7 @@ OTHERS: dict[str, object] = {
     "normalization": "sentences",
     "validation_metric": "cost",
 }
-OTHERS |= {"mix": ("prepared=1",), "validation_set": "news"}
+OTHERS |= {"mix": ("prepared=1",), "validation_set": "news", "cuda_graphs": "off"}
 "Another value of what is neither a number nor a switch."
 
 
