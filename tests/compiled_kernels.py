@@ -19,7 +19,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-HIDDEN, ANNOTATION, ROWS = 1000, 2000, 94_000
+EMBEDDING, HIDDEN, ANNOTATION, ROWS = 500, 1000, 2000, 94_000
 COMPILED: dict[str, str] = {}
 "What was compiled: the hash of each variant, and its kernel's name."
 
@@ -52,6 +52,30 @@ def zeros(*shape: int) -> Tensor:
     return torch.zeros(shape, requires_grad=True)
 
 
+def search(dtype: torch.dtype) -> None:
+    """A step of beam search."""
+    from nmt.layers.triton import search
+    from nmt.layers.triton.operators import attention_context, attention_energies, gates_forward
+
+    batch, beam, length, gates = 2, 12, 5, 3 * HIDDEN
+    rows, ids = batch * beam, torch.zeros(batch, beam, dtype=torch.int64)
+    embedded, hidden, context = (torch.zeros(rows, size) for size in (EMBEDDING, HIDDEN, ANNOTATION))
+    search.embedded(ids.view(-1), torch.zeros(3, EMBEDDING), embedded.to(dtype))
+    both = torch.zeros(rows, gates + EMBEDDING)
+    sides = both[:, :gates], both[:, EMBEDDING:]
+    gates_forward(*sides, None, hidden, None, None, hidden.clone(), hidden.to(dtype), torch.zeros(gates))
+    keys, mask = torch.zeros(batch, length, ANNOTATION, dtype=dtype), torch.ones(batch, length, dtype=torch.bool)
+    energies = torch.zeros(rows, length)
+    attention_energies(keys, context, torch.zeros(ANNOTATION), mask, energies)
+    attention_context(energies, keys, energies.clone(), context, context.to(dtype))
+    search.read_out(embedded, both[:, gates:], both[:, gates:], embedded[0], embedded.to(dtype))
+    search.log_softmax_(torch.zeros(2, ROWS), torch.zeros(ROWS))
+    search.top_continuations(torch.zeros(batch, beam), torch.zeros(batch, beam, ROWS), beam)
+    scores = torch.zeros(batch, beam)
+    ended = [scores, scores, scores, ids, ids]
+    search.merged(ended, ended, ended)
+
+
 def train(dtype: torch.dtype) -> None:
     """A step of both recurrences, the loss, and an update."""
     from nmt.layers.triton.adadelta import adadelta_step
@@ -78,4 +102,5 @@ if __name__ == "__main__":
     driver.set_active(Driver())
     JITFunction.__getitem__ = compiled
     train(torch.bfloat16)
+    search(torch.bfloat16)
     print(json.dumps(Counter(COMPILED.values())))

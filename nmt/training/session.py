@@ -44,7 +44,7 @@ FIXED_KEYS = (
 )
 """Training keys that a run cannot change half way: what is minimised, over which batches, what the optimizer's states
 and the average mean, and what the best is. The others say how far a step goes (learning_rate, schedule, warmup_updates,
-clip_norm), how the same update is computed (fast, part_tokens, cuda_graphs), when to stop, and what to keep and tell."""
+clip_norm), how the same update is computed (fast, part_tokens, cuda_graphs), when to stop, what to keep and tell."""
 
 
 ROUNDED_ONLY = (

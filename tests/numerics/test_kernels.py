@@ -32,7 +32,7 @@ if os.environ.get("TRITON_INTERPRET") != "1":
         "kernels are not interpreted where there is a GPU: test_cuda.py has it run them", allow_module_level=True
     )
 
-KERNELS = ("gate_kernels", "attention_kernels", "loss_kernels", "optimizer_kernels")
+KERNELS = ("gate_kernels", "attention_kernels", "loss_kernels", "optimizer_kernels", "search_kernels")
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -24,13 +24,15 @@ def energies_kernel(
     weight,
     mask,
     energies,
+    queries,
     length,
     SIZE: tl.constexpr,
     BLOCK_S: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """The energies, [B, S], -inf at padding."""
-    sentence = tl.program_id(0).to(tl.int64)
+    """The energies, [B, S], -inf at padding. With several queries a sentence, [B queries, S]."""
+    asked = tl.program_id(0).to(tl.int64)
+    sentence = asked // queries
     position = tl.program_id(1) * BLOCK_S + tl.arange(0, BLOCK_S)
     here = sentence * length + position
     real = tl.load(mask + here, position < length, 0) != 0
@@ -38,13 +40,13 @@ def energies_kernel(
     for start in range(0, SIZE, BLOCK_C):
         column = start + tl.arange(0, BLOCK_C)
         inside = column < SIZE
-        q = tl.load(query + sentence * query_stride + column, inside, 0.0)
+        q = tl.load(query + asked * query_stride + column, inside, 0.0)
         v = tl.load(weight + column, inside, 0.0)
         k = tl.load(keys + here[:, None] * SIZE + column[None, :], real[:, None] & inside[None, :], 0.0)
         z = k.to(tl.float32) + q[None, :]
         sums += (2 * tl.sigmoid(2 * z) - 1) * v[None, :]
     found = tl.where(real, tl.sum(sums, 1), float("-inf"))
-    tl.store(energies + here, found, position < length)
+    tl.store(energies + asked * length + position, found, position < length)
 
 
 @triton.jit
@@ -54,6 +56,7 @@ def context_kernel(
     weights,
     contexts,
     rounded,
+    queries,
     length,
     size,
     HAS_ROUNDED: tl.constexpr,
@@ -61,16 +64,17 @@ def context_kernel(
     BLOCK_S: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """The weights, [B, S], and the contexts, [B, C]."""
-    sentence = tl.program_id(0).to(tl.int64)
+    """The weights, [B, S], and the contexts, [B, C]; of all queries, as `energies_kernel` has them."""
+    asked = tl.program_id(0).to(tl.int64)
+    sentence = asked // queries
     all_positions = tl.arange(0, LENGTH)
-    row = energies + sentence * length
+    row = energies + asked * length
     every = tl.load(row + all_positions, all_positions < length, float("-inf"))
     largest = tl.max(every, 0)
     shares = tl.exp(every - largest)
     total = tl.sum(shares, 0)
     if tl.program_id(1) == 0:
-        tl.store(weights + sentence * length + all_positions, shares / total, all_positions < length)
+        tl.store(weights + asked * length + all_positions, shares / total, all_positions < length)
     column = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     inside = column < size
     sums = tl.zeros([BLOCK_S, BLOCK_C], tl.float32)
@@ -81,9 +85,9 @@ def context_kernel(
         x = tl.load(there, (share > 0)[:, None] & inside[None, :], 0.0)
         sums += share[:, None] * x.to(tl.float32)
     found = tl.sum(sums, 0)
-    tl.store(contexts + sentence * size + column, found, inside)
+    tl.store(contexts + asked * size + column, found, inside)
     if HAS_ROUNDED:
-        tl.store(rounded + sentence * size + column, found, inside)
+        tl.store(rounded + asked * size + column, found, inside)
 
 
 @triton.jit

@@ -31,7 +31,7 @@ from nmt.layers.triton.products import empty_twin, summed_over_time, times
 
 
 @dataclass(frozen=True)
-class Kept:
+class DecoderSteps:
     """What the steps write, and the backward reads; X is T, or 1 where no backward is to come.
 
     The last three are states, middles and contexts once more, in the type that is multiplied: themselves in float32.
@@ -56,7 +56,7 @@ class Kept:
     contexts_low: Tensor
 
     @classmethod
-    def empty(cls, projected: Tensor, keys: Tensor, slots: int) -> Kept:
+    def empty(cls, projected: Tensor, keys: Tensor, slots: int) -> DecoderSteps:
         """Room for all steps of projected, [T, B, 3H], and the initial state. keys: [B, S, C], as multiplied."""
         (steps, batch, width), (_, length, size), empty = projected.shape, keys.shape, projected.new_empty
         hidden = width // 3
@@ -93,7 +93,7 @@ class TritonConditionalGRU(torch.autograd.Function):
         """All steps. energy_bias shifts every energy of a softmax alike: its gradient is zero."""
         source = keys.to(dtype).contiguous(), annotations.to(dtype).contiguous(), mask.contiguous()
         products = tuple(weight.to(dtype) for weight in (first_weight, middle_weight, context_weight))
-        kept = Kept.empty(projected, source[0], len(projected) if keep else 1)
+        kept = DecoderSteps.empty(projected, source[0], len(projected) if keep else 1)
         kept.states[0] = initial
         if kept.states_low is not kept.states:
             kept.states_low[0] = initial
@@ -107,7 +107,7 @@ class TritonConditionalGRU(torch.autograd.Function):
     def backward(ctx: Any, grad_states: Tensor, grad_contexts: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of all inputs."""
         *tensors, keys, annotations, mask, first, middle, context, energy_weight, energy_bias = ctx.saved_tensors
-        kept = Kept(*tensors)
+        kept = DecoderSteps(*tensors)
         found = Gradients.empty(kept, keys)
         outputs = grad_states.contiguous(), grad_contexts.contiguous()
         initial = run_back(kept, (keys, annotations, mask), (first, middle, context, energy_weight), outputs, found)
@@ -138,7 +138,7 @@ def run_steps(
     source: tuple[Tensor, ...],
     products: tuple[Tensor, ...],
     plain: tuple[Tensor, Tensor],
-    kept: Kept,
+    kept: DecoderSteps,
 ) -> None:
     """All steps forward. source: keys, annotations and mask. products: the weights of first, middle and context, as
     they are multiplied. plain: middle_bias and energy_weight."""
@@ -189,7 +189,7 @@ class Gradients:
     "[T, B, S], float32."
 
     @classmethod
-    def empty(cls, kept: Kept, keys: Tensor) -> Gradients:
+    def empty(cls, kept: DecoderSteps, keys: Tensor) -> Gradients:
         """Room for all steps. keys: [B, S, C], as they are multiplied."""
         first, _ = kept.gates.unbind()
         return cls(
@@ -204,7 +204,7 @@ class Gradients:
 
 
 def run_back(
-    kept: Kept,
+    kept: DecoderSteps,
     source: tuple[Tensor, ...],
     products: tuple[Tensor, ...],
     outputs: tuple[Tensor, Tensor],

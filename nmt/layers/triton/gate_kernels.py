@@ -22,6 +22,7 @@ def gates_forward_kernel(
     input_stride,
     from_hidden,
     hidden_stride,
+    input_bias,
     bias,
     hidden,
     gates,
@@ -29,11 +30,16 @@ def gates_forward_kernel(
     new,
     rounded,
     size,
+    HAS_INPUT_BIAS: tl.constexpr,
     HAS_BIAS: tl.constexpr,
     HAS_ROUNDED: tl.constexpr,
+    KEEPS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """r, u = s(x + h);  n = tanh(x + r * h);  new = u * old + (1 - u) * n, with h the hidden side, its bias added."""
+    """r, u = s(x + h);  n = tanh(x + r * h);  new = u * old + (1 - u) * n, with h the hidden side, its bias added.
+
+    KEEPS: whether gates and the hidden side of n are stored for a backward.
+    """
     row = tl.program_id(0).to(tl.int64)
     unit = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     inside = unit < size
@@ -43,15 +49,20 @@ def gates_forward_kernel(
         h_r += tl.load(bias + unit, inside)
         h_u += tl.load(bias + size + unit, inside)
         h_n += tl.load(bias + 2 * size + unit, inside)
-    reset = tl.sigmoid(tl.load(x, inside) + h_r)
-    update = tl.sigmoid(tl.load(x + size, inside) + h_u)
-    candidate = tanh(tl.load(x + 2 * size, inside) + reset * h_n)
+    x_r, x_u, x_n = tl.load(x, inside), tl.load(x + size, inside), tl.load(x + 2 * size, inside)
+    if HAS_INPUT_BIAS:
+        x_r += tl.load(input_bias + unit, inside)
+        x_u += tl.load(input_bias + size + unit, inside)
+        x_n += tl.load(input_bias + 2 * size + unit, inside)
+    reset, update = tl.sigmoid(x_r + h_r), tl.sigmoid(x_u + h_u)
+    candidate = tanh(x_n + reset * h_n)
     found = candidate + update * (tl.load(hidden + row * size + unit, inside) - candidate)
-    kept = gates + row * 3 * size + unit
-    tl.store(kept, reset, inside)
-    tl.store(kept + size, update, inside)
-    tl.store(kept + 2 * size, candidate, inside)
-    tl.store(candidates + row * size + unit, h_n, inside)
+    if KEEPS:
+        kept = gates + row * 3 * size + unit
+        tl.store(kept, reset, inside)
+        tl.store(kept + size, update, inside)
+        tl.store(kept + 2 * size, candidate, inside)
+        tl.store(candidates + row * size + unit, h_n, inside)
     tl.store(new + row * size + unit, found, inside)
     if HAS_ROUNDED:
         tl.store(rounded + row * size + unit, found, inside)

@@ -40,18 +40,21 @@ def _gates_forward(
     from_hidden: Tensor,
     bias: Tensor | None,
     hidden: Tensor,
-    gates: Tensor,
-    candidates: Tensor,
+    gates: Tensor | None,
+    candidates: Tensor | None,
     new: Tensor,
     rounded: Tensor | None,
+    input_bias: Tensor | None = None,
 ) -> None:
     from nmt.layers.triton.gate_kernels import gates_forward_kernel
 
     size = hidden.shape[-1]
     gates_forward_kernel[(hidden.numel() // size, blocks(size, UNITS))](
-        from_input, from_input.stride(-2), from_hidden, from_hidden.stride(-2), hidden if bias is None else bias,
-        hidden, gates, candidates, new, new if rounded is None else rounded, size,
-        HAS_BIAS=bias is not None, HAS_ROUNDED=rounded is not None, BLOCK=UNITS,
+        from_input, from_input.stride(-2), from_hidden, from_hidden.stride(-2),
+        hidden if input_bias is None else input_bias, hidden if bias is None else bias, hidden,
+        new if gates is None else gates, new if candidates is None else candidates, new,
+        new if rounded is None else rounded, size, HAS_INPUT_BIAS=input_bias is not None, HAS_BIAS=bias is not None,
+        HAS_ROUNDED=rounded is not None, KEEPS=gates is not None, BLOCK=UNITS,
     )  # fmt: skip
 
 
@@ -82,8 +85,8 @@ def _attention_energies(keys: Tensor, query: Tensor, weight: Tensor, mask: Tenso
     from nmt.layers.triton.attention_kernels import energies_kernel
 
     batch, length, size = keys.shape
-    energies_kernel[(batch, blocks(length, POSITIONS))](
-        keys, query, query.stride(0), weight, mask.view(torch.uint8), energies, length,
+    energies_kernel[(len(query), blocks(length, POSITIONS))](
+        keys, query, query.stride(0), weight, mask.view(torch.uint8), energies, len(query) // batch, length,
         SIZE=size, BLOCK_S=POSITIONS, BLOCK_C=WIDE,
     )  # fmt: skip
 
@@ -94,8 +97,9 @@ def _attention_context(
     from nmt.layers.triton.attention_kernels import context_kernel
 
     batch, length, size = annotations.shape
-    context_kernel[(batch, blocks(size, NARROW))](
-        energies, annotations, weights, contexts, contexts if rounded is None else rounded, length, size,
+    context_kernel[(len(energies), blocks(size, NARROW))](
+        energies, annotations, weights, contexts, contexts if rounded is None else rounded, len(energies) // batch,
+        length, size,
         HAS_ROUNDED=rounded is not None, LENGTH=power(length), BLOCK_S=ROWS, BLOCK_C=NARROW,
     )  # fmt: skip
 
@@ -148,18 +152,18 @@ def operator(schema: str, function: Callable[..., None]) -> Any:
     LIBRARY.define(f"{schema} -> ()")
     LIBRARY.impl(name, function, "CUDA")
     LIBRARY.impl(name, function, "CPU")
-    LIBRARY.impl(name, lambda *_: None, "Meta")
+    LIBRARY.impl(name, lambda *_, **__: None, "Meta")
     return getattr(torch.ops.nmt, name).default
 
 
 gates_forward = operator(
-    "gates_forward(Tensor from_input, Tensor from_hidden, Tensor? bias, Tensor hidden, Tensor(a!) gates,"
-    " Tensor(b!) candidates, Tensor(c!) new, Tensor(d!)? rounded)",
+    "gates_forward(Tensor from_input, Tensor from_hidden, Tensor? bias, Tensor hidden, Tensor(a!)? gates,"
+    " Tensor(b!)? candidates, Tensor(c!) new, Tensor(d!)? rounded, Tensor? input_bias=None)",
     _gates_forward,
 )
 """One step of a GRU behind its products. from_input and from_hidden: [R, 3H], with room between their rows. bias: of
-the hidden side, [3H]. hidden: [R, H]. Writes gates, [R, 3H], candidates (the hidden side of n) and new, [R, H], and new
-once more, rounded, where that is given."""
+the hidden side, [3H]. hidden: [R, H]. Writes gates, [R, 3H], and candidates (the hidden side of n), [R, H], where they
+are given; new, [R, H]; and new once more, rounded, where that is given. input_bias: of the input side, [3H]."""
 
 gates_backward = operator(
     "gates_backward(Tensor(a!) direct, Tensor? from_product, Tensor? from_output, Tensor gates, Tensor candidates,"
@@ -174,7 +178,8 @@ attention_energies = operator(
     "attention_energies(Tensor keys, Tensor query, Tensor weight, Tensor mask, Tensor(a!) energies)",
     _attention_energies,
 )
-"keys: [B, S, C]. query: [B, C], with room between its rows. weight: v, [C]. mask: [B, S]. Writes energies, [B, S]."
+"""keys: [B, S, C]. query: [B, C], with room between its rows. weight: v, [C]. mask: [B, S]. Writes energies, [B, S].
+In search each sentence has K queries: B K rows of query and energies, and of what `attention_context` is given."""
 
 attention_context = operator(
     "attention_context(Tensor energies, Tensor annotations, Tensor(a!) weights, Tensor(b!) contexts,"
