@@ -5,6 +5,7 @@ Shapes: B sentences, S longest source, T longest target, all as filled up.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,7 +58,7 @@ class FilledBatch(Batch):
             return self
         return self.of_tensors([sent(each, device) for each in self.tensors()])
 
-    def of_tensors(self, tensors: list[Tensor]) -> FilledBatch:
+    def of_tensors(self, tensors: Sequence[Tensor]) -> FilledBatch:
         """The same pairs with other tensors in the place of `tensors`."""
         source, source_lengths, target, target_lengths, positions, divisor = tensors
         return FilledBatch(source, source_lengths, target, target_lengths, self.pairs, positions, self.lengths, divisor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor
 
@@ -26,6 +26,13 @@ Carried = Mapping[str, Tensor]
 They are passed and returned, and no module holds them."""
 
 B = TypeVar("B", bound=Movable)
+
+
+class Fillable(Movable, Protocol):
+    """A batch that `Objective.filled` made: all that changes from one to the next of its shape is in tensors."""
+
+    def of_tensors(self, tensors: Sequence[Tensor]) -> Self:
+        """The same with other tensors in the place of `tensors`, of the same shapes."""
 
 
 class Loss(NamedTuple):
@@ -71,8 +78,8 @@ class Objective(ABC, Generic[B]):
     "Whether batches can be filled up to few shapes."
 
     def filled(self, batch: B) -> B:
-        """The batch, in the processor's memory, filled up to one of few shapes: the same cost but for rounding, all
-        that changes from batch to batch in tensors."""
+        """The batch, in the processor's memory, filled up to one of few shapes, which is `Fillable`: the same cost but
+        for rounding."""
         return batch
 
     @abstractmethod

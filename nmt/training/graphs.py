@@ -19,9 +19,8 @@ from torch import Tensor
 
 from bpe.errors import UserError
 from nmt.config import TrainingConfig
-from nmt.data.filling import FilledBatch
 from nmt.layers.triton.available import what_is_missing
-from nmt.tasks.interface import Objective
+from nmt.tasks.interface import Fillable, Objective
 
 CALLED_BEFORE = 2
 "Updates of a shape that are made call by call before it is recorded: a shape that is rarer is not worth it."
@@ -61,7 +60,7 @@ class CudaRecorder:
 class Recording:
     """An update of one shape. batch: where its batches are copied to. told: what an update tells."""
 
-    batch: FilledBatch
+    batch: Fillable
     told: Tensor
     play: Play
 
@@ -73,13 +72,13 @@ class GraphedUpdates:
     can be recorded any more; the updates are made call by call then.
     """
 
-    def __init__(self, recorder: Recorder, make: Callable[[FilledBatch], Tensor], say: Callable[[str], None]) -> None:
+    def __init__(self, recorder: Recorder, make: Callable[[Fillable], Tensor], say: Callable[[str], None]) -> None:
         self.recorder, self.make, self.say = recorder, make, say
         self.seen: Counter[Shape] = Counter()
         self.recordings: dict[Shape, Recording] = {}
         self.records = True
 
-    def update(self, batch: FilledBatch) -> Tensor:
+    def update(self, batch: Fillable) -> Tensor:
         """Make an update of a batch on the device; returns what it tells."""
         shape = tuple(tensor.shape for tensor in batch.tensors())
         if shape not in self.recordings and self.seen[shape] >= CALLED_BEFORE and self._may_record():
@@ -96,10 +95,10 @@ class GraphedUpdates:
     def _may_record(self) -> bool:
         return self.records and len(self.recordings) < MOST_SHAPES
 
-    def _record(self, shape: Shape, batch: FilledBatch) -> None:
+    def _record(self, shape: Shape, batch: Fillable) -> None:
         """Record the update of a shape; where that fails, this and all other new shapes are left to calls."""
         own = batch.of_tensors([tensor.clone() for tensor in batch.tensors()])
-        told = torch.zeros(5, device=batch.divisor.device)  # as Updater.read gives it
+        told = torch.zeros(5, device=next(iter(own.tensors())).device)  # as Updater.read gives it
 
         def function() -> None:
             told.copy_(self.make(own))
