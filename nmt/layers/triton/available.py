@@ -22,9 +22,18 @@ def uses_kernels(tensor: Tensor, dtype: torch.dtype) -> bool:
     return not what_is_missing()
 
 
-@functools.cache
+_told: str | None = None
+"See `kernels_told`."
+
+
 def what_is_missing() -> str:
-    """Why kernels do not compute on this machine's GPU, for people; '' where they do. Tried once, with the smallest."""
+    """Why kernels do not compute on this machine's GPU, for people; '' where they do."""
+    return _tried() if _told is None else _told
+
+
+@functools.cache
+def _tried() -> str:
+    """What came of trying the smallest kernel, once."""
     if find_spec("triton") is None:
         return "Triton is not installed"
     from nmt.layers.triton.operators import gates_forward
@@ -47,15 +56,9 @@ def kernels_used() -> str:
 def kernels_told(missing: str) -> Iterator[None]:
     """Another answer than `what_is_missing` finds, for a while: measurements and tests without kernels, or without
     a GPU."""
-    global what_is_missing
-    before = what_is_missing
-
-    @functools.cache
-    def told() -> str:
-        return missing
-
-    what_is_missing = told
+    global _told
+    before, _told = _told, missing
     try:
         yield
     finally:
-        what_is_missing = before
+        _told = before

@@ -26,7 +26,7 @@ from nmt.training import graphs
 from nmt.training.graphs import CALLED_BEFORE, graphs_wanted
 from nmt.training.optimizers import optimizer_tensors
 from nmt.training.step import StepResult, Updater
-from tests.tape import TapeRecorder
+from tests.tape import TapeRecorder, loss_rows
 from tests.tiny_corpus import make_prepared
 
 ROWS = 20
@@ -34,25 +34,6 @@ MODELS = {
     "rnn": ModelConfig(embedding_size=6, hidden_size=8),
     "transformer": ModelConfig(architecture="transformer", embedding_size=8, layers=1, heads=2, feedforward_size=12),
 }
-
-
-def loss_rows(
-    scores: Tensor, bias: Tensor, labels: Tensor, smoothing: float, costs: Tensor, grads: Tensor | None
-) -> None:
-    """The kernel `cross_entropy_rows`, in torch's words."""
-    real = (labels != PAD)[:, None]
-    scores = scores + bias
-    scores[:, PAD] = -torch.inf
-    log_probs = torch.log_softmax(scores, 1)
-    classes = log_probs.shape[1] - 1
-    plain = -log_probs.gather(1, labels[:, None].clamp(min=1))
-    spread = -log_probs[:, 1:].sum(1, keepdim=True) / classes
-    costs.copy_(torch.cat([(1 - smoothing) * plain + smoothing * spread, plain], 1).masked_fill(~real, 0))
-    if grads is not None:
-        answers = torch.zeros_like(scores).scatter_(1, labels[:, None], 1 - smoothing)
-        found = log_probs.exp() - answers - smoothing / classes
-        found[:, PAD] = 0
-        grads.copy_(found.masked_fill(~real, 0))
 
 
 @pytest.fixture(autouse=True)
