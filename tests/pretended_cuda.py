@@ -12,6 +12,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,9 +22,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from nmt.layers.triton.available import kernels_told
+
 CUDA, META = torch.device("cuda", 0), torch.device("meta")
 EMPTY = ("empty", "empty_like", "new_empty", "new_empty_strided", "empty_strided", "empty_permuted")
 FREE = (*EMPTY, "detach", "alias", "lift_fresh", "_unsafe_view", "_reshape_alias")
+COUNTED = ("aten", "nmt")
+"Whose operators are given to the device: torch's, and our kernels."
 Told = Callable[[Tensor], Tensor]
 
 
@@ -39,6 +44,12 @@ class Pretence(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if func is torch.Tensor.backward and args[0].is_meta:
+            with self:  # torch would leave it, and backward passes written in Python see no CUDA
+                return torch.autograd.graph._engine_run_backward(
+                    (args[0],), (torch.ones_like(args[0]),), False, False, (),
+                    allow_unreachable=True, accumulate_grad=True,
+                )  # fmt: skip
         if args and isinstance(args[0], Tensor):
             if func is torch.Tensor.pin_memory:
                 assert not args[0].is_meta, "only the processor's memory can be pinned"
@@ -84,6 +95,8 @@ class Trace(TorchDispatchMode):
         self.launches: Counter[str] = Counter()
         self.views: Counter[str] = Counter()
         self.waits: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()
+        "Copies from the processor's memory that are not waited for."
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
@@ -92,11 +105,13 @@ class Trace(TorchDispatchMode):
                 return func.decompose(*args, **(kwargs or {}))
         found = self._made(func, name, args, kwargs or {})
         tensors = [leaf for leaf in tree_leaves((args, kwargs, found)) if isinstance(leaf, Tensor)]
-        if func.namespace == "aten" and any(tensor.is_meta for tensor in tensors):
+        if func.namespace in COUNTED and any(tensor.is_meta for tensor in tensors):
             (self.views if func.is_view or name in FREE else self.launches)[name] += 1
             others = [tensor for tensor in tensors if not tensor.is_meta]
             sent = (bool(args) and args[-1] is True) or bool((kwargs or {}).get("non_blocking"))
-            if others and not (sent and all(tensor.data_ptr() in PINNED for tensor in others)):
+            if others and sent and all(tensor.data_ptr() in PINNED for tensor in others):
+                self.sent[name] += 1
+            elif others:
                 self.waits[f"{name} with a tensor in the processor's memory"] += 1
         return found
 
@@ -117,12 +132,13 @@ class Trace(TorchDispatchMode):
 
 
 @contextmanager
-def pretended_cuda(told: Told | None = None) -> Iterator[Pretence]:
-    """Everything inside is on a GPU of a new kind, as far as it knows."""
+def pretended_cuda(told: Told | None = None, *, kernels: bool = True) -> Iterator[Pretence]:
+    """Everything inside is on a GPU of a new kind, as far as it knows. kernels: with Triton."""
     foreach = torch.utils._foreach_utils
     devices = (*foreach._get_foreach_kernels_supported_devices(), "meta")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, kernels_told("" if kernels else "none"):
         patch.setattr(torch.cuda, "get_device_capability", lambda _=None: (9, 0))
+        patch.setattr(torch.cuda, "get_device_properties", lambda _=None: SimpleNamespace(total_memory=80 * 2**30))
         patch.setattr(foreach, "_get_foreach_kernels_supported_devices", functools.partial(list, devices))
         with Pretence(told) as pretence:
             yield pretence

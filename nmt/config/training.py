@@ -23,6 +23,9 @@ class TrainingConfig:
     "Of what matrix products multiply: float32, bf16 (weights stay float32), or auto (bf16 where it is fast). Fixed."
     fast: bool = True
     "Hand-written backward passes; false: the plain computation that they are tested against, rounded otherwise."
+    cuda_graphs: str = "auto"
+    "On a GPU, updates of like shapes recorded once and played again, their batches filled up: auto (where that can be"
+    " done), on (or an error), off. Rounded otherwise, and dropout's draws differ."
     optimizer: str = "adam"
     "adam, adadelta (rho 0.95, eps 1e-6; Table 8), or sgd, plain gradient descent (language models). Fixed."
     learning_rate: float = 0.002
@@ -107,6 +110,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         choice("training.precision", self.precision, ("auto", "float32", "bf16"))
+        choice("training.cuda_graphs", self.cuda_graphs, ("auto", "on", "off"))
         choice("training.optimizer", self.optimizer, ("adam", "adadelta", "sgd"))
         choice("training.schedule", self.schedule, ("constant", "inverse-sqrt", "cosine", "epochs"))
         choice("training.normalization", self.normalization, ("tokens", "sentences"))

@@ -69,6 +69,10 @@ class Batch:
         """The real target ids in the order of `target_positions`, [N]."""
         return self.target.t().reshape(-1).index_select(0, self.target_positions)
 
+    def scored(self, rows: Tensor) -> Tensor:
+        """Of rows of all target positions, step by step, those of `target_labels`: [T x B or more, X] -> [N, X]."""
+        return rows.index_select(0, self.target_positions)
+
     def part(self, start: int, end: int) -> Batch:
         """Its pairs from `start` to before `end`, no wider than they need, on the same device."""
         lengths = self.lengths[:, start:end]

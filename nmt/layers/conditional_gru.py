@@ -18,6 +18,7 @@ from nmt.layers.attention import AdditiveAttention
 from nmt.layers.fast_decoder import FastConditionalGRU
 from nmt.layers.gru import GRUCell
 from nmt.layers.precision import product, wants_gradient
+from nmt.layers.triton.available import uses_kernels
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,24 @@ class ConditionalGRU(nn.Module):
         attention, second = self.attention, self.second
         # What multiplies h1 is one product: the attention's query and the second GRU's hidden side.
         middle_weight = torch.cat([attention.query_weight, second.hidden_weight], 1)
+        if uses_kernels(projected, dtype):
+            return self._forward_kernels(projected, initial, source, dtype, middle_weight)
         # c_tt shifts every energy alike: its gradient is zero, not None.
         inputs = (projected, initial, source.keys + attention.energy_bias * 0, source.annotations)
         weights = (self.first.hidden_weight, middle_weight, second.bias, attention.energy_weight[:, 0])
         return FastConditionalGRU.apply(  # type: ignore[no-any-return]
             *inputs, source.mask, *weights, second.input_weight, dtype, wants_gradient(*inputs, *self.parameters())
         )
+
+    def _forward_kernels(
+        self, projected: Tensor, initial: Tensor, source: AnnotatedSource, dtype: torch.dtype, middle_weight: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        from nmt.layers.triton.decoder import TritonConditionalGRU
+
+        attention, second = self.attention, self.second
+        inputs = (projected, initial, source.keys, source.annotations)
+        weights = (self.first.hidden_weight, middle_weight, second.bias, attention.energy_weight[:, 0])
+        return TritonConditionalGRU.apply(  # type: ignore[no-any-return]
+            *inputs, source.mask, *weights, attention.energy_bias, second.input_weight, dtype,
+            wants_gradient(*inputs, *self.parameters()),
+        )  # fmt: skip

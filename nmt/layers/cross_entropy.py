@@ -17,13 +17,16 @@ from torch.nn import functional
 
 from nmt.layers.onednn import padded_rows
 from nmt.layers.precision import is_prepared, multiply, prepared, rounded, wants_gradient
+from nmt.layers.triton.available import uses_kernels
 from nmt.text.vocabulary import PAD
 
 FIRST = PAD + 1
 "The first row that is a class."
-CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**27}
+CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**28}
 """Scores held at a time (rows x V), by device: 16 MiB in float32 stay near a CPU's cache. A GPU has none as large, and
-every chunk costs it launches and two more passes over a gradient of the whole matrix."""
+every chunk costs it launches and two more passes over a gradient of the whole matrix: as many as a GPU has room for."""
+CHUNK_SHARE = 1 / 64
+"Of a GPU's memory that the float32 scores of a chunk take at most."
 CHUNK_ROWS = 256
 "But so many rows at least: every chunk makes and adds up a gradient of the whole matrix."
 
@@ -47,7 +50,26 @@ def chunked_cross_entropy(
 ) -> Costs:
     """readout: [N, E]. weight: [V, E]. bias: [V]. labels: [N] int64. smoothing: eps, in [0, 1). dtype: of products."""
     differentiate = wants_gradient(readout, weight, bias)
+    if uses_kernels(readout, dtype):
+        from nmt.layers.triton.loss import TritonCrossEntropy
+
+        how = (smoothing, dtype, even_rows(len(labels), chunk_rows(weight)), differentiate)
+        return Costs(*TritonCrossEntropy.apply(readout, weight, bias, labels, how))
     return Costs(*ChunkedCrossEntropy.apply(readout, weight, bias, labels, (smoothing, dtype, differentiate)))
+
+
+def chunk_rows(weight: Tensor) -> int:
+    """How many rows are scored at a time by a weight, [V, E]."""
+    elements = CHUNK_ELEMENTS.get(weight.device.type, CHUNK_ELEMENTS["cpu"])
+    if weight.device.type == "cuda":
+        memory = torch.cuda.get_device_properties(weight.device).total_memory
+        elements = min(elements, int(memory * CHUNK_SHARE) // 4)
+    return max(CHUNK_ROWS, elements // len(weight))
+
+
+def even_rows(count: int, limit: int) -> int:
+    """How many of so many rows are taken at a time where that is limited: about equally many."""
+    return -(-count // -(-count // limit)) if count else 1
 
 
 def plain_cross_entropy(readout: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, smoothing: float) -> Costs:
@@ -68,7 +90,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         """The two sums of `Costs`. how: smoothing, dtype of the products, whether gradients are wanted."""
         smoothing, dtype, differentiate = how
         size = len(bias)
-        rows = max(CHUNK_ROWS, CHUNK_ELEMENTS.get(weight.device.type, CHUNK_ELEMENTS["cpu"]) // size)
+        rows = chunk_rows(weight)
         chunk = ChunkProducts(weight, bias, dtype, min(rows, len(labels)))
         smoothed, cross_entropy = readout.new_zeros(()), readout.new_zeros(())
         grads = [torch.empty_like(readout), weight, torch.zeros_like(bias)] if differentiate else []

@@ -15,7 +15,7 @@ from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import SearchModel, TranslationModel
 from nmt.models.rnn.initial import rnn_starts
 from nmt.models.rnn.model import RNNModel
-from nmt.models.rnn.search import FixedRNN
+from nmt.models.rnn.search import copy_for_search
 from nmt.models.transformer.initial import transformer_starts
 from nmt.models.transformer.model import TransformerModel, TransformerOptions
 from nmt.models.transformer.search import FixedTransformer
@@ -71,6 +71,6 @@ def build_transformer(config: ModelConfig, embeddings: TiedEmbeddings) -> Transf
 
 
 NETWORKS: Mapping[str, Network] = {
-    "rnn": Network(build=build_rnn, starts=rnn_starts, for_search=FixedRNN),
+    "rnn": Network(build=build_rnn, starts=rnn_starts, for_search=copy_for_search),
     "transformer": Network(build=build_transformer, starts=transformer_starts, for_search=FixedTransformer),
 }

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nmt.layers.triton.available import uses_kernels
 from nmt.search.history import History
+from nmt.search.topk import MOST
 
 
 class Rows:
@@ -70,6 +72,13 @@ class Ended(Rows):
 
     def merged(self, other: Ended) -> Ended:
         """The best K of both."""
+        if self.scores.size(1) <= MOST and uses_kernels(self.scores, torch.float32):
+            from nmt.layers.triton.search import merged
+
+            old, new = ([value for _, value in _values(each)] for each in (self, other))
+            found = [torch.empty_like(value) for value in old]
+            merged(old, new, found)
+            return Ended(*found)
         scores, order = torch.cat([self.scores, other.scores], 1).topk(self.scores.size(1), dim=1)
         names = ("log_probs", "coverage", "steps", "parents")
         pairs = ((getattr(self, name), getattr(other, name)) for name in names)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nmt.layers.triton.available import uses_kernels
+
 BLOCK = 64
 "Rows of the vocabulary whose maximum is looked at first."
+MOST = 64
+"Continuations of a sentence that a kernel can sort."
 
 
 def top_continuations(scores: Tensor, log_probs: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -23,6 +27,10 @@ def top_continuations(scores: Tensor, log_probs: Tensor, count: int) -> tuple[Te
     if rows < BLOCK or count * BLOCK * 2 > hypotheses * rows:
         values, indices = (scores[:, :, None] + log_probs).view(sentences, -1).topk(count, dim=1)
         return values, indices // rows, indices % rows
+    if count <= MOST and _is_dense(log_probs) and uses_kernels(log_probs, torch.float32):
+        from nmt.layers.triton import search
+
+        return search.top_continuations(scores, log_probs, count)
     flat, width = _flat(log_probs)
     maxima = _block_maxima(log_probs)  # [B, K, blocks]
     blocks = maxima.size(2)
@@ -37,11 +45,17 @@ def top_continuations(scores: Tensor, log_probs: Tensor, count: int) -> tuple[Te
     return values, best // width, best % width
 
 
+def _is_dense(log_probs: Tensor) -> bool:
+    """Whether nothing but columns lies between rows."""
+    first, width, inner = log_probs.stride()
+    return inner == 1 and first == log_probs.size(1) * width
+
+
 def _flat(log_probs: Tensor) -> tuple[Tensor, int]:
     """[B, K, V], which may have columns between its rows -> [B, all], and how far apart rows are in it; not copied."""
     sentences, hypotheses, rows = log_probs.shape
-    first, width, inner = log_probs.stride()
-    if inner != 1 or first != hypotheses * width:
+    first, width, _ = log_probs.stride()
+    if not _is_dense(log_probs):
         return log_probs.reshape(sentences, -1), rows
     return log_probs.as_strided((sentences, (hypotheses - 1) * width + rows), (first, 1)), width
 

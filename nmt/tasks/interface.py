@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from torch import Tensor
 
@@ -27,6 +27,13 @@ Carried = Mapping[str, Tensor]
 They are passed and returned, and no module holds them."""
 
 B = TypeVar("B", bound=Movable)
+
+
+class Fillable(Movable, Protocol):
+    """A batch that `Objective.filled` made: all that changes from one to the next of its shape is in tensors."""
+
+    def of_tensors(self, tensors: Sequence[Tensor]) -> Self:
+        """The same with other tensors in the place of `tensors`, of the same shapes."""
 
 
 class Loss(NamedTuple):
@@ -67,6 +74,14 @@ class Objective(ABC, Generic[B]):
     def start(self, model: Any) -> Carried:
         """What is carried into the first update of a run, on the model's device."""
         return {}
+
+    fills: ClassVar[bool] = False
+    "Whether batches can be filled up to few shapes."
+
+    def filled(self, batch: B) -> B:
+        """The batch, in the processor's memory, filled up to one of few shapes, which is `Fillable`: the same cost but
+        for rounding."""
+        return batch
 
     @abstractmethod
     def describe(self, batches: Sequence[B]) -> str:

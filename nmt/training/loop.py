@@ -24,6 +24,7 @@ from nmt.tasks.interface import Task, Validator
 from nmt.training.checkpoint import Checkpoint, check_belongs, save_checkpoint
 from nmt.training.distributed import LostWorker, Workers
 from nmt.training.ending import diverged, reason_to_stop, without_best
+from nmt.training.graphs import CudaRecorder, graphs_wanted
 from nmt.training.interruption import Interrupted
 from nmt.training.optimizers import load_optimizer, optimizer_tensors
 from nmt.training.progress import TrainingProgress
@@ -51,6 +52,9 @@ class Trainer:
         self.validator = self.task.validator(self.reporter.say) if self.workers.first else None
         watch = self.task.watch(model)
         self.updater = Updater(model, self.settings, self.task.objective, self.workers, watch=watch)
+        self.fills = graphs_wanted(self.settings, self.updater.device, self.workers.size, self.task.objective)
+        if self.fills:
+            self.updater.record(CudaRecorder(), self.reporter.warn)
         self.readings = Readings(self.updater, self.settings, self.reporter)
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -94,7 +98,7 @@ class Trainer:
     def _run_stage(self) -> bool:
         """Train until the end, or, False, until the model becomes another one."""
         self._try_memory()
-        batches = prefetched(self.task.stream(self.progress.place), self.updater.device)
+        batches = prefetched(self._stream(), self.updater.device)
         try:
             return self._loop(batches)
         finally:
@@ -116,9 +120,15 @@ class Trainer:
         )
         self.reporter.say(f"update {self.progress.update:,}: {change.told}")
 
+    def _stream(self) -> Iterator[Placed]:
+        """The task's batches from where training stands, filled up where updates are recorded."""
+        for place, batch in self.task.stream(self.progress.place):
+            yield place, self.task.objective.filled(batch) if self.fills else batch
+
     def _try_memory(self) -> None:
         """Run what will need the most memory, or raise a UserError; no number changes."""
-        self.updater.try_largest(self.task.largest())
+        largest = self.task.largest()
+        self.updater.try_largest(self.task.objective.filled(largest) if self.fills else largest)
         if self.validator is not None:
             model = self.updater.model
             average = UserError(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nmt.config import TrainingConfig
+from nmt.layers.triton.available import uses_kernels
 
 
 def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
@@ -22,7 +23,8 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainingConfi
         return SGD(values, lr=config.learning_rate)
     betas = (0.9, config.adam_beta2)
     fused = values[0].device.type in ("cpu", "cuda")
-    return Adam(values, lr=config.learning_rate, betas=betas, eps=1e-9, fused=fused)
+    on_cuda = values[0].device.type == "cuda"  # where a step may be recorded and played again
+    return Adam(values, lr=config.learning_rate, betas=betas, eps=1e-9, fused=fused, capturable=on_cuda)
 
 
 class Bare(torch.optim.Optimizer):
@@ -58,7 +60,7 @@ class SGD(Bare, torch.optim.SGD):
             if self.found_inf is not None:
                 for gradient in gradients:
                     gradient.masked_fill_(self.found_inf > 0, 0)
-            torch._foreach_add_(parameters, gradients, alpha=-group["lr"])
+            descend(parameters, gradients, group["lr"])
 
 
 class Adadelta(Bare, torch.optim.Adadelta):
@@ -78,7 +80,22 @@ class Adadelta(Bare, torch.optim.Adadelta):
             self._torchs_step(closure)
             return
         for group in self.param_groups:
-            self._step_unless(self.found_inf > 0, group)
+            if uses_kernels(group["params"][0], torch.float32):
+                self._step_of_kernels(self.found_inf, group)
+            else:
+                self._step_unless(self.found_inf > 0, group)
+
+    def _step_of_kernels(self, refused: Tensor, group: dict[str, Any]) -> None:
+        """One pass over each parameter. refused: [], 0 or 1."""
+        from nmt.layers.triton.adadelta import adadelta_step
+
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        steps, squares, changes = self._states(parameters)
+        torch._foreach_add_(steps, [1 - refused] * len(steps))  # given one tensor, torch would read it
+        rate = group["lr"] if isinstance(group["lr"], Tensor) else torch.full_like(refused, group["lr"])
+        for parameter, square, change in zip(parameters, squares, changes, strict=True):
+            gradient = parameter.grad.contiguous()
+            adadelta_step(parameter, gradient, square, change, rate, refused, group["rho"], group["eps"])
 
     def _step_unless(self, refused: Tensor, group: dict[str, Any]) -> None:
         """torch's `_multi_tensor_adadelta`, operation by operation. refused: [], bool."""
@@ -101,7 +118,7 @@ class Adadelta(Bare, torch.optim.Adadelta):
         torch._foreach_mul_(deltas, gradients)
         torch._foreach_mul_(changes, fading)
         torch._foreach_addcmul_(changes, deltas, deltas, value=1 - rho)
-        torch._foreach_add_(parameters, deltas, alpha=-group["lr"])
+        descend(parameters, deltas, group["lr"])
 
     def _states(self, parameters: Sequence[nn.Parameter]) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Steps, mean squares of the gradients and of the changes, made where there are none. torch keeps `step` in
@@ -115,6 +132,15 @@ class Adadelta(Bare, torch.optim.Adadelta):
         names = ("step", "square_avg", "acc_delta")
         steps, squares, changes = ([self.state[p][name] for p in parameters] for name in names)
         return steps, squares, changes
+
+
+def descend(parameters: list[Any], steps: Any, rate: float | Tensor) -> None:
+    """Move parameters against steps, which may be written over. rate: how far; a tensor, [], if it is on the device."""
+    if isinstance(rate, Tensor):
+        torch._foreach_mul_(steps, rate)
+        torch._foreach_sub_(parameters, steps)
+    else:
+        torch._foreach_add_(parameters, steps, alpha=-rate)
 
 
 @torch.no_grad()

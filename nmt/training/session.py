@@ -15,10 +15,12 @@ from nmt.configfile import Values, build_config, flatten, to_yaml
 from nmt.device import arithmetic, keep_freed_memory, pick_device, repeat_bits, set_threads
 from nmt.folder.bundle import BEST, CONFIG, MANIFEST, read_config, read_manifest
 from nmt.layers.processor import native_bfloat16
+from nmt.layers.triton.available import kernels_used, what_is_missing
 from nmt.tasks.interface import OpenTask, Task
 from nmt.training.checkpoint import Checkpoint, mark_begun
 from nmt.training.distributed import Workers
 from nmt.training.folder import check_room, in_progress, last_checkpoint, locked, make_room, tidy
+from nmt.training.graphs import graphs_wanted
 from nmt.training.loop import LAST, Trainer
 from nmt.training.progress import TrainingProgress
 from nmt.training.reporting import Reporter
@@ -45,7 +47,7 @@ FIXED_KEYS = (
 )
 """Training keys that a run cannot change half way: what is minimised, over which batches, what the optimizer's states
 and the average mean, and what the best is. The others say how far a step goes (learning_rate, schedule, warmup_updates,
-clip_norm), how the same update is computed (fast, part_tokens), when to stop, and what to keep and tell."""
+clip_norm), how the same update is computed (fast, part_tokens, cuda_graphs), when to stop, what to keep and tell."""
 
 
 ROUNDED_ONLY = (
@@ -150,6 +152,7 @@ class Session:
         self.threads = set_threads(workers.threads(self.config.runtime.threads))
         keep_freed_memory()
         repeat_bits(self.device)
+        self.graphs = graphs_wanted(self.config.training, self.device, workers.size, task.objective)
 
     def open_folder(self, *, continues: bool) -> None:
         """Make the model folder ready for a new run, in place of what is there, or for one that goes on."""
@@ -173,6 +176,8 @@ class Session:
         reporter.say(self._where())
         if self.config.training.precision == "bf16" and not native_bfloat16(self.device):
             reporter.say(ROUNDED_ONLY)
+        if self.device.type == "cuda" and (missing := what_is_missing()):
+            reporter.say(f"training in more and smaller steps than the GPU could, without Triton's kernels: {missing}")
         for change in changes:
             reporter.say(f"changed: {change} (the new value is used)")
         if checkpoint:
@@ -205,6 +210,8 @@ class Session:
     def _note_arithmetic(self, progress: TrainingProgress, reporter: Reporter) -> None:
         """Keep what numbers are rounded by from here on, and say where it is not what it was."""
         before, now = progress.arithmetic, arithmetic(self.device, self.threads, self.workers.size)
+        if self.device.type == "cuda":
+            now |= {"Triton": kernels_used(), "graphs": "on" if self.graphs else "off"}
         changed = [f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name]]
         if before and before.keys() != now.keys():
             changed.append(f"device -> {self.device.type}")

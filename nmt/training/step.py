@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ from torch import Tensor
 
 from bpe.errors import UserError
 from nmt.config import TrainingConfig
-from nmt.device import enough_memory
+from nmt.device import enough_memory, sent
 from nmt.layers.tying import unique_parameters
 from nmt.models.interface import TrainableModel
 from nmt.tasks.interface import Carried, Loss, Objective, Watch
 from nmt.training.distributed import Workers
+from nmt.training.graphs import GraphedUpdates, Recorder
 from nmt.training.optimizers import learning_rate, make_optimizer, try_step
 
 
@@ -42,6 +43,16 @@ class StepResult:
     def numbers(self) -> str:
         """The two that must be finite, for people."""
         return f"loss {self.loss:g}, gradient norm {self.gradient_norm:g}"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far an update goes; tensors, [], where it is recorded, which would keep a number for ever."""
+
+    rate: float | Tensor
+    "The optimizer's step size."
+    following: float | Tensor
+    "The share of the way to the weights that their moving average goes."
 
 
 class Updater:
@@ -81,6 +92,7 @@ class Updater:
         self.carried: Carried = objective.start(model)
         "What the last update that was made leaves to the next."
         self.unread: list[Tensor] = []
+        self.graphs: GraphedUpdates | None = None
 
     def loss(self, batch: Any, carried: Carried | None = None) -> Loss:
         """What a batch of the task costs. carried: what the one before it left; None: what the last update left."""
@@ -98,9 +110,30 @@ class Updater:
         """
         torch.manual_seed(update_seed(self.config.seed, number, self.workers.rank))
         self.model.train()
+        pace = Pace(learning_rate(self.config, number, epoch), 1 - self._decay_of(number))
+        watched = self.watch is not None and number % self.config.log_every == 0
+        if self.graphs is not None:
+            self.paces.copy_(sent(torch.tensor([pace.rate, pace.following]), self.device))
+            pace = Pace(*self.paces.unbind())
+        if self.graphs is None or watched:  # what is caught is not what was recorded
+            self.unread.append(self._make(batches, pace, watched))
+        else:
+            (batch,) = batches
+            self.unread.append(self.graphs.update(batch))
+
+    def record(self, recorder: Recorder, say: Callable[[str], None]) -> None:
+        """From now on, have updates of the same shape recorded and played again. Batches must be filled up, and an
+        update has one. say: tells people where nothing can be recorded any more."""
+        assert self.deferred, "nobody can look at what is being recorded"
+        self.paces = torch.zeros(2, device=self.device)
+        pace = Pace(*self.paces.unbind())
+        self.graphs = GraphedUpdates(recorder, lambda batch: self._make([batch], pace), say)
+
+    def _make(self, batches: Sequence[Any], pace: Pace, watched: bool = False) -> Tensor:
+        """Make an update; returns what `read` gives, [5], on the device. watched: catch what `watch` is to see."""
         sums = torch.zeros(3, device=self.device)  # loss, smoothed, cross entropy
         carried, count = self.carried, sum(map(self.objective.count, batches))
-        with self._watched(number) as caught:
+        with self._watched(watched) as caught:
             for batch in batches:
                 carried = self._add(batch, count, carried, sums)
         gradients = self._gradients()
@@ -111,13 +144,13 @@ class Updater:
         norm = torch.nn.utils.get_total_norm(gradients)
         refused = self._must_not(totals, norm)
         self.carried = {name: torch.where(refused, self.carried[name], left) for name, left in carried.items()}
-        self._apply(gradients, norm, refused, number, learning_rate(self.config, number, epoch))
-        self.unread.append(torch.cat([totals, norm[None]]))
+        self._apply(gradients, norm, refused, pace)
+        return torch.cat([totals, norm[None]])
 
     @contextlib.contextmanager
-    def _watched(self, number: int) -> Iterator[Sequence[Tensor]]:
-        """Around the passes of an update: what is caught of them, where it is the last one of a progress line."""
-        if self.watch is None or number % self.config.log_every:
+    def _watched(self, watched: bool) -> Iterator[Sequence[Tensor]]:
+        """Around the passes of an update: what is caught of them, where it is watched."""
+        if self.watch is None or not watched:
             yield ()
             return
         with self.watch.catching() as caught:
@@ -170,20 +203,20 @@ class Updater:
         """Whether the update must not be made, decided where it is computed."""
         complete = totals[3] == self.workers.size
         good = norm.isfinite() & totals[0].isfinite() & complete & (self.refused <= self.config.skip_nonfinite)
-        self.refused = torch.where(complete, (self.refused + 1) * ~good, torch.inf)
+        self.refused.copy_(torch.where(complete, (self.refused + 1) * ~good, torch.inf))
         return ~good
 
-    def _apply(self, gradients: list[Tensor], norm: Tensor, refused: Tensor, number: int, rate: float) -> None:
+    def _apply(self, gradients: list[Tensor], norm: Tensor, refused: Tensor, pace: Pace) -> None:
         """Clip, and make the optimizer's step and the average's, unless the update is refused."""
         self._clip(gradients, norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = pace.rate
         if self.deferred:
             self.optimizer.found_inf = refused.float()  # type: ignore[attr-defined]
         if self.deferred or not refused:
             self.optimizer.step()
             self._decay(refused if self.deferred else None)
-            self._follow(number, refused if self.deferred else None)
+            self._follow(pace.following, refused if self.deferred else None)
         self.optimizer.zero_grad()
 
     def _clip(self, gradients: list[Tensor], norm: Tensor) -> None:
@@ -225,7 +258,7 @@ class Updater:
     def _try_update(self, batch: Any) -> None:
         """An update of the batch that is left out in the end."""
         self.model.train()
-        with self._watched(self.config.log_every):
+        with self._watched(True):
             for _ in range(min(self.config.update_every, 2)):
                 for part in self._parts(batch):
                     self._differentiate(part, 1.0, self.carried)
@@ -233,22 +266,26 @@ class Updater:
         self._clip(gradients, torch.nn.utils.get_total_norm(gradients))
         try_step(self.optimizer)
 
-    @torch.no_grad()
-    def _follow(self, number: int, refused: Tensor | None = None) -> None:
-        """Move the average towards the weights; a short memory at first, so that it forgets the initialisation.
+    def _decay_of(self, number: int) -> float:
+        """The average's decay; a short memory at first, so that it forgets the initialisation.
 
         As in TensorFlow's ExponentialMovingAverage, the decay of update n is at most (1 + n) / (10 + n). n is the
         number by which the learning rate goes too: updates that were left out are counted, since at first the device
-        alone knows of them. refused: whether to leave it, known to the device alone.
+        alone knows of them.
         """
+        return min(self.config.ema, (1 + number) / (10 + number))
+
+    @torch.no_grad()
+    def _follow(self, share: float | Tensor, refused: Tensor | None = None) -> None:
+        """Move the average towards the weights. refused: whether to leave it, known to the device alone."""
         if not self.average:
             return
-        decay = min(self.config.ema, (1 + number) / (10 + number))
         current = [parameter.detach() for parameter in self.parameters.values()]
         if refused is None:
-            torch._foreach_lerp_(list(self.average.values()), current, 1 - decay)
+            assert not isinstance(share, Tensor)
+            torch._foreach_lerp_(list(self.average.values()), current, share)
         else:
-            weight = torch.full_like(self.refused, 1 - decay) * ~refused
+            weight = (share if isinstance(share, Tensor) else torch.full_like(self.refused, share)) * ~refused
             torch._foreach_lerp_(list(self.average.values()), current, [weight] * len(current))
 
     @contextlib.contextmanager

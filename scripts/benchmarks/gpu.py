@@ -38,7 +38,7 @@ Stage = Callable[[Bench], Iterator[Table]]
 STAGES: dict[str, tuple[Stage, int]] = {
     "products": (gpu_training.products, 5),
     "sentences": (gpu_training.sentences, 20),
-    "graph": (gpu_training.graph, 20),
+    "graph": (gpu_training.graph, 40),
     "profile": (gpu_training.profile, 20),
     "waiting": (gpu_training.waiting, 20),
     "resuming": (gpu_training.resuming, 40),

@@ -6,16 +6,17 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
 
 from nmt.data.corpus import PreparedCorpus
-from nmt.layers import cross_entropy, fast_decoder
+from nmt.layers import cross_entropy
+from nmt.layers.triton.available import kernels_told, what_is_missing
 from nmt.layers.tying import unique_parameters
 from nmt.text.vocabulary import Vocabulary
+from nmt.training import graphs
 from nmt.training.optimizers import load_optimizer, optimizer_tensors
 from scripts.benchmarks.gpu_work import PRECISIONS, Bench, float32_products, measured, timed
 from scripts.benchmarks.report import Column, Row, Table
@@ -35,8 +36,7 @@ NOTES = (
     "Table 8's recipe: Adadelta, no dropout; pieces: real target pieces, </s> counted",
     "peak: with the largest batch of the text tried first, as nmt-train does; on a CPU the whole process until then",
 )
-KEPT_BYTES = (0, 2**28, 2**31)
-CHUNK_ELEMENTS = (2**24, 2**26, 2**27, 2**29)
+CHUNK_ELEMENTS = (2**24, 2**26, 2**28, 2**29)
 LEARNING_RATE = 1e-3
 
 
@@ -64,49 +64,26 @@ def products(bench: Bench) -> Iterator[Table]:
 
 
 def sentences(bench: Bench) -> Iterator[Table]:
-    """Table 8's batches in bf16, and the parts of an update."""
-    yield _table(bench, f"Training on {bench.scale.sentences} sentences", [measured("bf16", bench.training)])
+    """Table 8's batches in bf16, and the parts of an update launched call by call."""
+    yield _table(bench, f"Training on {bench.scale.sentences} sentences", [measured("bf16", bench.as_nmt_train)])
     yield parts_table(bench.training(), "bf16")
 
 
-@contextmanager
-def unseeded() -> Iterator[None]:
-    """Without seeds, which cannot be set while a graph is captured; nothing is drawn without dropout."""
-    before, torch.manual_seed = torch.manual_seed, lambda _: None  # type: ignore[assignment, return-value]
-    try:
-        yield
-    finally:
-        torch.manual_seed = before
-
-
 def graph(bench: Bench) -> Iterator[Table]:
-    """An update as it is, launched by the host and replayed as a CUDA graph."""
-    title = "The same update launched call by call, and replayed as one graph"
+    """The same updates without our kernels and with them, launched by the host, and played again as CUDA graphs."""
+    title = "The same updates with and without kernels and graphs"
     if not bench.cuda:
         yield bench.without_cuda(title)
         return
-    training = bench.training()
-    batch, replayed = next(iter(training.stream())), torch.cuda.CUDAGraph()
-    training.updater.try_largest(batch)
-    with unseeded():
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                training.update(batch)
-        torch.cuda.current_stream().wait_stream(side)
-        launched = timed(bench.device, [lambda: training.update(batch)] * bench.scale.updates)
-        training.updater.read()
-        with torch.cuda.graph(replayed):
-            training.updater.begin([batch], training.made)
-    training.updater.unread = []
-    replayed.replay()
-    once = timed(bench.device, [replayed.replay] * bench.scale.updates)
-    rows: list[Row] = [
-        {"what": name, "milliseconds": took, "pieces_per_second": 1000 * batch.num_target_tokens / took}
-        for name, took in (("call by call", launched), ("graph", once))
-    ]
-    yield Table(title=f"{title}, {bench.sizes}", columns=COLUMNS[:1] + COLUMNS[2:4], rows=rows)
+    rows = []
+    with kernels_told("left out for comparison"):
+        rows.append(measured("call by call, without kernels", bench.training))
+    if missing := what_is_missing():
+        rows.append({"what": "kernels", "failed": missing})
+    else:
+        rows.append(measured("call by call, kernels", bench.training))
+        rows.append(measured("graphs, kernels", bench.as_nmt_train))
+    yield _table(bench, title, rows)
 
 
 def profile(bench: Bench) -> Iterator[Table]:
@@ -152,14 +129,16 @@ def waiting(bench: Bench) -> Iterator[Table]:
         yield bench.without_cuda(title)
         return
     rows: list[Row] = []
-    for name, settings in SETTINGS.items():
+    recorded = {"Adadelta, played again": {"recorded": True}} if bench.records else {}
+    for name, settings in (SETTINGS | recorded).items():
         training = bench.training(**settings)  # type: ignore[arg-type]
         batch = next(iter(training.stream()))
-        training.update(batch)
+        for _ in range(training.warm_rounds + 1):
+            training.update(batch)
         torch.cuda.synchronize()
         torch.cuda.set_sync_debug_mode("error")
         try:
-            training.updater.begin([batch], 2)
+            training.updater.begin([batch], training.made + 1)
             rows.append({"what": name, "waits": "no"})
         except RuntimeError as error:
             rows.append({"what": name, "waits": str(error).split("\n")[0]})
@@ -169,28 +148,25 @@ def waiting(bench: Bench) -> Iterator[Table]:
 
 
 def buffers(bench: Bench) -> Iterator[Table]:
-    """How many scores the loss holds at a time, and how many sigmoids the attention keeps."""
+    """How many scores the loss holds at a time."""
     rows: list[Row] = []
-    kind = bench.device.type
-    for name, table, values in (
-        ("scores at a time", cross_entropy.CHUNK_ELEMENTS, CHUNK_ELEMENTS),
-        ("sigmoids kept, bytes", fast_decoder.KEPT_BYTES, KEPT_BYTES),
-    ):
-        before = table[kind]
-        try:
-            for value in values:
-                table[kind] = value
-                rows.append(measured(f"{name} {value:,}", bench.training))
-        finally:
-            table[kind] = before
-    yield _table(bench, "Buffers", rows)
+    kind, table = bench.device.type, cross_entropy.CHUNK_ELEMENTS
+    before, share = table[kind], cross_entropy.CHUNK_SHARE
+    cross_entropy.CHUNK_SHARE = 1.0  # of a GPU's memory: as many as are asked for
+    try:
+        for value in CHUNK_ELEMENTS:
+            table[kind] = value
+            rows.append(measured(f"scores at a time {value:,}", bench.as_nmt_train))
+    finally:
+        table[kind], cross_entropy.CHUNK_SHARE = before, share
+    yield _table(bench, "Chunks of the loss", rows)
 
 
 def batches(bench: Bench) -> Iterator[Table]:
     """Larger batches in bf16."""
     sizes = bench.scale.batch_tokens
     rows = [
-        measured(f"{tokens:,} pieces", lambda tokens=tokens: bench.training(batch_tokens=tokens, batch_sentences=0))  # type: ignore[misc]
+        measured(f"{tokens:,} pieces", lambda tokens=tokens: bench.as_nmt_train(batch_tokens=tokens, batch_sentences=0))  # type: ignore[misc]
         for tokens in sizes
     ]
     yield _table(bench, "Training on larger batches", rows)
@@ -202,7 +178,7 @@ def precisions(bench: Bench) -> Iterator[Table]:
     for name in ("tf32", "float32"):
         ours, torchs = PRECISIONS[name]
         with float32_products(torchs):
-            rows.append(measured(name, lambda ours=ours: bench.training(precision=ours)))  # type: ignore[misc]
+            rows.append(measured(name, lambda ours=ours: bench.as_nmt_train(precision=ours)))  # type: ignore[misc]
     yield _table(bench, "Training in float32", rows)
 
 
@@ -218,7 +194,7 @@ SETTINGS = {
 def settings(bench: Bench) -> Iterator[Table]:
     """Other recipes at the full size."""
     rows = [
-        measured(name, lambda wanted=wanted: bench.training(**wanted))  # type: ignore[misc, arg-type]
+        measured(name, lambda wanted=wanted: bench.as_nmt_train(**wanted))  # type: ignore[misc, arg-type]
         for name, wanted in SETTINGS.items()
     ]
     yield _table(bench, "Other recipes", rows)
@@ -237,10 +213,33 @@ def resuming(bench: Bench) -> Iterator[Table]:
         for batch in four[2:]:
             second.update(batch)
         left, right = (unique_parameters(training.model) for training in (whole, second))
-        differing = [key for key in left if not torch.equal(left[key], right[key])]
-        rows.append({"what": name, "equal": "to the bit" if not differing else f"not: {', '.join(differing[:3])}"})
+        rows.append({"what": name, "equal": _compared(left, right)})
+    if bench.records:
+        rows.append({"what": "graphs beside calls", "equal": _played_beside_called(bench)})
     columns = (Column("training", "what"), Column("resumed", "equal"))
     yield Table(title=f"Two updates and two more, beside four, {bench.sizes}", columns=columns, rows=rows)
+
+
+def _compared(left: Mapping[str, torch.Tensor], right: Mapping[str, torch.Tensor]) -> str:
+    """In words."""
+    differing = [key for key in left if not torch.equal(left[key], right[key])]
+    return "to the bit" if not differing else f"not: {', '.join(differing[:3])}"
+
+
+def _played_beside_called(bench: Bench) -> str:
+    """The weights after updates of one shape that were played again from the third on, beside those of calls alone."""
+    found = []
+    for most in (graphs.MOST_SHAPES, 0):
+        training = bench.training(recorded=True, **SETTINGS["Adam, moving average, dropout 0.2, smoothing 0.1"])  # type: ignore[arg-type]
+        batch, before = next(iter(training.stream())), graphs.MOST_SHAPES
+        graphs.MOST_SHAPES = most
+        try:
+            for _ in range(6):
+                training.update(batch)
+        finally:
+            graphs.MOST_SHAPES = before
+        found.append(unique_parameters(training.model))
+    return _compared(*found)
 
 
 def _hand_over(first: Training, second: Training) -> None:

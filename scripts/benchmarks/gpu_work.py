@@ -16,6 +16,7 @@ from nmt.config import Config
 from nmt.configfile import build_config, read_yaml
 from nmt.data.batching import Batch
 from nmt.device import peak_memory
+from nmt.layers.triton.available import what_is_missing
 from scripts.benchmarks.report import Row, Table
 from scripts.benchmarks.train_parts import Stopwatch, Training, Work
 from scripts.benchmarks.train_peers import BYTES_PER_PARAMETER
@@ -87,7 +88,16 @@ class Bench:
         sizes = {"embedding_size": scale.embedding, "hidden_size": scale.hidden}
         return dataclasses.replace(config, model=dataclasses.replace(config.model, **sizes))
 
-    def training(self, *, dropout: float = 0.0, **settings: Any) -> Training:
+    @property
+    def records(self) -> bool:
+        """Whether updates can be played again as CUDA graphs."""
+        return self.cuda and not what_is_missing()
+
+    def as_nmt_train(self, **settings: Any) -> Training:
+        """A fresh training that makes updates as nmt-train would."""
+        return self.training(recorded=self.records, **settings)
+
+    def training(self, *, dropout: float = 0.0, recorded: bool = False, **settings: Any) -> Training:
         """A fresh model and what trains it, 80 sentences a batch in bf16 unless the settings say otherwise."""
         config = self.recipe()
         wanted = {"precision": "bf16", "batch_sentences": self.scale.sentences, "batch_tokens": 0} | settings
@@ -99,6 +109,7 @@ class Bench:
             threads=self.threads,
             updates=self.scale.updates,
             rounds=self.scale.rounds,
+            recorded=recorded,
         )
         if self.cuda:
             torch.cuda.empty_cache()
@@ -132,9 +143,9 @@ def timed(device: torch.device, calls: Sequence[Callable[[], object]]) -> float:
 
 
 def speed(training: Training) -> Row:
-    """Without marks between the parts of an update: a warm round, then one that counts."""
+    """Without marks between the parts of an update: rounds after which nothing is new, then one that counts."""
     work, pieces, milliseconds = training.work, 0, 0.0
-    for counts in (False, True):
+    for counts in [False] * training.warm_rounds + [True]:
         batches: list[Batch] = list(training.stream())
         milliseconds = timed(work.device, [lambda batch=batch: training.update(batch) for batch in batches])  # type: ignore[misc]
         pieces += counts * sum(batch.num_target_tokens for batch in batches)
@@ -152,7 +163,7 @@ def measured(name: str, make: Callable[[], Training]) -> Row:
     row: Row = {"what": name}
     try:
         training = make()
-        training.updater.try_largest(training.feed.largest().to(training.work.device))
+        training.updater.try_largest(training.filled(training.feed.largest()).to(training.work.device))
         row |= speed(training)
         state, peak = BYTES_PER_PARAMETER * training.num_parameters, peak_memory(training.work.device)
         return row | {"peak_bytes": peak, "state_bytes": state, "peak_of_state": peak / state}

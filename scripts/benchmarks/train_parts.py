@@ -27,6 +27,7 @@ from nmt.models.architectures import ARCHITECTURES
 from nmt.models.build import VocabularySizes, build_model
 from nmt.tasks.translation.objective import TranslationObjective
 from nmt.text.vocabulary import SourceView, TargetView, Vocabulary
+from nmt.training.graphs import CALLED_BEFORE, CudaRecorder
 from nmt.training.step import Updater
 from scripts.benchmarks.report import Column, Row, Table
 from scripts.benchmarks.train_peers import OPERATIONS, product_rate
@@ -57,6 +58,8 @@ class Work:
     updates: int = 3
     rounds: int = 3
     "The same batches are trained on so often; medians are taken."
+    recorded: bool = False
+    "With batches filled up and updates played again as CUDA graphs, as nmt-train makes them on a GPU."
 
 
 class Training:
@@ -71,6 +74,17 @@ class Training:
         self.feed = Feed(corpus, work.training, views)
         self.updater = Updater(model, work.training, TranslationObjective(work.training))
         self.made = 0
+        if work.recorded:
+            self.updater.record(CudaRecorder(), print)
+
+    @property
+    def warm_rounds(self) -> int:
+        """Rounds over the same batches after which nothing is new."""
+        return CALLED_BEFORE + 1 if self.work.recorded else 1
+
+    def filled(self, batch: Batch) -> Batch:
+        """A batch in the processor's memory as this training has it."""
+        return self.updater.objective.filled(batch) if self.work.recorded else batch
 
     @property
     def parts(self) -> UpdateParts:
@@ -84,7 +98,8 @@ class Training:
 
     def stream(self) -> Iterator[Batch]:
         """Batches on the device, always from the first."""
-        batches = prefetched(self.feed.stream(Position(0, 0, 0)), self.work.device)
+        made = ((place, self.filled(batch)) for place, batch in self.feed.stream(Position(0, 0, 0)))
+        batches = prefetched(made, self.work.device)
         try:
             for _, batch in islice(batches, self.work.updates):
                 yield batch

@@ -12,6 +12,7 @@ from nmt.cli import train
 from nmt.config import ModelConfig, SearchConfig, TrainingConfig
 from nmt.data.batching import BatchMaker
 from nmt.data.corpus import PreparedCorpus
+from nmt.layers.triton.available import kernels_told, what_is_missing
 from nmt.layers.tying import unique_parameters
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.inference import for_search
@@ -19,6 +20,8 @@ from nmt.models.interface import START
 from nmt.search.arrivals import padded_sources
 from nmt.search.beam import beam_search
 from nmt.tasks.translation.objective import TranslationObjective
+from nmt.training import graphs
+from nmt.training.graphs import CudaRecorder
 from nmt.training.optimizers import make_optimizer, optimizer_tensors
 from nmt.training.step import Updater
 from nmt.tying import Tying
@@ -35,11 +38,19 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_prepared(tmp_path_factory.mktemp("data"))
 
 
-def updater_of(corpus: PreparedCorpus, mode: Tying, device: str, precision: str) -> Updater:
-    config = ModelConfig(tying=mode.value, embedding_size=16, hidden_size=24, dropout=0.0)
+def maker_of(corpus: PreparedCorpus, mode: Tying = Tying.THREE_WAY) -> BatchMaker:
+    shared, vocabulary = mode.shares_source, corpus.vocabulary
+    return BatchMaker(corpus.split("train"), vocabulary.source_view(shared), vocabulary.target_view(shared))
+
+
+def updater_of(
+    corpus: PreparedCorpus, mode: Tying, device: str, precision: str, *, dropout: float = 0.0, optimizer: str = "adam"
+) -> Updater:
+    torch.manual_seed(1)
+    config = ModelConfig(tying=mode.value, embedding_size=16, hidden_size=24, dropout=dropout)
     model = build_model(config, VocabularySizes.of(corpus.vocabulary)).to(device)
     model.embeddings.assert_tied()
-    settings = TrainingConfig(precision=precision)
+    settings = TrainingConfig(precision=precision, optimizer=optimizer)
     return Updater(model, settings, TranslationObjective(settings))
 
 
@@ -47,11 +58,7 @@ def updater_of(corpus: PreparedCorpus, mode: Tying, device: str, precision: str)
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-3), ("bf16", 5e-2)])
 def test_loss_and_gradients_equal_the_cpus(mode: Tying, precision: str, tolerance: float, prepared: Path) -> None:
     corpus = PreparedCorpus.open(prepared)
-    shared = mode.shares_source
-    maker = BatchMaker(
-        corpus.split("train"), corpus.vocabulary.source_view(shared), corpus.vocabulary.target_view(shared)
-    )
-    batch = maker.make(list(range(40)))
+    batch = maker_of(corpus, mode).make(list(range(40)))
     gradients, losses = [], []
     for device, kind in (("cpu", "float32"), ("cuda", precision)):
         updater = updater_of(corpus, mode, device, kind)
@@ -63,6 +70,46 @@ def test_loss_and_gradients_equal_the_cpus(mode: Tying, precision: str, toleranc
     for name, expected in gradients[0].items():
         error = (gradients[1][name] - expected).norm() / expected.norm().clamp_min(1e-6)
         assert error < 10 * tolerance, name
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bf16", 5e-2)])
+def test_kernels_compute_what_stands_beside_them(precision: str, tolerance: float, prepared: Path) -> None:
+    if missing := what_is_missing():
+        pytest.skip(missing)
+    corpus, found = PreparedCorpus.open(prepared), []
+    batch = maker_of(corpus).make(list(range(40))).to(torch.device("cuda"))
+    for missing in ("left out", ""):
+        with kernels_told(missing):
+            updater = updater_of(corpus, Tying.THREE_WAY, "cuda", precision)
+            loss = updater.loss(batch).loss
+            loss.backward()
+            found.append([loss.detach(), *(p.grad for p in updater.parameters.values() if p.grad is not None)])
+    for expected, mine in zip(*found, strict=True):
+        assert float((mine - expected).norm()) <= tolerance * max(float(expected.norm()), 1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adadelta", "sgd"])
+def test_updates_played_again_give_the_bits_of_those_made_call_by_call(
+    optimizer: str, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing := what_is_missing():
+        pytest.skip(missing)
+    corpus, found, said = PreparedCorpus.open(prepared), [], list[str]()
+    made = [maker_of(corpus).make(list(range(start, start + 20))) for start in (0, 40)]
+    for most in (graphs.MOST_SHAPES, 0):
+        monkeypatch.setattr(graphs, "MOST_SHAPES", most)
+        updater = updater_of(corpus, Tying.THREE_WAY, "cuda", "bf16", dropout=0.2, optimizer=optimizer)
+        updater.record(CudaRecorder(), said.append)
+        batches = [updater.objective.filled(batch).to(torch.device("cuda")) for batch in made]
+        for number in range(1, 9):
+            updater.begin([batches[number % 2]], number)
+        results = updater.read()
+        assert all(result.finite for result in results)
+        found.append([*updater.parameters.values(), *updater.average.values()])
+        assert updater.graphs is not None
+        assert bool(updater.graphs.recordings) == bool(most)
+    assert said == []
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
 @pytest.mark.parametrize("name", ["adam", "adadelta"])

@@ -3,6 +3,7 @@ asserted."""
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -14,13 +15,15 @@ import pytest
 import torch
 
 from bpe.errors import UserError
+from nmt.layers.triton.available import kernels_told
 from scripts.benchmarks import gpu, gpu_quick, train_parts, train_peers
 from scripts.benchmarks.gpu_work import Bench
+from tests.tape import TapeRecorder, loss_rows
 
 ELSEWHERE = ("sacremoses", "subword_nmt", "langcodes", "py3langid", "zstandard", "dask", "distributed", "starlette")
 "Packages that the toolkit can use, and that a machine with a GPU may lack."
 WORDS = ["--device", "cpu", "--tiny", "--threads", "1"]
-NEEDS_CUDA = ("The same update", "Launches of an update", "Updates that may not wait")
+NEEDS_CUDA = ("The same updates", "Launches of an update", "Updates that may not wait")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,13 +55,29 @@ def test_every_stage_runs_on_a_cpu_or_says_that_it_cannot(tmp_path: Path, capsys
         [title] = [title for title in tables if title.startswith(beginning)]
         assert title.endswith("needs a CUDA device")
     trainings = [row for rows in tables.values() for row in rows if "peak_bytes" in row]
-    assert len(trainings) == 1 + 4 + 3 + 1 + 3 + 2  # sentences, buffers (twice), batches, settings, precisions
+    assert len(trainings) == 1 + 4 + 1 + 3 + 2  # sentences, buffers, batches, settings, precisions
     assert all(row["pieces_per_second"] > 0 for row in trainings)
     assert trainings[0]["paper_minutes"] == pytest.approx(trainings[0]["milliseconds"] * 5)
     assert {row["equal"] for rows in tables.values() for row in rows if "equal" in row} == {"to the bit"}
     [learnt] = [row for rows in tables.values() for row in rows if "entropy" in row]
     assert learnt["entropy"] < learnt["last"] < learnt["first"]
     assert any(row.get("alone_milliseconds", 0) > 0 for rows in tables.values() for row in rows)
+
+
+def test_graphs_are_measured_where_they_can_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With tapes in their place, and the loss in torch's words."""
+    monkeypatch.setattr(Bench, "cuda", True)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(train_parts, "CudaRecorder", TapeRecorder)
+    monkeypatch.setattr(train_parts, "Updater", functools.partial(train_parts.Updater, deferred=True))
+    monkeypatch.setattr("nmt.layers.cross_entropy.uses_kernels", lambda *_: True)
+    monkeypatch.setattr("nmt.layers.triton.loss.cross_entropy_rows", loss_rows)
+    with kernels_told(""):
+        gpu.main([*WORDS, "--only", "graph", "resuming", "--json", str(tmp_path / "found.json")])
+    graph, resuming = (table["rows"] for table in report_of(tmp_path / "found.json")["tables"])
+    assert [row["what"].split(",")[0] for row in graph] == ["call by call", "call by call", "graphs"]
+    assert all(row["pieces_per_second"] > 0 for row in graph)
+    assert resuming[-1] == {"what": "graphs beside calls", "equal": "to the bit"}
 
 
 def test_what_fails_and_what_there_is_no_time_for_is_told(

@@ -17,6 +17,7 @@ from nmt.layers.conditional_gru import AnnotatedSource, ConditionalGRU
 from nmt.layers.dropout import Dropout
 from nmt.layers.gru import GRUCell, run_gru
 from nmt.layers.precision import product
+from nmt.layers.triton.available import uses_kernels
 from nmt.layers.tying import TiedEmbeddings
 from nmt.models.interface import START, Step, TranslationModel
 from nmt.models.rows import joined_rows, places
@@ -42,12 +43,26 @@ class Encoder(nn.Module):
         sees padding before a real token.
         """
         reverse = reversal(lengths, embedded.shape[0])[:, :, None]
+        if fast and uses_kernels(embedded, dtype):
+            return self._both(embedded, reverse, dtype)
         start = embedded.new_zeros(embedded.shape[1], self.ahead.hidden_weight.shape[0])
         ahead = run_gru(self.ahead.project(embedded, dtype), start, self.ahead.hidden_weight, dtype, fast=fast)
         turned = self.back.project(embedded, dtype)
         turned = turned.gather(0, reverse.expand_as(turned))
         back = run_gru(turned, start, self.back.hidden_weight, dtype, fast=fast)
         return torch.cat([ahead, back.gather(0, reverse.expand_as(back))], 2)
+
+    def _both(self, embedded: Tensor, reverse: Tensor, dtype: torch.dtype) -> Tensor:
+        """The same with both directions in each product. reverse: [S, B, 1]."""
+        from nmt.layers.triton.recurrence import Reversed, run_directions
+
+        cells = (self.ahead, self.back)
+        weight, bias = torch.cat([cell.input_weight for cell in cells], 1), torch.cat([cell.bias for cell in cells])
+        ahead, back = (product(embedded, weight, dtype) + bias).chunk(2, 2)
+        projected = torch.stack([ahead, Reversed.apply(back, reverse)], 1)
+        weights = torch.stack([cell.hidden_weight for cell in cells])
+        ahead, back = run_directions(projected, weights, dtype).unbind(1)
+        return torch.cat([ahead, Reversed.apply(back, reverse)], 2)
 
 
 def reversal(lengths: Tensor, size: int) -> Tensor:
@@ -152,8 +167,7 @@ class RNNModel(TranslationModel):
         dtype = self.compute_dtype
         projected = self.decoder.first.project(previous, dtype)
         states, contexts = self.decoder(projected, first, source, dtype, fast=self.fast)
-        positions = batch.target_positions
-        real = (tensor.flatten(0, 1).index_select(0, positions) for tensor in (states, previous, contexts))
+        real = (batch.scored(tensor.flatten(0, 1)) for tensor in (states, previous, contexts))
         rows: Tensor = self.dropout(self.output_layer(*real, dtype))
         return rows
 

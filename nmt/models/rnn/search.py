@@ -23,8 +23,9 @@ from torch.nn import functional
 from nmt.data.batching import mask_of
 from nmt.layers.fixed import Affine, affine
 from nmt.layers.gru import GRUCell
+from nmt.layers.triton.available import uses_kernels
 from nmt.models.fixed import FixedModel
-from nmt.models.interface import Step
+from nmt.models.interface import SearchModel, Step
 from nmt.models.rnn.model import RNNMemory, RNNModel, RNNState, reversal
 from nmt.models.scoring import FixedOutput
 
@@ -128,6 +129,16 @@ class FixedRNN(FixedModel):
         ]
         joined = torch.cat(energies).view(batch, beam, length)
         return torch.softmax(joined.masked_fill_(~memory.mask[:, None], -torch.inf), -1)
+
+
+def copy_for_search(model: RNNModel, precision: str) -> SearchModel:
+    """The copy that is fastest where the model lies."""
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    if precision != "int8" and uses_kernels(model.embeddings.output, dtype):
+        from nmt.models.rnn.kernel_search import KernelRNN
+
+        return KernelRNN(model, precision)
+    return FixedRNN(model, precision)
 
 
 def gru(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tensor:

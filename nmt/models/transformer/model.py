@@ -135,7 +135,7 @@ class TransformerModel(TranslationModel):
         added = hidden_future(grid.steps, rows.device, rows.dtype)
         for layer in self.decoder_layers:
             rows = layer(rows, grid, source, added, self.compute_dtype, fast=self.fast)
-        return self._readout(rows.index_select(0, batch.target_positions), self.compute_dtype)
+        return self._readout(batch.scored(rows), self.compute_dtype)
 
     def embedded(self, previous: Tensor) -> Tensor:
         """Previous target ids, START among them, [...] -> [..., E]."""

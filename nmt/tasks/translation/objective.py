@@ -9,6 +9,7 @@ import numpy as np
 from bpe.errors import UserError
 from nmt.config import TrainingConfig
 from nmt.data.batching import Batch
+from nmt.data.filling import FilledBatch, filled
 from nmt.layers.cross_entropy import chunked_cross_entropy
 from nmt.models.interface import TranslationModel
 from nmt.tasks.interface import Carried, Loss, Objective
@@ -16,6 +17,8 @@ from nmt.tasks.interface import Carried, Loss, Objective
 
 class TranslationObjective(Objective[Batch]):
     """Label-smoothed cross entropy of the targets; nothing is carried from batch to batch."""
+
+    fills = True
 
     def __init__(self, settings: TrainingConfig) -> None:
         self.smoothing, self.by_sentence = settings.label_smoothing, settings.normalization == "sentences"
@@ -31,7 +34,8 @@ class TranslationObjective(Objective[Batch]):
             self.smoothing,
             model.compute_dtype,
         )
-        return Loss(costs.smoothed / self.count(batch), costs.smoothed.detach(), costs.cross_entropy, {})
+        count = batch.divisor if isinstance(batch, FilledBatch) else self.count(batch)
+        return Loss(costs.smoothed / count, costs.smoothed.detach(), costs.cross_entropy, {})
 
     def num_tokens(self, batch: Batch) -> int:
         """Real target pieces, </s> included."""
@@ -44,6 +48,10 @@ class TranslationObjective(Objective[Batch]):
     def share_of(self, batch: Batch, rank: int, size: int) -> Batch | None:
         """See Objective.share_of."""
         return share_of(batch, rank, size)
+
+    def filled(self, batch: Batch) -> Batch:
+        """See Objective.filled."""
+        return filled(batch, self.count(batch))
 
     def describe(self, batches: Sequence[Batch]) -> str:
         """How many pairs, and which."""

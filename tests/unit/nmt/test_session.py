@@ -26,7 +26,7 @@ OTHERS: dict[str, object] = {
     "validation_metric": "cost",
 }
 OTHERS |= {"mix": ("prepared=1",), "validation_set": "news", "record_tying_against": "untied"}
-OTHERS |= {"tie_gradient_scale": ("output=0.5",), "tie_keep": "source"}
+OTHERS |= {"tie_gradient_scale": ("output=0.5",), "tie_keep": "source", "cuda_graphs": "off"}
 "Another value of what is neither a number nor a switch."
 
 

@@ -114,7 +114,7 @@ def test_the_average_keeps_the_tie_and_its_value() -> None:
         for average, parameter in zip(updater.average.values(), updater.parameters.values(), strict=True):
             average.zero_()
             parameter.fill_(1.0)
-    updater._follow(1_000)
+    updater._follow(1 - updater._decay_of(1_000))
     with updater.averaged():
         updater.model.embeddings.assert_tied()
         assert updater.model.embeddings.output[0, 0].item() == 0.5
