@@ -197,7 +197,7 @@ class UnitRows(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         """[V, E] -> [V, E]."""
         lengths = torch.linalg.vector_norm(rows, dim=1, keepdim=True).clamp_(min=SHORTEST)
-        unit = rows / lengths
+        unit: Tensor = rows / lengths
         ctx.save_for_backward(unit, lengths)
         return unit
 
@@ -206,7 +206,7 @@ class UnitRows(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         """See above."""
         unit, lengths = ctx.saved_tensors
-        along: Tensor = (grad * unit).sum(1, keepdim=True)
+        along = (grad * unit).sum(1, keepdim=True)
         found: Tensor = torch.addcmul(grad, unit, along, value=-1).div_(lengths)
         return found
 
