@@ -19,7 +19,7 @@ from nmt.layers.cross_entropy import plain_cross_entropy
 from nmt.layers.fixed import PRECISIONS
 from nmt.layers.processor import usable_precision
 from nmt.layers.tying import TiedEmbeddings, unique_parameters
-from nmt.layers.tying_ways import TiedInWays
+from nmt.layers.tying_ways import TiedInWays, UnitRows, WithoutRows
 from nmt.models.build import VocabularySizes, build_empty, build_model
 from nmt.models.inference import for_search
 from nmt.models.interface import START, SearchModel, TranslationModel
@@ -152,6 +152,12 @@ def test_the_losss_gradients_are_those_of_plain_autograd(network: str, ways: dic
 def gradients(model: TranslationModel, loss: Tensor) -> dict[str, Tensor]:
     parameters = unique_parameters(model)
     return dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values())), strict=True))
+
+
+def test_the_backward_passes_written_by_hand() -> None:
+    rows = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_(True)
+    assert torch.autograd.gradcheck(UnitRows.apply, (rows,))
+    assert torch.autograd.gradcheck(lambda table: WithoutRows.apply(table, range(2, 4)), (rows,))
 
 
 def test_pieces_of_the_source_alone_are_no_classes() -> None:
