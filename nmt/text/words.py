@@ -68,7 +68,8 @@ class WordVocabulary:
             order = [word for word in order if word != UNKNOWN_NAME]
             often = sum(counts[word] >= min_count for word in order)  # they come first
             kept = order[: min(often, most - 2) if most else often]
-            place = sum(1 for word in kept if counts[word] > _unknown(counts, order[len(kept) :]))
+            unknowns = _unknown(counts, order[len(kept) :])
+            place = sum(counts[word] > unknowns for word in kept)
             order = [*kept[:place], UNKNOWN_NAME, *kept[place:]]
         return cls(tuple(order))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import nmt.text.lines
+import nmt.text.words
 from bpe.errors import UserError
 from nmt.cli.lm import main
 from nmt.data.running_text import RunningText
@@ -174,3 +175,15 @@ def test_several_files_of_a_split_are_named(corpus: Path, capsys: pytest.Capture
     (corpus / "wiki.train.tokens").write_text("a\n")
     told = refused(capsys, prep(corpus)[0])
     assert told.endswith("several files could be train (ptb.train.txt, wiki.train.tokens); name one with --train")
+
+
+def test_many_rare_words_take_one_look_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often <unk> occurs is counted once, not for every word that is kept."""
+    looks: list[int] = []
+    count = nmt.text.words._unknown
+    monkeypatch.setattr(nmt.text.words, "_unknown", lambda *given: looks.append(1) or count(*given))
+    counts = Counter({f"w{number}": 1 + number % 7 for number in range(70)})
+    found = WordVocabulary.from_counts(counts, 12)
+    assert len(looks) == 1
+    assert found.words[0] == "<unk>"  # the words left out are more than any other
+    assert WordVocabulary.from_counts(Counter(a=9, b=5, c=4, d=3), 5, unknown=True).words == ("a", "b", "c", "<unk>")
