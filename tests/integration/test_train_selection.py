@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -207,10 +207,10 @@ def test_a_run_without_any_number_ends_in_one_line(
     bleu: bool, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The weights themselves are NaN where they are validated: no search is tried, and nothing is written as best."""
-    follow = Updater._follow
+    begin = Updater.begin
 
-    def spoilt(self: Updater, number: int, refused: Tensor | None = None) -> None:
-        follow(self, number, refused)
+    def spoilt(self: Updater, batches: Sequence[object], number: int, epoch: int = 0) -> None:
+        begin(self, batches, number, epoch)
         if number == 2:
             for average in self.average.values():
                 average.fill_(NAN)
@@ -218,7 +218,7 @@ def test_a_run_without_any_number_ends_in_one_line(
     def search(*_: object) -> None:
         pytest.fail("a search of weights that are known to be none")
 
-    monkeypatch.setattr(Updater, "_follow", spoilt)
+    monkeypatch.setattr(Updater, "begin", spoilt)
     monkeypatch.setattr(TranslationValidator, "_translate", search)
     model = tmp_path / "model"
     metric = "bleu" if bleu else "cost"
