@@ -24,7 +24,7 @@ from nmt.tasks.interface import Fillable, Objective
 
 CALLED_BEFORE = 2
 "Updates of a shape that are made call by call before it is recorded: a shape that is rarer is not worth it."
-MOST_SHAPES = 128
+MOST_SHAPES = 256
 "So many are recorded at most."
 
 Play = Callable[[], object]

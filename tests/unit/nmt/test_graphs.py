@@ -17,7 +17,7 @@ from bpe.errors import UserError
 from nmt.cli import train
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import Batch
-from nmt.data.filling import SENTENCES, STEPS, filled
+from nmt.data.filling import SENTENCES, SOURCE_STEPS, TARGET_STEPS, filled
 from nmt.models.build import VocabularySizes, build_model
 from nmt.tasks.interface import Objective
 from nmt.tasks.translation.objective import TranslationObjective
@@ -77,13 +77,14 @@ def test_a_batch_filled_up_costs_the_same(architecture: str, normalization: str)
 
 def test_a_batch_filled_up_has_one_of_few_shapes_and_says_what_is_real() -> None:
     batch = filled(batch_of([5, 2, 3]), 10)
-    assert batch.source.shape == batch.target.shape == (SENTENCES, 2 * STEPS)
+    assert batch.source.shape == (SENTENCES, 2 * SOURCE_STEPS)
+    assert batch.target.shape == (SENTENCES, 3 * TARGET_STEPS)
     assert batch.num_target_tokens == 10
     assert batch.pairs == (0, 1, 2)
     assert batch.source_lengths.tolist() == [5, 2, 3, 1, 1, 1, 1, 1]
     labels = batch.target_labels()
     assert int((labels != PAD).sum()) == 10
-    assert labels.numel() == batch.scored(torch.zeros(70, 1)).numel() == SENTENCES * 2 * STEPS
+    assert labels.numel() == batch.scored(torch.zeros(70, 1)).numel() == SENTENCES * 3 * TARGET_STEPS
     assert float(batch.divisor) == 10
     moved = batch.to(torch.device("meta"))
     assert all(tensor.is_meta for tensor in moved.tensors())
