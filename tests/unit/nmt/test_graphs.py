@@ -182,6 +182,7 @@ CUDA = torch.device("cuda")
         ({"update_every": 2}, CUDA, 1, "training.update_every is above 1"),
         ({"part_tokens": 100}, CUDA, 1, "training.part_tokens divides batches"),
         ({"fast": False}, CUDA, 1, "training.fast is false"),
+        ({"precision": "bf16"}, CUDA, 1, "the GPU does not multiply bfloat16"),
         ({}, CUDA, 1, "no Triton"),
     ],
 )
@@ -189,6 +190,7 @@ def test_graphs_are_refused_in_a_line_where_they_cannot_be(
     settings: dict[str, Any], device: torch.device, workers: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphs, "what_is_missing", lambda: "no Triton" if told == "no Triton" else "")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
 
     def wanted(key: str) -> bool:
         config = TrainingConfig(cuda_graphs=key, **settings)
