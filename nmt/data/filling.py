@@ -78,7 +78,7 @@ def filled(batch: Batch, count: int) -> FilledBatch:
         target=target,
         target_lengths=functional.pad(batch.target_lengths, (0, more)),
         pairs=batch.pairs,
-        target_positions=torch.arange(0),
+        target_positions=torch.zeros(1, dtype=torch.int64),  # of no use, since all positions are computed
         lengths=batch.lengths,
         divisor=torch.tensor(float(count)),
     )
