@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from nmt.training import graphs
 from nmt.training.graphs import CALLED_BEFORE, graphs_wanted
 from nmt.training.optimizers import optimizer_tensors
 from nmt.training.step import StepResult, Updater
-from tests.tape import TapeRecorder, loss_rows
+from tests.tape import TapeRecorder, as_on_cuda
 from tests.tiny_corpus import make_prepared
 
 ROWS = 20
@@ -38,8 +39,7 @@ MODELS = {
 
 @pytest.fixture(autouse=True)
 def _loss_as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmt.layers.cross_entropy.uses_kernels", lambda *_: True)
-    monkeypatch.setattr("nmt.layers.triton.loss.cross_entropy_rows", loss_rows)
+    as_on_cuda(monkeypatch)
 
 
 def batch_of(lengths: list[int], seed: int = 1) -> Batch:
@@ -169,6 +169,33 @@ def test_what_cannot_be_recorded_is_said_once_and_launched_call_by_call() -> Non
     assert recorder.calls == len(said) == 1
     assert said[0].endswith("operation not permitted when stream is capturing")
     assert all(result.finite for result in updater.read())
+
+
+def test_graphs_share_their_memory_and_let_other_threads_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of torch.cuda; that it does so, test_cuda.py says where there is a GPU."""
+    asked: list[dict[str, Any]] = []
+    inside: list[bool] = []
+
+    class Graph:
+        def replay(self) -> str:
+            return "played"
+
+    @contextlib.contextmanager
+    def recording(graph: Graph, **options: Any) -> Iterator[None]:
+        asked.append({"graph": graph, **options})
+        inside.append(True)
+        yield
+        inside.clear()
+
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (7, 0))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    recorder, called = graphs.CudaRecorder(), list[bool]()
+    plays = [recorder.record(lambda: called.append(bool(inside))) for _ in range(2)]
+    assert called == [True, True]
+    assert [play() for play in plays] == ["played", "played"]
+    assert [(each["pool"], each["capture_error_mode"]) for each in asked] == 2 * [((7, 0), "thread_local")]
+    assert asked[0]["graph"] is not asked[1]["graph"]
 
 
 CUDA = torch.device("cuda")
