@@ -94,7 +94,7 @@ def train(dtype: torch.dtype) -> None:
     values = zeros(3, 500), zeros(ROWS, 500), zeros(ROWS)
     TritonCrossEntropy.apply(*values, torch.ones(3, dtype=torch.int64), (0.0, dtype, 3, True))
     tensors = [torch.zeros(HIDDEN) for _ in range(4)]
-    adadelta_step(*tensors, torch.ones(()), torch.zeros(()), 0.95, 1e-6)
+    adadelta_step(*tensors, torch.ones(()), torch.zeros(()), torch.ones(()), 0.95, 1e-6)
     run_directions(zeros(length, 2, batch, gates), zeros(2, HIDDEN, gates), dtype).sum().backward()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -67,6 +68,19 @@ class TapeRecorder:
             place.copy_(held)
         self.count += 1
         return torch.no_grad()(tape.play)
+
+
+def without_onednn(patch: pytest.MonkeyPatch) -> None:
+    """Products as torch makes them: what oneDNN packs has no memory that a tape could copy."""
+    for name in ("packs_repeated", "names_onednn"):
+        patch.setattr(f"nmt.layers.precision.{name}", lambda: False)
+
+
+def as_on_cuda(patch: pytest.MonkeyPatch) -> None:
+    """The loss by its kernel, in torch's words, and no oneDNN."""
+    without_onednn(patch)
+    patch.setattr("nmt.layers.cross_entropy.uses_kernels", lambda *_: True)
+    patch.setattr("nmt.layers.triton.loss.cross_entropy_rows", loss_rows)
 
 
 def loss_rows(

@@ -16,8 +16,8 @@ from nmt.data.batching import Batch
 from nmt.device import sent
 from nmt.text.vocabulary import PAD
 
-SENTENCES, STEPS = 8, 4
-"The numbers of sentences, and of source and target positions, are multiples of these."
+SENTENCES, SOURCE_STEPS, TARGET_STEPS = 8, 4, 2
+"The numbers of sentences, and of source and target positions, are multiples of these: a target position costs most."
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def filled(batch: Batch, count: int) -> FilledBatch:
     sentences = up_to(len(batch.source), SENTENCES)
     more = sentences - len(batch.source)
     source, target = (
-        functional.pad(ids, (0, up_to(ids.shape[1], STEPS) - ids.shape[1], 0, more), value=PAD)
-        for ids in (batch.source, batch.target)
+        functional.pad(ids, (0, up_to(ids.shape[1], multiple) - ids.shape[1], 0, more), value=PAD)
+        for ids, multiple in ((batch.source, SOURCE_STEPS), (batch.target, TARGET_STEPS))
     )
     return FilledBatch(
         source=source,
@@ -78,7 +78,7 @@ def filled(batch: Batch, count: int) -> FilledBatch:
         target=target,
         target_lengths=functional.pad(batch.target_lengths, (0, more)),
         pairs=batch.pairs,
-        target_positions=torch.arange(0),
+        target_positions=torch.zeros(1, dtype=torch.int64),  # of no use, since all positions are computed
         lengths=batch.lengths,
         divisor=torch.tensor(float(count)),
     )

@@ -19,12 +19,13 @@ from torch import Tensor
 
 from bpe.errors import UserError
 from nmt.config import TrainingConfig
+from nmt.layers.processor import native_bfloat16
 from nmt.layers.triton.available import what_is_missing
 from nmt.tasks.interface import Fillable, Objective
 
 CALLED_BEFORE = 2
 "Updates of a shape that are made call by call before it is recorded: a shape that is rarer is not worth it."
-MOST_SHAPES = 128
+MOST_SHAPES = 256
 "So many are recorded at most."
 
 Play = Callable[[], object]
@@ -54,6 +55,16 @@ class CudaRecorder:
         with torch.cuda.graph(graph, pool=self.pool, capture_error_mode="thread_local"):
             function()
         return graph.replay
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far an update goes; tensors, [], where it is recorded, which would keep a number for ever."""
+
+    rate: float | Tensor
+    "The optimizer's step size."
+    following: float | Tensor
+    "The share of the way to the weights that their moving average goes."
 
 
 @dataclass(frozen=True)
@@ -120,6 +131,7 @@ def graphs_wanted(config: TrainingConfig, device: torch.device, workers: int, ob
         "training.part_tokens divides batches": config.part_tokens > 0,
         "training.fast is false": not config.fast,
         "the task's batches are not filled up": not objective.fills,
+        "the GPU does not multiply bfloat16": config.precision == "bf16" and not native_bfloat16(device),
     }
     reason = next((told for told, holds in reasons.items() if holds), "")
     if config.cuda_graphs == "off":

@@ -71,6 +71,8 @@ class Adadelta(Bare, torch.optim.Adadelta):
     """
 
     found_inf: Tensor | None = None
+    grad_scale: Tensor | None = None
+    "What kernels divide gradients by, as fused Adam does."
     _torchs_step = inspect.unwrap(torch.optim.Adadelta.step)
 
     @torch.no_grad()
@@ -95,7 +97,8 @@ class Adadelta(Bare, torch.optim.Adadelta):
         rate = group["lr"] if isinstance(group["lr"], Tensor) else torch.full_like(refused, group["lr"])
         for parameter, square, change in zip(parameters, squares, changes, strict=True):
             gradient = parameter.grad.contiguous()
-            adadelta_step(parameter, gradient, square, change, rate, refused, group["rho"], group["eps"])
+            rho, eps = group["rho"], group["eps"]
+            adadelta_step(parameter, gradient, square, change, rate, refused, self.grad_scale, rho, eps)
 
     def _step_unless(self, refused: Tensor, group: dict[str, Any]) -> None:
         """torch's `_multi_tensor_adadelta`, operation by operation. refused: [], bool."""
@@ -132,6 +135,12 @@ class Adadelta(Bare, torch.optim.Adadelta):
         names = ("step", "square_avg", "acc_delta")
         steps, squares, changes = ([self.state[p][name] for p in parameters] for name in names)
         return steps, squares, changes
+
+
+def divides(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether its step divides gradients by `grad_scale` on the way, so that they need not be scaled before it."""
+    adaptive = isinstance(optimizer, Adadelta) or bool(optimizer.defaults.get("fused"))
+    return adaptive and uses_kernels(optimizer.param_groups[0]["params"][0], torch.float32)
 
 
 def descend(parameters: list[Any], steps: Any, rate: float | Tensor) -> None:

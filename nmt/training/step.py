@@ -19,8 +19,8 @@ from nmt.layers.tying import unique_parameters
 from nmt.models.interface import TrainableModel
 from nmt.tasks.interface import Carried, Loss, Objective, Watch
 from nmt.training.distributed import Workers
-from nmt.training.graphs import GraphedUpdates, Recorder
-from nmt.training.optimizers import learning_rate, make_optimizer, try_step
+from nmt.training.graphs import GraphedUpdates, Pace, Recorder
+from nmt.training.optimizers import divides, learning_rate, make_optimizer, try_step
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,6 @@ class StepResult:
     def numbers(self) -> str:
         """The two that must be finite, for people."""
         return f"loss {self.loss:g}, gradient norm {self.gradient_norm:g}"
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How far an update goes; tensors, [], where it is recorded, which would keep a number for ever."""
-
-    rate: float | Tensor
-    "The optimizer's step size."
-    following: float | Tensor
-    "The share of the way to the weights that their moving average goes."
 
 
 class Updater:
@@ -221,7 +211,10 @@ class Updater:
 
     def _clip(self, gradients: list[Tensor], norm: Tensor) -> None:
         """Scale the gradients down to training.clip_norm. norm: of all of them, before."""
-        if self.config.clip_norm:
+        if self.config.clip_norm and divides(self.optimizer):
+            scale = (norm / self.config.clip_norm).clamp(min=1)
+            self.optimizer.grad_scale = scale  # type: ignore[attr-defined]
+        elif self.config.clip_norm:
             exact = torch.float32 if norm.device.type == "mps" else torch.float64
             factor = torch.full_like(norm, self.config.clip_norm, dtype=exact) / norm
             torch._foreach_mul_(gradients, factor.clamp(max=1).to(norm.dtype))

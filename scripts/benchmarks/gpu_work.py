@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,6 +113,7 @@ class Bench:
             recorded=recorded,
         )
         if self.cuda:
+            gc.collect()  # a training before, which holds itself, and the memory of its graphs
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
         return Training(work)

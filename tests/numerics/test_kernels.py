@@ -198,7 +198,8 @@ def test_adadelta_makes_torchs_steps_and_leaves_them_out_to_the_bit(monkeypatch:
     for refused in (0.0, 0.0, 1.0, 0.0):
         gradient, before = torch.randn(1030), [mine.detach().clone(), *map(torch.clone, kernel.state[mine].values())]
         mine.grad, right.grad = gradient.clone().fill_(torch.nan) if refused else gradient.clone(), gradient.clone()
-        kernel.found_inf = torch.tensor(refused)
+        kernel.found_inf, kernel.grad_scale = torch.tensor(refused), torch.tensor(2.0)
+        mine.grad *= 2
         kernel.step()
         if refused:
             assert all(map(torch.equal, before, [mine, *kernel.state[mine].values()]))

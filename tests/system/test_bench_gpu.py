@@ -18,7 +18,7 @@ from bpe.errors import UserError
 from nmt.layers.triton.available import kernels_told
 from scripts.benchmarks import gpu, gpu_quick, train_parts, train_peers
 from scripts.benchmarks.gpu_work import Bench
-from tests.tape import TapeRecorder, loss_rows
+from tests.tape import TapeRecorder, as_on_cuda
 
 ELSEWHERE = ("sacremoses", "subword_nmt", "langcodes", "py3langid", "zstandard", "dask", "distributed", "starlette")
 "Packages that the toolkit can use, and that a machine with a GPU may lack."
@@ -70,8 +70,7 @@ def test_graphs_are_measured_where_they_can_be(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
     monkeypatch.setattr(train_parts, "CudaRecorder", TapeRecorder)
     monkeypatch.setattr(train_parts, "Updater", functools.partial(train_parts.Updater, deferred=True))
-    monkeypatch.setattr("nmt.layers.cross_entropy.uses_kernels", lambda *_: True)
-    monkeypatch.setattr("nmt.layers.triton.loss.cross_entropy_rows", loss_rows)
+    as_on_cuda(monkeypatch)
     with kernels_told(""):
         gpu.main([*WORDS, "--only", "graph", "resuming", "--json", str(tmp_path / "found.json")])
     graph, resuming = (table["rows"] for table in report_of(tmp_path / "found.json")["tables"])

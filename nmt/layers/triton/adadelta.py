@@ -17,6 +17,7 @@ def _adadelta_step(
     changes: Tensor,
     rate: Tensor,
     refused: Tensor,
+    scale: Tensor | None,
     rho: float,
     eps: float,
 ) -> None:
@@ -24,14 +25,15 @@ def _adadelta_step(
 
     count = parameter.numel()
     adadelta_kernel[(blocks(count, NUMBERS),)](
-        parameter, gradient, squares, changes, rate, refused, rho, eps, count, BLOCK=NUMBERS
-    )
+        parameter, gradient, squares, changes, rate, refused, rate if scale is None else scale, rho, eps, count,
+        HAS_SCALE=scale is not None, BLOCK=NUMBERS,
+    )  # fmt: skip
 
 
 adadelta_step = operator(
     "adadelta_step(Tensor(a!) parameter, Tensor gradient, Tensor(b!) squares, Tensor(c!) changes, Tensor rate,"
-    " Tensor refused, float rho, float eps)",
+    " Tensor refused, Tensor? scale, float rho, float eps)",
     _adadelta_step,
 )
 """The first four are dense and of one shape. rate: the step's size, []. refused: [], float32, above 0 where no bit of
-anything is to change."""
+anything is to change. scale: [], what the gradient is divided by."""

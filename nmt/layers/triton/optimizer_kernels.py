@@ -7,11 +7,26 @@ import triton.language as tl
 
 
 @triton.jit
-def adadelta_kernel(parameter, gradient, squares, changes, rate, refused, rho, eps, count, BLOCK: tl.constexpr):
-    """Seven numbers move for each of the parameter's; none where the step is refused."""
+def adadelta_kernel(
+    parameter,
+    gradient,
+    squares,
+    changes,
+    rate,
+    refused,
+    scale,
+    rho,
+    eps,
+    count,
+    HAS_SCALE: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Seven numbers move for each of the parameter's; none where the step is refused. scale: divides the gradient."""
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = place < tl.where(tl.load(refused) > 0, 0, count)
     g = tl.load(gradient + place, inside, 0.0)
+    if HAS_SCALE:
+        g = g / tl.load(scale)
     square, change = tl.load(squares + place, inside, 0.0), tl.load(changes + place, inside, 0.0)
     square = square * rho + g * g * (1 - rho)
     delta = tl.sqrt(change + eps) / tl.sqrt(square + eps) * g

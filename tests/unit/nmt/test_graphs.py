@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bpe.errors import UserError
 from nmt.cli import train
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import Batch
-from nmt.data.filling import SENTENCES, STEPS, filled
+from nmt.data.filling import SENTENCES, SOURCE_STEPS, TARGET_STEPS, filled
 from nmt.models.build import VocabularySizes, build_model
 from nmt.tasks.interface import Objective
 from nmt.tasks.translation.objective import TranslationObjective
@@ -26,7 +27,7 @@ from nmt.training import graphs
 from nmt.training.graphs import CALLED_BEFORE, graphs_wanted
 from nmt.training.optimizers import optimizer_tensors
 from nmt.training.step import StepResult, Updater
-from tests.tape import TapeRecorder, loss_rows
+from tests.tape import TapeRecorder, as_on_cuda
 from tests.tiny_corpus import make_prepared
 
 ROWS = 20
@@ -38,8 +39,7 @@ MODELS = {
 
 @pytest.fixture(autouse=True)
 def _loss_as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmt.layers.cross_entropy.uses_kernels", lambda *_: True)
-    monkeypatch.setattr("nmt.layers.triton.loss.cross_entropy_rows", loss_rows)
+    as_on_cuda(monkeypatch)
 
 
 def batch_of(lengths: list[int], seed: int = 1) -> Batch:
@@ -77,13 +77,14 @@ def test_a_batch_filled_up_costs_the_same(architecture: str, normalization: str)
 
 def test_a_batch_filled_up_has_one_of_few_shapes_and_says_what_is_real() -> None:
     batch = filled(batch_of([5, 2, 3]), 10)
-    assert batch.source.shape == batch.target.shape == (SENTENCES, 2 * STEPS)
+    assert batch.source.shape == (SENTENCES, 2 * SOURCE_STEPS)
+    assert batch.target.shape == (SENTENCES, 3 * TARGET_STEPS)
     assert batch.num_target_tokens == 10
     assert batch.pairs == (0, 1, 2)
     assert batch.source_lengths.tolist() == [5, 2, 3, 1, 1, 1, 1, 1]
     labels = batch.target_labels()
     assert int((labels != PAD).sum()) == 10
-    assert labels.numel() == batch.scored(torch.zeros(70, 1)).numel() == SENTENCES * 2 * STEPS
+    assert labels.numel() == batch.scored(torch.zeros(70, 1)).numel() == SENTENCES * 3 * TARGET_STEPS
     assert float(batch.divisor) == 10
     moved = batch.to(torch.device("meta"))
     assert all(tensor.is_meta for tensor in moved.tensors())
@@ -170,6 +171,33 @@ def test_what_cannot_be_recorded_is_said_once_and_launched_call_by_call() -> Non
     assert all(result.finite for result in updater.read())
 
 
+def test_graphs_share_their_memory_and_let_other_threads_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of torch.cuda; that it does so, test_cuda.py says where there is a GPU."""
+    asked: list[dict[str, Any]] = []
+    inside: list[bool] = []
+
+    class Graph:
+        def replay(self) -> str:
+            return "played"
+
+    @contextlib.contextmanager
+    def recording(graph: Graph, **options: Any) -> Iterator[None]:
+        asked.append({"graph": graph, **options})
+        inside.append(True)
+        yield
+        inside.clear()
+
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (7, 0))
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", recording)
+    recorder, called = graphs.CudaRecorder(), list[bool]()
+    plays = [recorder.record(lambda: called.append(bool(inside))) for _ in range(2)]
+    assert called == [True, True]
+    assert [play() for play in plays] == ["played", "played"]
+    assert [(each["pool"], each["capture_error_mode"]) for each in asked] == 2 * [((7, 0), "thread_local")]
+    assert asked[0]["graph"] is not asked[1]["graph"]
+
+
 CUDA = torch.device("cuda")
 
 
@@ -181,6 +209,7 @@ CUDA = torch.device("cuda")
         ({"update_every": 2}, CUDA, 1, "training.update_every is above 1"),
         ({"part_tokens": 100}, CUDA, 1, "training.part_tokens divides batches"),
         ({"fast": False}, CUDA, 1, "training.fast is false"),
+        ({"precision": "bf16"}, CUDA, 1, "the GPU does not multiply bfloat16"),
         ({}, CUDA, 1, "no Triton"),
     ],
 )
@@ -188,6 +217,7 @@ def test_graphs_are_refused_in_a_line_where_they_cannot_be(
     settings: dict[str, Any], device: torch.device, workers: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphs, "what_is_missing", lambda: "no Triton" if told == "no Triton" else "")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
 
     def wanted(key: str) -> bool:
         config = TrainingConfig(cuda_graphs=key, **settings)
