@@ -19,8 +19,6 @@ from nmt.reproduce.wordsimilarity import FILES
 from nmt.text.words import WordVocabulary
 from tests.tiny_language import FLAGS, finished, no_workers, write_benchmarks, write_text_folder
 
-pytestmark = pytest.mark.numeric
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,8 +17,6 @@ from nmt.reproduce.table4_report import table4_text
 from nmt.word2vec.vectors import write_vectors
 from tests.tiny_language import WORDS, finished
 
-pytestmark = pytest.mark.numeric
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:

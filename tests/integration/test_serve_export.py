@@ -36,7 +36,6 @@ from tests.in_process import call
 from tests.marian_folder import Kind, make_marian, make_sentencepiece, source_lines
 from tests.tiny_model import make_model_folder
 
-pytestmark = pytest.mark.numeric
 ctranslate2: Any = pytest.importorskip("ctranslate2", reason="needs the extra 'export'")
 TEXT = {"q": LINES[2], "source": "en", "target": "de"}
 SETTINGS = {"stopping": "first", "max_length": 60, "max_length_ratio": 90.0, "split_sentences": True}

@@ -44,12 +44,9 @@ def uninterrupted(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-@pytest.mark.parametrize("line", ["update 5 ", "update 25 ", "validation at update 45"])
-def test_a_killed_run_continues_to_the_same_bits(
-    line: str, prepared: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
+def test_a_killed_run_continues_to_the_same_bits(prepared: Path, uninterrupted: Path, tmp_path: Path) -> None:
     wanted = arguments(prepared, tmp_path / "model", *DROPOUT, "--max-updates", "50")
-    code, _ = stop_at(process(wanted), line, signal.SIGKILL)
+    code, _ = stop_at(process(wanted), "update 25 ", signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert train.main([*wanted, "--quiet"]) == 0
     assert_same_run(uninterrupted, tmp_path / "model")
@@ -60,7 +57,7 @@ def test_a_run_continues_in_any_block_of_an_epoch(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nmt.data.feed, "BLOCK_PAIRS", 150)
-    for name, limits in (("whole", ["40"]), ("parts", ["3", "9", "24", "40"])):
+    for name, limits in (("whole", ["40"]), ("parts", ["3", "24", "40"])):
         for limit in limits:
             wanted = arguments(prepared, tmp_path / name, *DROPOUT, "--max-updates", limit, "--quiet")
             assert train.main(wanted) == 0
