@@ -19,7 +19,6 @@ from nmt.translate.translator import Translator
 from tests.marian_folder import Kind, make_marian, source_lines, write_json
 from tests.numerics.reference_marian import log_probs
 
-pytestmark = pytest.mark.numeric
 THREE_WAY, DECODER = Kind(end=1.0, seed=6), Kind(share=False, activation="relu", end=1.5, seed=2)
 KINDS = {
     "three-way": THREE_WAY,

@@ -42,7 +42,6 @@ def report_of(path: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.numeric
 def test_every_stage_runs_on_a_cpu_or_says_that_it_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "found.json"
     gpu.main([*WORDS, "--json", str(path), "--only", *gpu.STAGES])
