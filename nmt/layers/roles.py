@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nmt.layers.tying import TiedEmbeddings
 
-ROLES = ("source_input", "target_input", "output")
+USES = ("source_input", "target_input", "output")
 "What `TiedEmbeddings` calls them, in the order in which a forward pass uses them."
 
 
@@ -24,7 +24,7 @@ def gradients_by_role(embeddings: TiedEmbeddings) -> Iterator[Sequence[Tensor]]:
     """Zeros, one like the matrix of each role, to which every backward pass of what is computed meanwhile adds the
     role's gradient. Gradients of the matrices themselves are what they would be, to the bit."""
     owned = embeddings._parameters
-    matrices = {role: owned[role] for role in ROLES}
+    matrices = {role: owned[role] for role in USES}
     sums = []
     try:
         for role, matrix in matrices.items():

@@ -13,7 +13,7 @@ from nmt.reproduce.intervals import Summary, summarize
 from nmt.reproduce.paper import RowFigures
 from nmt.reproduce.wordsimilarity import Agreement
 
-ROLES = ("input", "output", "tied")
+KINDS = ("input", "output", "tied")
 "Rows of an untied model's two matrices, and of a tied model's one."
 SHORT = {"input": "In", "output": "Out", "tied": "Tied"}
 "The paper's names of the columns."

@@ -31,7 +31,7 @@ from nmt.config import Word2VecConfig
 from nmt.evaluate.rankcorrelation import pairwise
 from nmt.reproduce import paper
 from nmt.reproduce.benchmarks import BenchmarkSource
-from nmt.reproduce.rowscores import ROLES, RowScores
+from nmt.reproduce.rowscores import KINDS, RowScores
 from nmt.reproduce.wordsimilarity import Agreement, Benchmark, agreement, word_index
 from nmt.word2vec.skipgram import SkipGram
 from nmt.word2vec.training import train
@@ -260,7 +260,7 @@ def read_run(order: Table2Order, mode: str, seed: int) -> VectorRun | None:
 
 def alike(order: Table2Order, runs: Sequence[VectorRun]) -> dict[tuple[str, str], list[float]]:
     """Table2.alike, of the seeds whose runs of both modes are there."""
-    found: dict[tuple[str, str], list[float]] = {pair: [] for pair in combinations(ROLES, 2)}
+    found: dict[tuple[str, str], list[float]] = {pair: [] for pair in combinations(KINDS, 2)}
     there = {run.seed for run in runs}
     for seed in finished_seeds(order.out):
         if seed in there:

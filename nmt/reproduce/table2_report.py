@@ -17,7 +17,7 @@ from nmt.report.tables import text_table
 from nmt.report.writing import write_files
 from nmt.reproduce import paper
 from nmt.reproduce.rowreport import draw_scores, score_table
-from nmt.reproduce.rowscores import ROLES, differences, reading
+from nmt.reproduce.rowscores import KINDS, differences, reading
 from nmt.reproduce.table2 import ALIKE_WORDS, Table2
 
 FORMAT, FORMAT_VERSION = "nmt-table2", 1
@@ -64,7 +64,7 @@ def as_dict(table: Table2) -> dict[str, Any]:
         "runs": [asdict(run) for run in table.runs],
         "missing": list(table.missing),
         "means": {
-            name: {role: asdict(found) for role in ROLES if (found := table.scores.mean(role, name)) is not None}
+            name: {role: asdict(found) for role in KINDS if (found := table.scores.mean(role, name)) is not None}
             for name in table.benchmarks
         },
         "differences": [asdict(each) for each in differences(table.scores)],

@@ -24,13 +24,13 @@ from nmt.reproduce.intervals import Summary, summarize
 from nmt.reproduce.language.paper import LARGE_PAIR, SMALL_PAIR
 from nmt.reproduce.language.rows import open_experiment, pair_of, word_rows
 from nmt.reproduce.provenance import Provenance
-from nmt.reproduce.rowscores import ROLES, verdict
+from nmt.reproduce.rowscores import KINDS, verdict
 from nmt.reproduce.table2 import finished_seeds, seed_rows
 
 FORMAT, FORMAT_VERSION = "nmt-table4", 1
 MODELS = {"word2vec": "word2vec", "small": "LSTM, small", "large": "LSTM, large"}
 "The paper's columns and their names."
-PAIRS = tuple(combinations(ROLES, 2))
+PAIRS = tuple(combinations(KINDS, 2))
 WORDS = 10_000
 "The most frequent words that are compared: all of the Penn Treebank's vocabulary."
 SeedRows = Iterator[tuple[int, dict[str, np.ndarray]]]
@@ -114,7 +114,7 @@ class Table4:
 
 def compare_rows(folders: Mapping[str, Path], limit: int, made: Provenance, name: str, *, quiet: bool) -> Table4:
     """folders: key of MODELS -> where its models are. limit: the most frequent words compared."""
-    check_memory(limit, len(ROLES), "--words")
+    check_memory(limit, len(KINDS), "--words")
     opened = {model: OPEN[model](folder, limit) for model, folder in folders.items()}  # all are there before any work
     columns = []
     for model, (rows, missing) in opened.items():
@@ -160,7 +160,7 @@ def _of_language(keys: tuple[str, str]) -> Callable[[Path, int], tuple[SeedRows,
                 if len({each.words for each in found}) > 1:
                     raise UserError(f"seed {seed}: models of different vocabularies", where=folder)
                 matrices = {role: matrix for each in found for role, matrix in each.matrices.items()}
-                yield seed, {role: matrices[role][:limit] for role in ROLES}
+                yield seed, {role: matrices[role][:limit] for role in KINDS}
 
         return rows(), tuple(run.name for run in waiting) or (() if runs else keys)
 

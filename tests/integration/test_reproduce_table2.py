@@ -11,7 +11,7 @@ import pytest
 from nmt.cli.reproduce import main
 from nmt.reproduce import paper, table2
 from nmt.reproduce.intervals import summarize
-from nmt.reproduce.rowscores import ROLES, verdict
+from nmt.reproduce.rowscores import KINDS, verdict
 from nmt.reproduce.wordsimilarity import FILES
 from nmt.word2vec.vectors import read_vectors
 
@@ -63,7 +63,7 @@ def test_report_holds_the_papers_figures_and_ours(done: tuple[Path, list[str]]) 
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[1] == "9 of 10"
         assert cells[5:] == [f"{row.input:.2f}", f"{row.output:.2f}", f"{row.tied:.2f}"]
-        for cell, role in zip(cells[2:5], ROLES, strict=True):
+        for cell, role in zip(cells[2:5], KINDS, strict=True):
             rhos = [run["agreements"][role][name]["rho"] for run in found["runs"] if role in run["agreements"]]
             summary = summarize(rhos)
             assert cell == f"{summary.mean:.3f} ± {summary.margin:.3f}"

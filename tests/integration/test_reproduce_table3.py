@@ -14,7 +14,7 @@ from nmt.evaluate.rankcorrelation import correlation, unit_rows
 from nmt.reproduce import paper
 from nmt.reproduce.intervals import summarize
 from nmt.reproduce.language.schedule import LanguageSchedule
-from nmt.reproduce.rowscores import ROLES
+from nmt.reproduce.rowscores import KINDS
 from nmt.reproduce.wordsimilarity import FILES
 from nmt.text.words import WordVocabulary
 from tests.tiny_language import FLAGS, finished, no_workers, write_benchmarks, write_text_folder
@@ -48,7 +48,7 @@ def test_models_of_table_6_are_scored_beside_the_papers_figures(
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[1] == "9 of 10"
         assert cells[5:] == [f"{row.input:.2f}", f"{row.output:.2f}", f"{row.tied:.2f}"]
-        for cell, role in zip(cells[2:5], ROLES, strict=True):
+        for cell, role in zip(cells[2:5], KINDS, strict=True):
             rhos = [run["agreements"][role][name]["rho"] for run in found["runs"] if role in run["agreements"]]
             summary = summarize(rhos)
             assert cell == f"{summary.mean:.3f} ± {summary.margin:.3f}"

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import combinations
 from typing import Any
 
-from nmt.layers.roles import ROLES
+from nmt.layers.roles import USES
 from nmt.report.document import Picture
 from nmt.report.pictures import LOOKS, figure_to_svg, line, new_figure
 from nmt.reproduce.tying.reading import NAMES, matrix_name
@@ -25,14 +25,14 @@ MOMENTS = (0.0, 0.1, 0.5, 1.0)
 def norm_pictures(groups: Sequence[RunGroup]) -> Iterator[Picture]:
     """The norm of each role's gradient over the updates, a picture a group."""
     for number, group in enumerate(groups):
-        series = {NAMES[role]: partial(of_points, gradient_of(role)) for role in ROLES}
+        series = {NAMES[role]: partial(of_points, gradient_of(role)) for role in USES}
         yield _curves(f"gradients-{number}", group, series, "norm of the gradient", log=True)
 
 
 def cosine_pictures(groups: Sequence[RunGroup]) -> Iterator[Picture]:
     """Cosines between the roles' gradients."""
     for number, group in enumerate(groups):
-        series = {f"{NAMES[a]}, {NAMES[b]}": partial(of_points, cosine_of(a, b)) for a, b in combinations(ROLES, 2)}
+        series = {f"{NAMES[a]}, {NAMES[b]}": partial(of_points, cosine_of(a, b)) for a, b in combinations(USES, 2)}
         yield _curves(f"cosines-{number}", group, series, "cosine of the gradients", zero=True)
 
 
@@ -40,7 +40,7 @@ def likeness_pictures(groups: Sequence[RunGroup]) -> Iterator[Picture]:
     """Rank correlations with the untied run's matrices, where there are any."""
     for number, group in enumerate(groups):
         if any(run.checks for run in group.runs):
-            series = {f"untied {NAMES[role]}": partial(of_checks, f"rho.{role}") for role in ROLES}
+            series = {f"untied {NAMES[role]}": partial(of_checks, f"rho.{role}") for role in USES}
             yield _curves(f"likeness-{number}", group, series, "rank correlation")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from nmt.layers.roles import ROLES
+from nmt.layers.roles import USES
 from nmt.reproduce.intervals import Summary, summarize
 from nmt.reproduce.tying.records import EARLY, LATE, WHOLE, Point, RunGroup, cosine_of
 
@@ -101,7 +101,7 @@ def direction(group: RunGroup, roles: Sequence[str]) -> str:
 
 def like_untied(group: RunGroup) -> str:
     """Whether the table is more like the untied output or an untied input; '' where that was not recorded."""
-    inputs = [role for role in ROLES if role != "output" and role in WHOLE[group.tying][-1]]
+    inputs = [role for role in USES if role != "output" and role in WHOLE[group.tying][-1]]
     return "; ".join(filter(None, (_likeness(group, role) for role in inputs)))
 
 

@@ -13,7 +13,7 @@ from bpe.errors import UserError
 from nmt.config import Config
 from nmt.configfile import flatten, plain
 from nmt.folder.bundle import check_model_folder, read_config, read_manifest
-from nmt.layers.roles import ROLES
+from nmt.layers.roles import USES
 from nmt.reproduce.experiment import NOT_THE_RECIPE
 from nmt.reproduce.intervals import Summary, summarize
 from nmt.training.reporting import METRICS, read_metrics
@@ -25,7 +25,7 @@ Point = dict[str, Any]
 WHOLE = {
     Tying.UNTIED: (("source_input",), ("target_input",), ("output",)),
     Tying.DECODER: (("source_input",), ("target_input", "output")),
-    Tying.THREE_WAY: (ROLES,),
+    Tying.THREE_WAY: (USES,),
 }
 "The roles of each matrix; it goes by the first."
 NOT_OF_UPDATES = ("training.validat", "training.patience", "training.average_last", "training.shortlist")
@@ -113,7 +113,7 @@ def read_run(folder: Path) -> RecordedRun:
         seed=config.training.seed,
         against=config.training.record_tying_against,
         points=points,
-        checks=[record for record in records if record["kind"] == "validation" and f"rho.{ROLES[0]}" in record],
+        checks=[record for record in records if record["kind"] == "validation" and f"rho.{USES[0]}" in record],
     )
 
 
@@ -139,7 +139,7 @@ def gradient_of(role: str) -> Callable[[Point], float | None]:
 
 def cosine_of(one: str, other: str) -> Callable[[Point], float | None]:
     """Of the gradients of two roles, in whatever order."""
-    first, second = sorted((one, other), key=ROLES.index)
+    first, second = sorted((one, other), key=USES.index)
     return lambda point: point[f"cosine.{first}.{second}"]
 
 

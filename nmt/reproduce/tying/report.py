@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bpe.textfiles import write_text
-from nmt.layers.roles import ROLES
+from nmt.layers.roles import USES
 from nmt.report.document import (
     Bullets,
     Heading,
@@ -108,7 +108,7 @@ def gradient_table(groups: Sequence[RunGroup]) -> Table:
     header = ("runs", "role", "norm early", "late", "output's / it early", "late", "cosine with output early", "late")
     rows = []
     for group in groups:
-        for role in ROLES:
+        for role in USES:
             row = [group.label, NAMES[role], *_both(group, gradient_of(role), plus_minus)]
             if role != "output":
                 row += _both(group, lambda point, role=role: log_ratio(role, point), _ratio)  # type: ignore[misc]
@@ -133,7 +133,7 @@ def side_table(groups: Sequence[RunGroup]) -> Table:
     """Where the gradients land."""
     rows = []
     for group in groups:
-        for role in ROLES:
+        for role in USES:
             shares = [
                 group.over_seeds(lambda run, role=role, side=side: run.late(lambda point: _share(point, role, side)))  # type: ignore[misc]
                 for side in SIDES
@@ -174,6 +174,6 @@ def likeness_table(groups: Sequence[RunGroup]) -> Table:
     rows = []
     for group in groups:
         if any(run.checks for run in group.runs):
-            found = [group.over_seeds(lambda run, role=role: last(run, role)) for role in ROLES]  # type: ignore[misc]
+            found = [group.over_seeds(lambda run, role=role: last(run, role)) for role in USES]  # type: ignore[misc]
             rows.append([group.label, *(plus_minus(each) for each in found)])
-    return Table(("runs", *(f"untied {NAMES[role]}" for role in ROLES)), rows)
+    return Table(("runs", *(f"untied {NAMES[role]}" for role in USES)), rows)

@@ -34,7 +34,7 @@ from nmt.config import TrainingConfig
 from nmt.data.corpus import ParallelIds
 from nmt.evaluate.rankcorrelation import MIN_PIECES, centred_ranks, correlation, pair_cosines
 from nmt.folder.bundle import BEST, check_model_folder, config_of, load_bundle, read_manifest
-from nmt.layers.roles import ROLES, gradients_by_role
+from nmt.layers.roles import USES, gradients_by_role
 from nmt.layers.tying import TiedEmbeddings
 from nmt.text.vocabulary import NUM_SPECIALS, SourceView, TargetView, Vocabulary
 from nmt.tying import Tying
@@ -102,16 +102,16 @@ class TyingWatch:
         self.embeddings, self.vocabulary, self.groups, self.against = embeddings, vocabulary, groups, against
         self.shared = embeddings.tying.shares_source
         source, target = vocabulary.source_view(self.shared), vocabulary.target_view(self.shared)
-        self.rows = {role: rows_of(source if role == "source_input" else target) for role in ROLES}
-        self.spans = {role: groups.spans(role, self.shared) for role in ROLES}
+        self.rows = {role: rows_of(source if role == "source_input" else target) for role in USES}
+        self.spans = {role: groups.spans(role, self.shared) for role in USES}
         self.noted: Tensor | None = None
         "[one number for each of `names`]."
 
     @cached_property
     def names(self) -> list[str]:
         """Of what is told of gradients."""
-        norms = [f"gradient.{role}.{span}" for role in ROLES for span in self.spans[role]]
-        return [name.removesuffix(".whole") for name in norms] + [f"cosine.{a}.{b}" for a, b in combinations(ROLES, 2)]
+        norms = [f"gradient.{role}.{span}" for role in USES for span in self.spans[role]]
+        return [name.removesuffix(".whole") for name in norms] + [f"cosine.{a}.{b}" for a, b in combinations(USES, 2)]
 
     def catching(self) -> AbstractContextManager[Sequence[Tensor]]:
         """See Watch.catching."""
@@ -119,9 +119,9 @@ class TyingWatch:
 
     def note(self, caught: Sequence[Tensor]) -> None:
         """See Watch.note."""
-        gradients = dict(zip(ROLES, caught, strict=True))
-        found = [gradients[role][span].norm() for role in ROLES for span in self.spans[role].values()]
-        for one, other in combinations(ROLES, 2):
+        gradients = dict(zip(USES, caught, strict=True))
+        found = [gradients[role][span].norm() for role in USES for span in self.spans[role].values()]
+        for one, other in combinations(USES, 2):
             rows = None if self._alike(one, other) else self.groups.common
             pair = [gradients[role][:rows].flatten() for role in (one, other)]
             found.append(torch.dot(*pair) / (pair[0].norm() * pair[1].norm()))
@@ -144,7 +144,7 @@ class TyingWatch:
         return found
 
     def _matrices(self) -> dict[str, Tensor]:
-        return {role: getattr(self.embeddings, role) for role in ROLES}
+        return {role: getattr(self.embeddings, role) for role in USES}
 
     def at_validation(self) -> dict[str, float | None]:
         """See Watch.at_validation."""
@@ -164,14 +164,14 @@ class TyingWatch:
         """Union ids of the pieces that are compared, by role: of those that an untied matrix of that role has."""
         drawn = NUM_SPECIALS + np.random.default_rng(SEED).permutation(self.vocabulary.size - NUM_SPECIALS)
         sides = self.groups.sides[drawn]
-        return {role: drawn[sides != SIDES.index(ABSENT[role])][:SAMPLED] for role in ROLES}
+        return {role: drawn[sides != SIDES.index(ABSENT[role])][:SAMPLED] for role in USES}
 
     @cached_property
     def _untied(self) -> dict[str, np.ndarray | None]:
         """By role: the ranks of the untied model's pairs, None where there are too few."""
         bundle = load_bundle(self.against, torch.device("cpu"))
         found = {}
-        for role in ROLES:
+        for role in USES:
             view = bundle.source_view if role == "source_input" else bundle.target_view
             rows = getattr(bundle.model.embeddings, role).detach()[view.from_union(self._sample[role])]
             found[role] = centred_ranks(pair_cosines(rows.numpy())) if len(rows) >= MIN_PIECES else None

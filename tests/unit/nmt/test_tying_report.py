@@ -12,7 +12,7 @@ import pytest
 from bpe.errors import UserError
 from nmt.cli import reproduce, train
 from nmt.configfile import build_config
-from nmt.layers.roles import ROLES
+from nmt.layers.roles import USES
 from nmt.reproduce.experiment import Experiment, Run
 from nmt.reproduce.tying.pictures import bands_of
 from nmt.reproduce.tying.reading import drowning, like_untied, log_ratio, reading
@@ -157,7 +157,7 @@ def test_a_report_of_runs(runs: Path, tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "report").glob("*.svg")} == {
         line.split("](")[1].removesuffix(".svg)") for line in text.split("\n") if line.startswith("![")
     }
-    assert math.isfinite(sum(body["groups"][0]["runs"][0]["points"][0][f"gradient.{role}"] for role in ROLES))
+    assert math.isfinite(sum(body["groups"][0]["runs"][0]["points"][0][f"gradient.{role}"] for role in USES))
 
 
 def test_a_comparison_that_records_compares_with_the_untied_run_that_is_finished(tmp_path: Path) -> None:

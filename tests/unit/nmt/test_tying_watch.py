@@ -16,7 +16,7 @@ from nmt.cli import train
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import Batch, BatchMaker
 from nmt.data.corpus import PreparedCorpus
-from nmt.layers.roles import ROLES, gradients_by_role
+from nmt.layers.roles import USES, gradients_by_role
 from nmt.layers.tying import load_unique, unique_parameters
 from nmt.models.build import VocabularySizes, build_model
 from nmt.models.interface import TranslationModel
@@ -71,11 +71,11 @@ def separate_gradients(corpus: PreparedCorpus, model: TranslationModel, batch: B
     """The reference: three matrices of their own with the same values, through plain autograd."""
     model.fast = False
     embeddings = model.embeddings
-    for role in ROLES:
+    for role in USES:
         embeddings._parameters[role] = torch.nn.Parameter(getattr(embeddings, role).detach().clone())
     objective = TranslationObjective(TrainingConfig())
     objective.loss(model, batch, {}).loss.backward()  # type: ignore[no-untyped-call]
-    return {role: getattr(embeddings, role).grad for role in ROLES}
+    return {role: getattr(embeddings, role).grad for role in USES}
 
 
 @pytest.mark.parametrize("architecture", ["rnn", "transformer"])
@@ -86,13 +86,13 @@ def test_gradients_by_role_are_those_of_separate_copies(mode: Tying, architectur
     with gradients_by_role(model.embeddings) as sums:
         objective.loss(model, batch, {}).loss.backward()  # type: ignore[no-untyped-call]
     model.embeddings.assert_tied()
-    caught = dict(zip(ROLES, sums, strict=True))
+    caught = dict(zip(USES, sums, strict=True))
     wanted = separate_gradients(corpus, model_of(corpus, mode, architecture), batch)
-    for role in ROLES:
+    for role in USES:
         assert caught[role].norm() > 0
         torch.testing.assert_close(caught[role], wanted[role], rtol=1e-4, atol=1e-7)
     for matrix in model.embeddings.matrices():
-        summed = sum(caught[role] for role in ROLES if getattr(model.embeddings, role) is matrix)
+        summed = sum(caught[role] for role in USES if getattr(model.embeddings, role) is matrix)
         torch.testing.assert_close(matrix.grad, summed, rtol=1e-6, atol=1e-9)
 
 
@@ -128,14 +128,13 @@ def test_figures_of_gradients(mode: Tying, corpus: PreparedCorpus) -> None:
             one[role].double().numpy() * batch.num_target_tokens / count
             for one, batch in zip(every, batches, strict=True)
         )
-        for role in ROLES
+        for role in USES
     }
     vocabulary = corpus.vocabulary
     union = np.arange(vocabulary.size)
     source, target = vocabulary.source_view(mode.shares_source), vocabulary.target_view(mode.shares_source)
     ids = {
-        role: union[: source.size] if role == "source_input" else target.to_union(union[: target.size])
-        for role in ROLES
+        role: union[: source.size] if role == "source_input" else target.to_union(union[: target.size]) for role in USES
     }
     assert len(ids["output"]) == len(gradients["output"])
     part = {"both": vocabulary.both, "source_only": vocabulary.source_only, "target_only": vocabulary.target_only}
@@ -152,7 +151,7 @@ def test_figures_of_gradients(mode: Tying, corpus: PreparedCorpus) -> None:
                 assert found[f"gradient.{role}.{side}"] == pytest.approx(
                     np.linalg.norm(gradient[rows]), rel=1e-3, abs=1e-6
                 )
-    for one, other in combinations(ROLES, 2):
+    for one, other in combinations(USES, 2):
         common = sorted(set(ids[one]) & set(ids[other]))
         first, second = (gradients[role][np.searchsorted(ids[role], common)].ravel() for role in (one, other))
         cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
@@ -175,7 +174,7 @@ def test_rows_by_side_and_by_band(mode: Tying, corpus: PreparedCorpus) -> None:
     watch = watch_of(corpus, model)
     updater_of(model, watch).begin([batch_of(corpus, mode)], 1)
     found = watch.figures()
-    matrices = {Tying.UNTIED: list(ROLES), Tying.DECODER: list(ROLES[:2]), Tying.THREE_WAY: list(ROLES[:1])}[mode]
+    matrices = {Tying.UNTIED: list(USES), Tying.DECODER: list(USES[:2]), Tying.THREE_WAY: list(USES[:1])}[mode]
     assert {name.split(".")[1] for name in found if name.startswith("rows.")} == set(matrices)
     view = vocabulary.target_view(mode.shares_source)
     of_target = matrices[-1]
@@ -209,13 +208,13 @@ def test_rank_correlations_with_an_untied_model(
     model = model_of(corpus, mode)
     watch = watch_of(corpus, model, str(folder))
     found = watch.at_validation()
-    assert set(found) == {f"rho.{role}" for role in ROLES}
+    assert set(found) == {f"rho.{role}" for role in USES}
     own = {True: corpus.vocabulary.source_view(False), False: corpus.vocabulary.target_view(False)}
     mine = {
         True: corpus.vocabulary.source_view(mode.shares_source),
         False: corpus.vocabulary.target_view(mode.shares_source),
     }
-    for role in ROLES:
+    for role in USES:
         is_source, drawn = role == "source_input", watch._sample[role]
         assert len(set(drawn)) == 12
         assert drawn.min() >= NUM_SPECIALS
@@ -293,7 +292,7 @@ def test_a_run_that_records_makes_the_same_weights_and_goes_on_to_the_same_recor
     records = told(tmp_path / "recorded")
     assert [record["update"] for record in records if record["kind"] == "tying"] == [4, 8, 12]
     checks = [record for record in records if record["kind"] == "validation"]
-    assert all({f"rho.{role}" for role in ROLES} < record.keys() for record in checks)
+    assert all({f"rho.{role}" for role in USES} < record.keys() for record in checks)
     without = [{key: value for key, value in record.items() if "rho." not in key} for record in records]
     assert [record for record in without if record["kind"] != "tying"] == told(tmp_path / "plain")
     resumed_records = told(tmp_path / "resumed")
