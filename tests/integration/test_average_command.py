@@ -17,7 +17,6 @@ from nmt.folder.weights import read_tensors, weight_metadata, weight_tensors
 from nmt.layers.tying import unique_parameters
 from tests.tiny_model import make_model_folder
 
-pytestmark = pytest.mark.numeric
 CPU = torch.device("cpu")
 
 

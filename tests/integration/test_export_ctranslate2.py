@@ -19,7 +19,6 @@ from nmt.translate.translator import Translator
 from tests.marian_folder import Kind, make_marian, source_lines
 from tests.tiny_model import make_model_folder
 
-pytestmark = pytest.mark.numeric
 EVERYTHING = SearchConfig(allow_unknown=True, allow_source_pieces=True, stopping="first", max_length_ratio=50.0)
 "What CTranslate2 searches: it knows no forbidden pieces, and what is forbidden is so before the softmax there."
 LIMIT = 30

@@ -14,7 +14,6 @@ from nmt.folder.bundle import BEST, load_bundle
 from nmt.folder.weights import read_tensors
 from tests.tiny_corpus import make_prepared
 
-pytestmark = pytest.mark.numeric
 SETTINGS = {
     "model.embedding_size": 8, "model.hidden_size": 8, "model.dropout": 0, "training.precision": "float32",
     "training.batch_tokens": 200, "training.warmup_updates": 0, "training.ema": 0, "training.validation_metric": "cost",

@@ -20,8 +20,6 @@ from tests.integration.test_train_command import arguments, assert_same_run, ref
 from tests.tiny_corpus import make_prepared
 from tests.unit.nmt.test_updates import poison
 
-pytestmark = pytest.mark.numeric
-
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,7 +21,6 @@ from nmt.translate.segments import MAX_SOURCE_PIECES, split_source
 from nmt.translate.translator import Translator
 from tests.tiny_model import make_model_folder
 
-pytestmark = pytest.mark.numeric
 LINES = ["the cat sat", "", "a", "  \t ", "dogs, dogs.", "the cat sat", "\x00", "日本 🙂 xyz", "one\ntwo\rthree"]
 
 
