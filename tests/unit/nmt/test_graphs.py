@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from nmt.cli import train
 from nmt.config import ModelConfig, TrainingConfig
 from nmt.data.batching import Batch
 from nmt.data.filling import SENTENCES, SOURCE_STEPS, TARGET_STEPS, filled
+from nmt.layers.roles import gradients_by_role
 from nmt.models.build import VocabularySizes, build_model
 from nmt.tasks.interface import Objective
 from nmt.tasks.translation.objective import TranslationObjective
@@ -134,6 +136,39 @@ def test_updates_played_again_give_the_bits_of_those_made_call_by_call(
     assert [result.finite for result in told] == [number != 6 for number in range(1, 9)]
     assert [r for r in told if r.finite] == [r for r in expected if r.finite]
     assert len({result.loss for result in told if result.finite}) == 7
+
+
+class GradientWatch:
+    """Catches the gradients by role of every update that is watched."""
+
+    kind = "tying"
+
+    def __init__(self, updater: Updater) -> None:
+        self.embeddings, self.seen = updater.model.embeddings, list[list[Tensor]]()
+
+    def catching(self) -> AbstractContextManager[Sequence[Tensor]]:
+        return gradients_by_role(self.embeddings)
+
+    def note(self, caught: Sequence[Tensor]) -> None:
+        self.seen.append([tensor.clone() for tensor in caught])
+
+    def figures(self) -> Mapping[str, float]:
+        return {}
+
+    def at_validation(self) -> Mapping[str, float | None]:
+        return {}
+
+
+def test_an_update_that_is_watched_is_made_call_by_call_to_the_same_bits() -> None:
+    settings: dict[str, Any] = {"skip_nonfinite": 1, "log_every": 3, **RECIPES["adam"]}
+    plain, _ = trained(updater_of(**settings), TapeRecorder())
+    updater, recorder = updater_of(**settings), TapeRecorder()
+    updater.watch = watch = GradientWatch(updater)
+    watched, _ = trained(updater, recorder)
+    assert recorder.count == 2
+    assert all(torch.equal(watched[name], plain[name]) for name in plain)
+    assert len(watch.seen) == 2
+    assert all(float(tensor.norm()) > 0 for tensor in watch.seen[0])  # the other update is the one that is refused
 
 
 def test_a_shape_is_recorded_once_it_came_often_enough(monkeypatch: pytest.MonkeyPatch) -> None:
