@@ -74,7 +74,7 @@ def _experiments(arguments: Namespace) -> dict[str, LanguageExperiment]:
             found[key] = experiment
     if not found:
         hint = "nmt-data fetch bbc --corpus corpus/bbc, or name folders with --corpus bbc=DIR"
-        raise UserError(f"no text is there: neither {', '.join(TABLE_7)}", where="corpus", hint=hint)
+        raise UserError(f"no text is there, none of {', '.join(TABLE_7)}", where="corpus", hint=hint)
     for key, experiment in found.items():
         if key in corpora:
             _prepare(key, corpora[key], experiment, quiet=arguments.quiet)

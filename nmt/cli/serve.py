@@ -121,6 +121,8 @@ def _named(arguments: argparse.Namespace, default: str) -> tuple[dict[str, Path]
             name, equals, folder = word.partition("=")
             if not equals or "/" in name:
                 name, folder = Path(word).resolve().name, word
+            if not folder:
+                raise UserError(f"{word!r} names no folder", where=flag, hint="give it as NAME=DIR or DIR")
             if not name or name in found[0] or name in found[1]:
                 problem = f"two models are called {name!r}" if name else "a model without a name"
                 raise UserError(problem, where=flag, hint="give each its own: NAME=DIR")

@@ -167,7 +167,7 @@ def read_manifest(folder: Path, kind: str | None = TRANSLATION) -> dict[str, Any
     found = manifest.get("task", TRANSLATION)
     if kind not in (None, found):
         what, reader = KINDS.get(found, (f"a model of {found!r}", "another command"))
-        raise UserError(f"holds {what}, not {KINDS[kind][0]}", where=folder, hint=f"{reader} reads it: check --model")
+        raise UserError(f"holds {what}, not {KINDS[kind][0]}", where=folder, hint=f"{reader} reads it")
     return manifest
 
 

@@ -217,7 +217,7 @@ class Task(ABC):
 
     def change(self) -> Change:
         """Have all that the task gives from here on be for the model that it becomes, and say how it does."""
-        raise NotImplementedError("this task's models stay what they are")
+        raise AssertionError("called only once `changes` says so")
 
     @abstractmethod
     def build(self) -> TrainableModel:

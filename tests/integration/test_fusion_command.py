@@ -221,7 +221,7 @@ WRONG = [
     ),
     (["--language-model", "."], ".: not a model folder (no manifest.json in it); name a model folder of nmt-lm train"),
     (["--language-model", "decoder"], "decoder: holds a translation model, not a language model; name a model folder"),
-    (["--model", "lm"], "lm: holds a language model, not a translation model; nmt-lm reads it: check --model"),
+    (["--model", "lm"], "lm: holds a language model, not a translation model; nmt-lm reads it"),
     (["--language-model", "lm", "--language-model-weight", "nan"], "search.language_model_weight: nan is out of range"),
     (["--language-model", "lm", "--language-model-weight", "-0.1"], "-0.1 is out of range: it must be 0 or more and"),
     (["--language-model", "lm", "--language-model-weight", "1e9"], "1000000000.0 is out of range: it must be at most"),

@@ -78,7 +78,7 @@ def test_it_goes_on_and_is_rendered_again(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "corpus: no text is there: neither text8, imdb, bbc; nmt-data fetch bbc --corpus corpus/bbc, or name"),
+        ([], "corpus: no text is there, none of text8, imdb, bbc; nmt-data fetch bbc --corpus corpus/bbc, or name"),
         (
             ["--corpus", "ptb=x"],
             "--corpus: 'ptb=x' is not NAME=DIR with a text of the table; its texts are text8, imdb",

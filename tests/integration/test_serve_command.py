@@ -98,6 +98,7 @@ def test_slow_senders_are_cut_off_and_others_answered(running):
         (["--host", "256.1.1.1"], "cannot be listened on"),
         (["--sampling"], "a server draws no translations at random"),
         (["--model", "a=model", "a=model"], "two models are called 'a'"),
+        (["--model", "a="], "--model: 'a=' names no folder; give it as NAME=DIR or DIR"),
         (["--model", "nowhere"], "nowhere"),
         (["--set", "model.tying=untied"], "fixed once a model is trained"),
     ],

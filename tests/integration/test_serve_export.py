@@ -304,6 +304,7 @@ def test_wrong_uses_are_one_line(folders: tuple[Path, Path], tmp_path: Path) -> 
         (["--model", f"a={model}", "--export", f"a={good}"], "--export: two models are called 'a'; give each its own"),
         (["--export", f"a={good}", f"a={good}"], "--export: two models are called 'a'"),
         (["--export", f"={good}"], "--export: a model without a name"),
+        (["--export", "a="], "--export: 'a=' names no folder; give it as NAME=DIR or DIR"),
         (["--export", damaged(good, tmp_path / "d1", "model.bin")], "model.bin: damaged: not what nmt-export wrote"),
         (["--export", damaged(good, tmp_path / "d2", "vocabulary.json")], "vocabulary.json: damaged: not what nmt-exp"),
         (["--export", lacking], "bpe.codes: is missing; restore it from a copy"),

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LIBRARY = torch.library.Library("nmt", "DEF")
+OPERATORS = torch.library.Library("nmt", "DEF")
 UNITS = 256
 "H units of a program."
 POSITIONS, WIDE, NARROW = 4, 512, 128
@@ -149,10 +149,10 @@ def _attention_keys_backward(
 def operator(schema: str, function: Callable[..., None]) -> Any:
     """Define an operator of a schema, with the function behind it and nothing behind it on the meta device."""
     name = schema.partition("(")[0]
-    LIBRARY.define(f"{schema} -> ()")
-    LIBRARY.impl(name, function, "CUDA")
-    LIBRARY.impl(name, function, "CPU")
-    LIBRARY.impl(name, lambda *_, **__: None, "Meta")
+    OPERATORS.define(f"{schema} -> ()")
+    OPERATORS.impl(name, function, "CUDA")
+    OPERATORS.impl(name, function, "CPU")
+    OPERATORS.impl(name, lambda *_, **__: None, "Meta")
     return getattr(torch.ops.nmt, name).default
 
 
