@@ -105,6 +105,17 @@ def test_from_python_it_is_a_setting(folder: Path) -> None:
     assert Translator.load(folder / "model", device="cpu").translate_detailed(["a"])[0][0].language_log_prob is None
 
 
+def test_a_line_in_parts_is_ranked_by_the_sums_of_both(folder: Path) -> None:
+    search = SearchConfig(beam=1, language_model=str(folder / "lm"), language_model_weight=0.7, length_penalty=1.0)
+    translator = Translator.load(folder / "model", device="cpu", search=search)
+    [[one]] = translator.translate_detailed(["abc d " * 90])
+    assert len(one.parts) > 1
+    both = [sum(getattr(part, name) for part in one.parts) for name in ("log_prob", "language_log_prob")]
+    assert (one.log_prob, one.language_log_prob) == pytest.approx(tuple(both))
+    length = sum(len(part.pieces) + part.finished for part in one.parts)
+    assert one.score == pytest.approx((both[0] + 0.7 * both[1]) / length)
+
+
 def test_options_of_search_hold_beside_it(folder: Path, tmp_path: Path) -> None:
     weighted = ["--language-model", "lm", "--language-model-weight", 1]
     write(tmp_path / "prefixes", ["abc d", "", "", "x", ""])
