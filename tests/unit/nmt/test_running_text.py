@@ -126,13 +126,14 @@ def test_long_lines_are_read_in_portions(
     assert lines == [line.split() for line in nmt.text.lines.bounded_lines(path)]
 
 
+@pytest.mark.parametrize("split", ["train", "valid"])
 def test_a_line_of_subwords_must_fit_in_memory(
-    corpus: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    split: str, corpus: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nmt.text.lines, "LONGEST_LINE", 100)
-    (corpus / "ptb.train.txt").write_bytes(b"a\n" + b"a " * 60)
+    (corpus / f"ptb.{split}.txt").write_bytes(b"a\n" + b"a " * 60)
     told = refused(capsys, prep(corpus, "--joint-bpe", "4")[0])
-    assert told.startswith(f"{corpus}/ptb.train.txt:2: a line of more than 100 bytes; is it a text?")
+    assert told.startswith(f"{corpus}/ptb.{split}.txt:2: a line of more than 100 bytes; is it a text?")
 
 
 def test_rare_words_are_unknown(corpus: Path) -> None:
